@@ -13,7 +13,6 @@ from typing import TypeAlias
 
 import msgspec
 
-
 Bytes: TypeAlias = bytes  # `Outcome` has a field of that name
 
 
@@ -98,7 +97,7 @@ class Head(msgspec.Struct, frozen=True):
 
     status: int
     headers: tuple[tuple[str, str], ...]
-    """Names in lower case, in the order received; values as Latin-1 text, as RFC 9110 §5.5 allows."""
+    """Names in lower case, in the order received; values as Latin-1 (RFC 9110 §5.5)."""
 
     def get(self, name: str) -> str | None:
         """Return the first value of header *name* (lower case), or None."""
