@@ -67,6 +67,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     """The line's number within *source*, from 1."""
     problem: str | None = None
     """Why the line can't be a URL, when the reader knows already (too long, a NUL); else None."""
+    locator: int = -1
+    """Where the line starts in its file, in bytes, so that it can be read again; -1 = unknown."""
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
@@ -142,5 +144,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """From the last hop's request to the first byte of its answer."""
     insecure: bool = False
     """Fetched without TLS verification."""
+    host_key: str = ""
+    """The host the list's URL counts against; empty for a line that is no URL."""
     body: Bytes | None = None
     """The body itself, where no store was given."""

@@ -1,0 +1,290 @@
+"""The user's flags → the one `TCPConnector`: limits, reuse, DNS, address policy.
+
+What is added to aiohttp's connector, and why (each is a measured trap):
+
+- an idle connection on which bytes arrive is closed at once: they would become the *next*
+  request's answer;
+- idle connections are bounded, the oldest goes first: `limit` doesn't count them, and many hosts
+  times fifteen seconds of keep-alive is more than there are descriptors;
+- idle connections are closed when their time is up, not up to twice that;
+- every address is looked at before it is connected to, where the request demands a public one;
+- TLS connections are aborted, not shut down: a peer that ignores the shutdown keeps the
+  descriptor for thirty seconds.
+
+Together with `engine/` the only importer of aiohttp; the parts of it that aren't public are
+overridden here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+import ssl
+import warnings
+from collections import OrderedDict
+from contextvars import ContextVar
+from ipaddress import ip_address
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+from fetchpool.addresses import why_not_public
+from fetchpool.resolver import LookupFailedError, RememberingResolver
+
+if TYPE_CHECKING:
+    from aiohttp.abc import ResolveResult
+    from aiohttp.client_reqrep import ClientRequest, ConnectionKey
+    from aiohttp.connector import AddrInfoType, Connection
+    from aiohttp.tracing import Trace
+
+    from fetchpool.config import Config
+
+
+class BlockedAddressError(PermissionError):
+    """An address that policy forbids to connect to."""
+
+
+class Watcher(Protocol):
+    """Who wants to know what happens on the connection of an exchange (see `engine.watch`)."""
+
+    def connected(self, now: float, peer: str | None, *, reused: bool) -> None: ...
+    def received(self, length: int, now: float) -> None: ...
+
+
+watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+"""Set by a worker before it asks for a connection."""
+
+public_only: ContextVar[bool] = ContextVar("public_only", default=False)
+"""Whether the connection asked for must lead to a public address."""
+
+
+def refuse_non_public(address: str) -> None:
+    """Raise `BlockedAddressError` if *address* isn't public and the current request demands it."""
+    if public_only.get():
+        reason = why_not_public(address)
+        if reason is not None:
+            raise BlockedAddressError(f"{address} is not public: {reason}")
+
+
+def _open_socket(info: AddrInfoType) -> socket.socket:
+    """Make the socket of one connection attempt: sees the exact address, however it was spelt."""
+    family, kind, proto, _, address = info
+    refuse_non_public(str(address[0]))
+    return socket.socket(family, kind, proto)
+
+
+class Handler(ResponseHandler):
+    """aiohttp's protocol, telling its watcher what arrives and trusting nothing unasked."""
+
+    watcher: Watcher | None = None
+    idle_in: FetchConnector | None = None
+
+    def data_received(self, data: bytes) -> None:
+        if not data:  # nobody's bytes: aiohttp resumes a paused parser this way
+            pass
+        elif self.watcher is not None:
+            self.watcher.received(len(data), monotonic())
+        elif self.idle_in is not None:
+            self.leave_idle()
+            self.abort()  # nobody asked: never another URL's answer
+            return
+        super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.leave_idle()
+        super().connection_lost(exc)
+
+    def leave_idle(self) -> None:
+        """Take the connection off its connector's list of idle ones."""
+        if self.idle_in is not None:
+            self.idle_in.idle.pop(self, None)
+            self.idle_in = None
+
+
+def is_literal(host: str) -> bool:
+    """Return True if *host* is an IP address, not a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+class FetchConnector(aiohttp.TCPConnector):
+    """A `TCPConnector` that counts, bounds and guards its connections."""
+
+    def __init__(self, *, idle_limit: int, **options: Any) -> None:
+        super().__init__(resolver=RememberingResolver(), socket_factory=_open_socket, **options)
+        self._resolver_owner = True
+        self._factory = cast(
+            "functools.partial[ResponseHandler]", functools.partial(Handler, loop=self._loop)
+        )
+        self.idle_limit = idle_limit
+        self.idle: OrderedDict[Handler, float] = OrderedDict()
+        """Idle connections and since when, the oldest first."""
+        self.opened = 0
+        """Connections opened so far."""
+
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> Connection:
+        """Return a connection for *req*, new or kept; tells the watcher which.
+
+        Through a proxy only an address in the URL itself can be judged: the proxy looks up names.
+        """
+        if req.proxy is not None:
+            if is_literal(req.host):
+                refuse_non_public(req.host)
+            public_only.set(False)
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            handler = connection.protocol
+            assert isinstance(handler, Handler)
+            reused = handler.idle_in is not None
+            handler.leave_idle()
+            if reused and handler.should_close:  # bytes came between its release and now
+                connection.close()
+                continue
+            break
+        try:
+            peer = self._peer(handler) if req.proxy is None else None
+            if peer is not None:
+                refuse_non_public(peer)
+        except BlockedAddressError:
+            connection.close()
+            raise
+        handler.watcher = current = watcher.get()
+        if current is not None:
+            current.connected(monotonic(), peer, reused=reused)
+        return connection
+
+    @staticmethod
+    def _peer(handler: Handler) -> str | None:
+        name = handler.transport.get_extra_info("peername") if handler.transport else None
+        return str(name[0]) if name else None
+
+    async def _create_connection(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> ResponseHandler:
+        handler = await super()._create_connection(req, traces, timeout)
+        self.opened += 1
+        return handler
+
+    async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
+        found = await super()._resolve_host(host, port, traces)
+        for each in found:  # one forbidden address among them is enough: it may be dialled next
+            refuse_non_public(each["host"])
+        return found
+
+    def _release(
+        self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False
+    ) -> None:
+        assert isinstance(protocol, Handler)
+        protocol.watcher = None
+        closing = self.force_close or should_close or protocol.should_close or not self.idle_limit
+        if closing and key.is_ssl:
+            protocol.abort()
+        super()._release(key, protocol, should_close=closing)
+        if not closing and not self.closed:
+            protocol.idle_in = self
+            self.idle[protocol] = monotonic()
+            if len(self.idle) > self.idle_limit:
+                self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        handler = next(iter(self.idle))
+        handler.leave_idle()
+        handler.abort()
+
+    async def reachable(self, host: str, port: int) -> bool:
+        """Return True if a connection to *host* can be made, or is refused by somebody."""
+        try:
+            for found in await self._resolve_host(host, port):
+                transport, _ = await self._loop.create_connection(
+                    asyncio.Protocol, found["host"], found["port"]
+                )
+                transport.abort()
+                return True
+        except LookupFailedError as error:
+            return not error.temporary
+        except OSError as error:
+            return isinstance(error, ConnectionError)
+        return False
+
+    def sweep(self, now: float) -> None:
+        """Close the connections that have been idle for longer than the keep-alive time-out."""
+        if self._keepalive_timeout is None:
+            return
+        deadline = now - self._keepalive_timeout
+        while self.idle and next(iter(self.idle.values())) <= deadline:
+            self._drop_oldest()
+
+
+def make_connector(config: Config, *, limit: int, idle_limit: int) -> FetchConnector:
+    """Return the connector that the flags in *config* describe; needs a running loop.
+
+    *limit* is `--limit` after descriptors were counted; *idle_limit* bounds the idle connections.
+    """
+    options: dict[str, Any] = {
+        "limit": limit,
+        "limit_per_host": config.per_host,
+        "force_close": config.force_close,
+        "enable_cleanup_closed": config.cleanup_closed,
+        "use_dns_cache": config.dns_ttl > 0,
+        "ttl_dns_cache": config.dns_ttl or None,
+        "dns_cache_max_size": 100_000,
+        "family": address_family(config),
+        "ssl": tls_context(config),
+    }
+    if not config.force_close:
+        options["keepalive_timeout"] = config.keepalive_s
+    with warnings.catch_warnings():
+        # Where Python needs no clean-up, aiohttp says so here; our users get a plain line instead.
+        warnings.filterwarnings("ignore", "enable_cleanup_closed", DeprecationWarning)
+        return FetchConnector(idle_limit=0 if config.force_close else idle_limit, **options)
+
+
+def cleanup_closed_is_needless() -> bool:
+    """Return True where `enable_cleanup_closed` does nothing: this Python closes TLS by itself."""
+    from aiohttp.connector import NEEDS_CLEANUP_CLOSED
+
+    return not NEEDS_CLEANUP_CLOSED
+
+
+def address_family(config: Config) -> socket.AddressFamily:
+    """Return which address family `-4` and `-6` ask for."""
+    if config.ipv4:
+        return socket.AF_INET
+    return socket.AF_INET6 if config.ipv6 else socket.AF_UNSPEC
+
+
+def tls_context(config: Config) -> ssl.SSLContext | bool:
+    """Return what aiohttp's `ssl=` takes: True for the system's roots, False for no verification.
+
+    Built once: a context is part of the key under which connections are kept.
+    """
+    if config.insecure:
+        return False
+    if config.cacert is None:
+        return True
+    context = ssl.create_default_context()
+    context.load_verify_locations(cafile=config.cacert)
+    context.set_alpn_protocols(("http/1.1",))
+    return context
+
+
+async def close(connector: FetchConnector) -> None:
+    """Close every connection and wait until the transports are gone."""
+    for handler in list(connector.idle):
+        handler.abort()
+    await connector.close()
+    await asyncio.sleep(0)

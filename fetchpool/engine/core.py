@@ -1,0 +1,220 @@
+"""The engine: drives one exchange within its time limits and turns every ending into a value."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fetchpool.decoding import BodyError
+from fetchpool.engine.exchange import Call, Exchange, ExchangeError, Fault
+from fetchpool.engine.receiver import BodyPolicy, Receiver
+from fetchpool.engine.watch import Timeouts, Watch
+from fetchpool.models import Failure, FailureKind, Head, Target
+from fetchpool.stores import StoreError
+
+if TYPE_CHECKING:
+    from fetchpool.connector import FetchConnector
+    from fetchpool.stores import Store, Stored
+
+log = logging.getLogger("fetchpool")
+
+TICK_S = 0.1
+"""How often the time limits are looked at, in seconds: their precision."""
+
+ASLEEP_S = 2.0
+"""A tick late by more than this means the process itself was not running."""
+
+
+PROBE_TIMEOUT_S = 5.0
+"""How long a look at whether a host is reachable may take."""
+
+
+class Measures(msgspec.Struct, frozen=True, gc=False):
+    """What was measured of one exchange, in seconds and bytes."""
+
+    elapsed_s: float
+    first_byte_s: float | None
+    """From the request's departure to the first byte of the answer."""
+    wire_bytes: int
+    """Body bytes as received."""
+    reused: bool
+    """On a connection that had served before."""
+    peer: str | None
+    """The address connected to; of the proxy, where there is one."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A complete answer, whatever its status."""
+
+    head: Head
+    stored: Stored | None
+    """Where the body went, if it was wanted."""
+    body_bytes: int
+    sha256: str | None
+    measures: Measures
+
+
+class Miss(msgspec.Struct, frozen=True):
+    """No complete answer."""
+
+    failure: Failure
+    transient: bool
+    """Whether another attempt may do better."""
+    fault: Fault
+    head: Head | None
+    """Of an answer whose body could not be had."""
+    measures: Measures
+
+
+class Engine:
+    """Makes attempts, many at a time, through one exchange."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        connector: FetchConnector,
+        timeouts: Timeouts,
+        bodies: BodyPolicy,
+        store: Store,
+    ) -> None:
+        self._exchange = exchange
+        self._connector = connector
+        self._timeouts = timeouts
+        self._bodies = bodies
+        self._store = store
+        self._watches: set[Watch] = set()
+        self._received = 0
+        self._ticker: asyncio.Task[None] | None = None
+
+    @property
+    def connections_opened(self) -> int:
+        """Connections opened so far."""
+        return self._connector.opened
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes that came over connections so far, those of running exchanges included."""
+        return self._received + sum(watch.bytes_seen for watch in self._watches)
+
+    async def attempt(self, call: Call, budget_s: float | None) -> Answer | Miss:
+        """Exchange *call* for an answer within *budget_s* seconds (None = no such limit).
+
+        A kept connection that its server has closed meanwhile doesn't count: the call goes out
+        again, at the latest on a new one. Raises `StoreError`: our disk's trouble is no URL's.
+        """
+        if self._ticker is None:
+            self._ticker = asyncio.create_task(self._tick(), name="fetchpool-ticker")
+        began = monotonic()
+        while True:
+            now = monotonic()
+            left_s = None if budget_s is None else budget_s - (now - began)
+            watch = Watch(self._timeouts, left_s, now, asyncio.current_task())
+            receiver = Receiver(call.target, self._bodies, self._store)
+            self._watches.add(watch)
+            try:
+                return await self._exchange_once(call, watch, receiver)
+            except BodyError as error:
+                return _miss(
+                    ExchangeError(
+                        error.failure, transient=error.failure.kind is FailureKind.TRUNCATED
+                    ),
+                    watch,
+                    receiver,
+                )
+            except ExchangeError as error:
+                if not error.stale:
+                    return _miss(error, watch, receiver)
+            finally:
+                self._watches.discard(watch)
+                self._received += watch.bytes_seen
+
+    async def _exchange_once(self, call: Call, watch: Watch, receiver: Receiver) -> Answer | Miss:
+        complete = False
+        try:
+            await self._exchange.send(call, watch, receiver)
+            complete = True
+        except asyncio.CancelledError:
+            if watch.verdict is None:
+                raise
+            assert watch.task is not None
+            if watch.task.uncancel() > 0:  # somebody else wants this task to end, too
+                raise
+            raise _timed_out(watch.verdict) from None
+        except (BodyError, ExchangeError, StoreError):
+            raise
+        except Exception as error:
+            log.exception("internal error while fetching")
+            raise ExchangeError(Failure(FailureKind.INTERNAL, repr(error))) from error
+        finally:
+            if not complete:
+                receiver.abandon()
+        assert receiver.answer is not None
+        return Answer(
+            receiver.answer,
+            receiver.stored,
+            receiver.body_bytes,
+            receiver.sha256,
+            _measures(watch, receiver),
+        )
+
+    async def _tick(self) -> None:
+        """End what has taken too long; close what has been idle for too long."""
+        last = monotonic()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = monotonic()
+            asleep_s = now - last - TICK_S
+            last = now
+            if asleep_s > ASLEEP_S:
+                for watch in self._watches:
+                    watch.shift(asleep_s)
+            for watch in self._watches:
+                if watch.verdict is None:
+                    watch.verdict = watch.overdue(now)
+                    if watch.verdict is not None and watch.task is not None:
+                        watch.task.cancel()
+            self._connector.sweep(now)
+
+    async def reachable(self, target: Target) -> bool:
+        """Return True if *target*'s server, or its proxy, gives any sign of life: a connection can
+        be made or is refused, or the name is said not to exist."""
+        try:
+            return await asyncio.wait_for(self._exchange.reachable(target), PROBE_TIMEOUT_S)
+        except TimeoutError:
+            return False
+
+    async def close(self) -> None:
+        """Stop the ticker and close every connection."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.gather(self._ticker, return_exceptions=True)
+        await self._exchange.close()
+
+
+def _timed_out(verdict: str) -> ExchangeError:
+    # Silent: whether the server is slow or our network gone can't be told from one time-out.
+    failure = Failure(FailureKind.TIMEOUT, verdict)
+    return ExchangeError(failure, transient=True, fault=Fault.SILENT)
+
+
+def _measures(watch: Watch, receiver: Receiver) -> Measures:
+    first_byte_s = None
+    if watch.first_byte_at is not None and watch.connected_at is not None:
+        first_byte_s = watch.first_byte_at - watch.connected_at
+    return Measures(
+        monotonic() - watch.started_at,
+        first_byte_s,
+        receiver.wire_bytes,
+        watch.reused,
+        watch.peer,
+    )
+
+
+def _miss(error: ExchangeError, watch: Watch, receiver: Receiver) -> Miss:
+    return Miss(
+        error.failure, error.transient, error.fault, receiver.answer, _measures(watch, receiver)
+    )

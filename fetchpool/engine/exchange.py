@@ -1,0 +1,80 @@
+"""The small interface behind which a request is exchanged for an answer.
+
+There is more than one way to do it (through `ClientSession.request`, or directly on the session's
+connector). Each pushes what arrives into a `Receiver` and says what went wrong as an
+`ExchangeError`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol
+
+import msgspec
+
+from fetchpool.engine.receiver import Receiver
+from fetchpool.engine.watch import Watch
+from fetchpool.models import Failure, Target
+
+
+class Fault(Enum):
+    """Whose trouble a failed exchange is."""
+
+    URL = "url"
+    """This URL's: other URLs of the host may do well."""
+    HOST = "host"
+    """The host could not be reached, but something out there said so (refused, no such name)."""
+    SILENT = "silent"
+    """Nothing was heard: the host's trouble, or our network's."""
+    OURS = "ours"
+    """Our side's: network or resolver down, proxy gone. Never recorded against a URL."""
+    DESCRIPTORS = "descriptors"
+    """Our side's: out of descriptors, ports or buffers. Fewer at a time will do."""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What is to be sent."""
+
+    target: Target
+    headers: tuple[tuple[str, str], ...]
+    public_only: bool
+    """Refuse to connect to an address that isn't public."""
+
+
+class ExchangeError(Exception):
+    """An exchange that brought no complete answer."""
+
+    def __init__(
+        self,
+        failure: Failure,
+        *,
+        transient: bool = False,
+        fault: Fault = Fault.URL,
+        stale: bool = False,
+    ) -> None:
+        super().__init__(failure.detail)
+        self.failure = failure
+        self.transient = transient
+        """Whether another attempt may do better."""
+        self.fault = fault
+        self.stale = stale
+        """A kept connection had been closed by the server: the request was not refused, it just
+        has to be sent again (RFC 9112 §9.3.1); that is no attempt."""
+
+
+class Exchange(Protocol):
+    """One way to exchange a request for an answer."""
+
+    async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
+        """Send *call*; push its answer into *receiver*; return when that has finished.
+
+        The connection is given back, or closed, before this returns or raises. Raises
+        `ExchangeError`, `BodyError` (from the receiver) or `StoreError` (our disk).
+        """
+
+    async def reachable(self, target: Target) -> bool:
+        """Return True if *target*'s server, or its proxy, can be connected to or refuses."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""

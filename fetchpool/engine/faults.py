@@ -1,0 +1,166 @@
+"""Exception → what became of the attempt: one ordered table, read from the top.
+
+A test walks aiohttp's exception classes and asserts that each is found here on purpose.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+
+import aiohttp
+from aiohttp import http_exceptions
+
+from fetchpool.connector import BlockedAddressError
+from fetchpool.engine.exchange import ExchangeError, Fault
+from fetchpool.models import Failure, FailureKind
+from fetchpool.resolver import LookupFailedError
+
+OUT_OF_DESCRIPTORS = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
+)
+NETWORK_DOWN = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.ENONET})
+
+
+def translate(error: BaseException, *, answering: bool, reused: bool, quiet: bool) -> ExchangeError:
+    """Return *error* of an exchange as a value-bearing `ExchangeError`.
+
+    *answering*: the head of the answer had arrived. *reused*: the connection had served before.
+    *quiet*: not a byte had come for this request.
+    """
+    for cause in _chain(error):
+        if isinstance(cause, BlockedAddressError):
+            return ExchangeError(Failure(FailureKind.BLOCKED, str(cause)))
+        if isinstance(cause, LookupFailedError):
+            return ExchangeError(
+                Failure(FailureKind.DNS, str(cause)),
+                transient=cause.temporary,
+                fault=Fault.SILENT if cause.temporary else Fault.HOST,
+            )
+        if isinstance(cause, OSError) and cause.errno in OUT_OF_DESCRIPTORS:
+            return ExchangeError(
+                Failure(FailureKind.CONNECT, _reason(cause)),
+                transient=True,
+                fault=Fault.DESCRIPTORS,
+            )
+        if isinstance(cause, OSError) and cause.errno in NETWORK_DOWN:
+            return ExchangeError(
+                Failure(FailureKind.CONNECT, _reason(cause)), transient=True, fault=Fault.OURS
+            )
+    return _by_type(error, answering=answering, stale=reused and quiet)
+
+
+def _by_type(error: BaseException, *, answering: bool, stale: bool) -> ExchangeError:
+    match error:
+        case aiohttp.ClientProxyConnectionError():
+            failure = Failure(FailureKind.CONNECT, f"the proxy: {_reason(error.os_error)}")
+            return ExchangeError(failure, transient=True, fault=Fault.OURS)
+        case aiohttp.ClientHttpProxyError():
+            failure = Failure(FailureKind.CONNECT, f"the proxy answered {error.status}")
+            return ExchangeError(failure, transient=error.status >= 500)
+        case (
+            aiohttp.ClientSSLError()
+            | aiohttp.ClientConnectorCertificateError()
+            | aiohttp.ServerFingerprintMismatch()
+            | ssl.SSLError()
+            | ssl.CertificateError()
+        ):
+            return ExchangeError(Failure(FailureKind.TLS, explain_tls(error)))
+        case aiohttp.ClientConnectorDNSError() | socket.gaierror():
+            failure = Failure(FailureKind.DNS, "the name can't be resolved")
+            return ExchangeError(failure, transient=True, fault=Fault.SILENT)
+        case aiohttp.ClientConnectorError():
+            failure = Failure(FailureKind.CONNECT, _reason(error.os_error))
+            heard = isinstance(error.os_error, ConnectionError)  # refused or reset by somebody
+            return ExchangeError(
+                failure, transient=True, fault=Fault.HOST if heard else Fault.SILENT
+            )
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError() | UnicodeError():
+            return ExchangeError(Failure(FailureKind.INPUT, "the URL can't be requested"))
+        case aiohttp.ClientPayloadError() if not _ended_early(error):
+            return ExchangeError(Failure(FailureKind.PROTOCOL, explain_parser(error)))
+        case aiohttp.ClientResponseError() | http_exceptions.HttpProcessingError():
+            return ExchangeError(Failure(FailureKind.PROTOCOL, explain_parser(error)))
+        case TimeoutError():
+            failure = Failure(FailureKind.TIMEOUT, "the operating system gave up waiting")
+            return ExchangeError(failure, transient=True, fault=Fault.SILENT)
+        case aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError() | OSError():
+            if answering:
+                failure = Failure(FailureKind.TRUNCATED, "the connection ended within the body")
+                return ExchangeError(failure, transient=True)
+            failure = Failure(FailureKind.CONNECT, _unanswered(error))
+            return ExchangeError(failure, transient=True, stale=stale)
+        case _:
+            raise error
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield *error*, what caused it, and the `os_error` aiohttp wraps, each once."""
+    seen: set[int] = set()
+    todo: list[BaseException | None] = [error]
+    while todo:
+        cause = todo.pop()
+        if cause is not None and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            todo += (cause.__cause__, getattr(cause, "os_error", None))
+
+
+def _ended_early(error: BaseException) -> bool:
+    """Tell a body that was cut short from one that isn't framed as HTTP says."""
+    for cause in _chain(error):
+        if isinstance(cause, http_exceptions.ContentLengthError):
+            return True
+        if isinstance(cause, http_exceptions.TransferEncodingError):
+            return cause.message.startswith("Not enough data")
+        if isinstance(cause, http_exceptions.HttpProcessingError):
+            return False
+    return True
+
+
+def _reason(error: BaseException) -> str:
+    """Return what the operating system says, in its plain words."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return "no connection"
+
+
+def _unanswered(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno:
+        return f"no answer: {_reason(error)}"
+    return "the server closed the connection without an answer"
+
+
+_TLS_REASONS = {
+    "WRONG_VERSION_NUMBER": "the server doesn't speak TLS on this port",
+    "HTTP_REQUEST": "the server speaks plain HTTP on this port",
+    "UNSUPPORTED_PROTOCOL": "the server offers only outdated versions of TLS",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "the server offers only outdated versions of TLS",
+    "UNEXPECTED_EOF_WHILE_READING": "the server broke off the TLS handshake",
+}
+
+
+def explain_tls(error: BaseException) -> str:
+    """Return in plain words why TLS was refused."""
+    for cause in _chain(error):
+        certificate = getattr(cause, "certificate_error", None)
+        for candidate in (cause, certificate):
+            if isinstance(candidate, ssl.SSLCertVerificationError):
+                return f"certificate refused: {candidate.verify_message}"
+            if isinstance(candidate, ssl.SSLError) and candidate.reason:
+                reason = candidate.reason
+                return _TLS_REASONS.get(reason, reason.replace("_", " ").lower())
+    return "the TLS handshake failed"
+
+
+def explain_parser(error: BaseException) -> str:
+    """Return in plain words what was not HTTP; the text may quote the server."""
+    message = getattr(error, "message", "")
+    for cause in _chain(error):
+        if isinstance(cause, http_exceptions.HttpProcessingError) and cause.message:
+            message = cause.message
+    first_line = str(message).strip().partition("\n")[0].rstrip(":")
+    return f"not HTTP: {first_line[:200]}" if first_line else "not HTTP"

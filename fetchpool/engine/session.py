@@ -1,0 +1,108 @@
+"""The reference way to exchange a request for an answer: through `ClientSession.request`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from fetchpool.connector import FetchConnector, public_only, watcher
+from fetchpool.connector import close as close_connector
+from fetchpool.engine.exchange import Call, ExchangeError
+from fetchpool.engine.faults import translate
+from fetchpool.engine.framing import check_framing
+from fetchpool.engine.receiver import Appetite, Receiver
+from fetchpool.models import Head, Target
+
+if TYPE_CHECKING:
+    from fetchpool.engine.watch import Watch
+    from fetchpool.proxies import ProxyFor
+
+MAX_HEADER_BYTES = 64 * 1024
+"""Longest header line taken: aiohttp's 8,190 refuses servers that exist."""
+
+MAX_HEADERS = 500
+
+READ_BUFFER_BYTES = 256 * 1024
+
+
+class SessionExchange:
+    """Exchanges through one shared `ClientSession`, everything automatic switched off."""
+
+    def __init__(self, connector: FetchConnector, proxy_for: ProxyFor) -> None:
+        self._connector = connector
+        self._proxy_for = proxy_for
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),  # no state from one URL to another
+            auto_decompress=False,  # aiohttp takes a cut gzip for a clean end
+            requote_redirect_url=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # engine.watch judges
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
+            read_bufsize=READ_BUFFER_BYTES,
+        )
+        # aiohttp re-sends an idempotent request once by itself; attempts are counted here instead.
+        self._session._retry_connection = False
+
+    async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
+        """Send *call*; see `Exchange.send`."""
+        watcher.set(watch)
+        public_only.set(call.public_only)
+        response: aiohttp.ClientResponse | None = None
+        try:
+            response = await self._session.request(
+                "GET",
+                URL(call.target.url, encoded=True),
+                headers=CIMultiDict(call.headers),
+                allow_redirects=False,
+                proxy=self._proxy_for(call.target),
+            )
+            await self._read(response, receiver)
+        except ExchangeError:
+            raise
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError) as error:
+            raise translate(
+                error,
+                answering=response is not None,
+                reused=watch.reused,
+                quiet=watch.bytes_seen == 0,
+            ) from error
+        finally:
+            if response is not None:
+                response.close()  # a no-op where the body was read to its end
+
+    async def _read(self, response: aiohttp.ClientResponse, receiver: Receiver) -> None:
+        head = Head(
+            response.status,
+            tuple((key.decode("latin-1").lower(), value.decode("latin-1"))
+                  for key, value in response.raw_headers),
+        )  # fmt: skip
+        check_framing(head)
+        if receiver.head(head) is Appetite.NONE:
+            return
+        async for chunk in response.content.iter_any():
+            if not receiver.feed(chunk):
+                return
+        receiver.finish()
+        response.release()
+
+    async def reachable(self, target: Target) -> bool:
+        """Return True if *target*'s server, or its proxy, can be connected to or refuses."""
+        proxy = self._proxy_for(target)
+        url = URL(proxy) if proxy else URL(target.url, encoded=True)
+        assert url.raw_host is not None
+        assert url.port is not None
+        return await self._connector.reachable(url.raw_host, url.port)
+
+    async def close(self) -> None:
+        """Close the session and every connection."""
+        await self._session.close()
+        await close_connector(self._connector)
+        await asyncio.sleep(0)

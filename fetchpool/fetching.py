@@ -1,0 +1,412 @@
+"""Drives one list through scheduler and engine: workers, intake, delivery.
+
+    reader ──▶ intake ──▶ scheduler ──▶ workers ──▶ judge ──▶ outcomes ──▶ batch()
+                  ▲                        │                     │
+                  └── hungry? ─────────────┴── room? ────────────┘
+
+A fixed set of workers, made as they are needed, none of them a task per URL. A consumer that stops
+reading fills the outcomes' buffer; then workers wait *without a slot*, then the intake, then the
+source.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from time import monotonic, time
+from typing import TYPE_CHECKING
+
+from fetchpool.engine import Answer
+from fetchpool.engine.exchange import Call
+from fetchpool.jobs import Job, refused
+from fetchpool.judge import Judge, Rules
+from fetchpool.models import Outcome, Request, Target
+from fetchpool.outage import PROBE_EVERY_S
+from fetchpool.stores import StoreError
+from fetchpool.urls import InvalidURLError, parse_url
+
+if TYPE_CHECKING:
+    from fetchpool.engine import Engine, Miss
+    from fetchpool.scheduler import HostState, Scheduler
+    from fetchpool.sources import RequestReader
+    from fetchpool.stats import Stats
+
+KNOWN_ALIVE = 5
+"""Hosts that answered lately, remembered to look whether the network is there."""
+
+TIMER_SLACK_S = 0.0005
+"""uvloop rounds timers to whole milliseconds: half of one keeps them from going off early."""
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class OurSideDownError(Exception):
+    """The network on our side has been down for too long; what is left can be fetched later."""
+
+
+class Fetching:
+    """One list on its way: an asynchronous iterator of outcomes, in the order they end."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        scheduler: Scheduler[Job],
+        reader: RequestReader,
+        stats: Stats,
+        *,
+        rules: Rules,
+        headers_for: Callable[[Job], Headers],
+        budget_s: float | None,
+        public_only: bool = False,
+        insecure: bool = False,
+    ) -> None:
+        self._engine = engine
+        self._scheduler = scheduler
+        self._reader = reader
+        self.stats = stats
+        self._judge = Judge(scheduler, rules, stats, random.random)
+        self._headers_for = headers_for
+        self._budget_s = budget_s
+        self._public_only = public_only
+        self._insecure = insecure
+        self._buffer = max(16, scheduler.limit)
+        self._low_water = max(64, 2 * scheduler.limit)
+
+        self.read = 0
+        """Requests read from the source."""
+        self.delivered = 0
+        """Outcomes ready for, or taken by, the consumer; in the end equal to `read`."""
+        self.source_ended = False
+        self._out: list[Outcome] = []
+        self._arrived = asyncio.Event()
+        self._room = asyncio.Event()
+        self._hungry = asyncio.Event()
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._helpers: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._alive: deque[Target] = deque(maxlen=KNOWN_ALIVE)
+        self._stopping = False
+        self._started = False
+        self._finished = False
+        self._error: BaseException | None = None
+
+    # -- for the consumer ------------------------------------------------------------------------
+
+    def __aiter__(self) -> AsyncIterator[Outcome]:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        if not self._out:
+            await self._wait()
+        if not self._out:
+            raise StopAsyncIteration
+        outcome = self._out.pop(0)
+        self._room.set()
+        return outcome
+
+    async def batch(self) -> list[Outcome]:
+        """Return the outcomes there are, at least one; an empty list at the end.
+
+        Raises `StoreError`, `OurSideDownError` or what the source raised, once the outcomes before
+        it have been taken.
+        """
+        if not self._out:
+            await self._wait()
+        out, self._out = self._out, []
+        self._room.set()
+        return out
+
+    async def _wait(self) -> None:
+        if not self._started:
+            self._started = True
+            self._help(self._take_in())
+        while not self._out:
+            if self._error is not None:
+                raise self._error
+            if self._finished:
+                return
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def stop(self) -> None:
+        """Start nothing more; what runs may end. The iteration then ends by itself."""
+        self._stopping = True
+        for helper in self._helpers:
+            helper.cancel()
+        self._wake_all()
+        if not self._workers:
+            self._finish()
+
+    @property
+    def outage_since(self) -> float | None:
+        """Since when (monotonic seconds) our side's network is down, or None."""
+        return self._judge.outage.since
+
+    @property
+    def lowered_to(self) -> int | None:
+        """What `--limit` was lowered to because descriptors ran out, or None."""
+        return self._judge.lowered_to
+
+    @property
+    def ended(self) -> bool:
+        """True once nothing more will come."""
+        return self._finished
+
+    @property
+    def running(self) -> int:
+        """Requests in progress."""
+        return self._scheduler.running
+
+    def hosts(self, now: float) -> Iterator[HostState]:
+        """Yield the state of every host with something waiting or running."""
+        return self._scheduler.hosts(now)
+
+    async def aclose(self) -> None:
+        """End everything at once; outcomes not yet taken are lost."""
+        self._stopping = True
+        self._finish()
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = [*self._workers, *self._helpers]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._reader.aclose()
+
+    def __del__(self) -> None:
+        for task in (*self._workers, *self._helpers):
+            if not task.done() and not task.get_loop().is_closed():
+                task.cancel()
+
+    # -- intake ----------------------------------------------------------------------------------
+
+    async def _take_in(self) -> None:
+        while (batch := await self._reader.next_batch()) is not None:
+            self.stats.line_skipped(batch.skipped)
+            for request in batch.requests:
+                self.read += 1
+                outcome = self._admit(request)
+                if outcome is not None:
+                    await self._deliver(outcome)
+            self._kick()
+            while not self._scheduler.hungry(self._low_water):
+                self._hungry.clear()
+                await self._hungry.wait()
+            await asyncio.sleep(0)
+        self.source_ended = True
+        await self._settle()
+        self._check_end()
+
+    def _admit(self, request: Request) -> Outcome | None:
+        """Give *request* to the scheduler, or return its outcome if it is no URL."""
+        if request.problem is not None:
+            return refused(request, request.problem)
+        try:
+            target = parse_url(request.url)
+        except InvalidURLError as error:
+            return refused(request, str(error))
+        self._scheduler.add(target.host_key, Job(request, target), monotonic())
+        return None
+
+    # -- workers ---------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while (job := await self._next_job()) is not None:
+            await self._run(job)
+
+    async def _run(self, job: Job) -> None:
+        host = job.target.host_key
+        started = monotonic()
+        job.start_attempt(started, time(), self._budget_s)
+        job.insecure = job.insecure or (self._insecure and job.target.scheme == "https")
+        call = Call(job.target, self._headers_for(job), self._public_only or job.public_only)
+        try:
+            result = await self._engine.attempt(call, job.budget_left_s)
+        except StoreError as error:
+            if not error.out_of_descriptors:
+                raise
+            now = monotonic()
+            self._judge.out_of_descriptors(job, now)
+            self._scheduler.done(host, now)
+            return
+        now = monotonic()
+        self._count(job, result)
+        outcomes = self._judge.verdict(job, result, started, now, time())
+        self._scheduler.done(host, now)
+        if self._judge.outage.paused:
+            self._look_around()
+        for outcome in outcomes:
+            await self._deliver(outcome)
+        if self.source_ended:
+            await self._settle()
+
+    def _count(self, job: Job, result: Answer | Miss) -> None:
+        measures = result.measures
+        if measures.peer is not None:
+            self.stats.request_sent(measures.reused)
+        if isinstance(result, Answer) and (
+            not self._alive or self._alive[-1].host_key != job.target.host_key
+        ):
+            self._alive.append(job.target)
+
+    async def _next_job(self) -> Job | None:
+        """Return what may start now, waiting for it without a slot; None when there is no more."""
+        while not self._stopping and not self._finished:
+            now = monotonic()
+            if not self._judge.outage.paused:
+                doomed = self._scheduler.take_doomed(now)
+                if doomed is not None:
+                    job, failure = doomed
+                    await self._deliver(job.failed(failure, now))
+                    continue
+                taken = self._scheduler.take(now)
+                if taken is not None:
+                    self._feed()
+                    self._kick(now)
+                    return taken
+            self._feed()
+            idle = asyncio.get_running_loop().create_future()
+            self._idle.append(idle)
+            self._set_timer(now)
+            await idle
+        return None
+
+    def _feed(self) -> None:
+        if not self._hungry.is_set() and self._scheduler.hungry(self._low_water):
+            self._hungry.set()
+
+    def _kick(self, now: float | None = None) -> None:
+        """Let one more worker look for something to do, if there may be something."""
+        if self._stopping or self._judge.outage.paused:
+            return
+        at = self._scheduler.next_start()
+        if not self._scheduler.has_doomed and (
+            at is None or at > (monotonic() if now is None else now)
+        ):
+            return
+        if self._idle:
+            self._wake_one()
+        elif len(self._workers) < self._scheduler.limits.limit:
+            self._start(self._work(), self._workers)
+
+    def _wake_one(self) -> None:
+        while self._idle:
+            idle = self._idle.popleft()
+            if not idle.done():
+                idle.set_result(None)
+                return
+
+    def _wake_all(self) -> None:
+        while self._idle:
+            self._wake_one()
+        self._arrived.set()
+
+    def _set_timer(self, now: float) -> None:
+        """Have a worker woken when the next request may start by the passing of time."""
+        at = self._scheduler.next_start()
+        if at is None or self._judge.outage.paused:
+            return
+        loop = asyncio.get_running_loop()
+        due = loop.time() + max(0.0, at - now) + TIMER_SLACK_S
+        if self._timer is not None:
+            if not self._timer.cancelled() and loop.time() < self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(due, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._idle:
+            self._wake_one()
+        else:
+            self._kick()
+
+    # -- delivery --------------------------------------------------------------------------------
+
+    async def _deliver(self, outcome: Outcome) -> None:
+        """Hand *outcome* to the consumer; wait while it has too many of them."""
+        self.stats.outcome(outcome, outcome.host_key)
+        self.delivered += 1
+        self._out.append(outcome)
+        self._arrived.set()
+        self._check_end()
+        while len(self._out) >= self._buffer and not self._finished:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _settle(self) -> None:
+        """At the end of the list: what is still held must be its hosts' own trouble, or ours."""
+        outage = self._judge.outage
+        if outage.held and not outage.paused and self._scheduler.idle:
+            if self._alive:
+                outage.suspect()
+                self._look_around()
+            else:  # a few hosts, none of which ever answered: nothing says that it's us
+                for outcome in self._judge.heard(monotonic()):
+                    await self._deliver(outcome)
+
+    def _check_end(self) -> None:
+        if self.source_ended and self.delivered == self.read:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._finished = True
+        self._room.set()
+        self._hungry.set()
+        self._wake_all()
+
+    # -- our own trouble -------------------------------------------------------------------------
+
+    def _look_around(self) -> None:
+        """Start looking whether the network is there, unless somebody does already."""
+        if not any(task.get_name() == "fetchpool-look" for task in self._helpers):
+            self._help(self._look(), name="fetchpool-look")
+
+    async def _look(self) -> None:
+        outage = self._judge.outage
+        while outage.paused:
+            targets = list(self._alive) or [held.job.target for held in outage.held]
+            if await self._any_reachable(targets[-KNOWN_ALIVE:]):
+                for outcome in self._judge.heard(monotonic()):
+                    await self._deliver(outcome)
+                break
+            now = monotonic()
+            outage.confirm(now)
+            if outage.hopeless(now):
+                raise OurSideDownError("nothing can be reached from here any more")
+            await asyncio.sleep(PROBE_EVERY_S)
+        self._kick()
+        if self.source_ended:
+            await self._settle()
+
+    async def _any_reachable(self, targets: list[Target]) -> bool:
+        looks = [self._engine.reachable(target) for target in targets]
+        return any(await asyncio.gather(*looks))
+
+    # -- tasks -----------------------------------------------------------------------------------
+
+    def _help(self, work: Coroutine[None, None, None], name: str | None = None) -> None:
+        self._start(work, self._helpers, name)
+
+    def _start(
+        self,
+        work: Coroutine[None, None, None],
+        group: set[asyncio.Task[None]],
+        name: str | None = None,
+    ) -> None:
+        task = asyncio.create_task(work, name=name)
+        group.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._workers.discard(task)
+        self._helpers.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._error = self._error or error
+            self.stop()
+            self._finish()
+        elif self._stopping and not self._workers:
+            self._finish()

@@ -1,0 +1,183 @@
+"""One request on its way: what has been tried for it so far, and the outcome when it ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fetchpool.models import Failure, FailureKind, Outcome, Request, Target
+
+if TYPE_CHECKING:
+    from fetchpool.engine import Answer, Miss
+    from fetchpool.engine.core import Measures
+
+
+class Job:
+    """The state of one request between its line and its outcome.
+
+    Attempts and hops follow each other: a job is in one place at a time, the scheduler or a worker.
+    """
+
+    __slots__ = (
+        "attempts",
+        "began",
+        "budget_left_s",
+        "first",
+        "first_byte_s",
+        "free",
+        "insecure",
+        "public_only",
+        "redirects",
+        "request",
+        "seen",
+        "started_at",
+        "status",
+        "target",
+    )
+
+    def __init__(self, request: Request, target: Target) -> None:
+        self.request = request
+        self.first = target
+        """The line's own URL: what user headers and credentials are bound to."""
+        self.target = target
+        """The current hop's."""
+        self.attempts = 0
+        """Attempts made, each a request beyond redirects."""
+        self.free = 0
+        """How many of them don't count against `--retries`: throttled, or our own trouble."""
+        self.redirects = 0
+        """Hops of the current attempt."""
+        self.seen: set[str] | None = None
+        """URLs of the current attempt's chain."""
+        self.began: float | None = None
+        """Monotonic start of the first attempt."""
+        self.started_at: float | None = None
+        """The same since the epoch."""
+        self.budget_left_s: float | None = None
+        """What the current attempt has left of `--timeout`."""
+        self.public_only = False
+        self.insecure = False
+        self.status: int | None = None
+        self.first_byte_s: float | None = None
+
+    def start_attempt(self, now: float, epoch: float, budget_s: float | None) -> None:
+        """Begin an attempt at the first URL (a hop of a chain under way begins none)."""
+        if self.redirects:
+            return
+        self.attempts += 1
+        self.budget_left_s = budget_s
+        if self.began is None:
+            self.began = now
+            self.started_at = epoch
+
+    def start_over(self) -> None:
+        """Go back to the line's own URL for another attempt."""
+        self.target = self.first
+        self.redirects = 0
+        self.seen = None
+
+    def hop(self, target: Target) -> None:
+        """Go on to *target*, where the last answer pointed."""
+        if self.seen is None:
+            self.seen = {self.target.url}
+        self.seen.add(target.url)
+        self.redirects += 1
+        self.target = target
+
+    def note(self, measures: Measures) -> None:
+        """Take over what was measured of an exchange."""
+        self.first_byte_s = measures.first_byte_s
+        if self.budget_left_s is not None:
+            self.budget_left_s = max(0.0, self.budget_left_s - measures.elapsed_s)
+
+    def answered(self, answer: Answer, now: float) -> Outcome:
+        """Return the outcome of a complete answer."""
+        head, stored = answer.head, answer.stored
+        ok = 200 <= head.status < 300
+        return self._outcome(
+            now,
+            None if ok else Failure(FailureKind.STATUS, f"HTTP status {head.status}"),
+            answer.measures,
+            body_bytes=answer.body_bytes,
+            content_type=_text(head.get("content-type")),
+            path=stored.path if stored else None,
+            sha256=answer.sha256,
+            body=stored.body if stored else None,
+        )
+
+    def missed(self, miss: Miss, now: float) -> Outcome:
+        """Return the outcome of an attempt without a complete answer."""
+        content_type = _text(miss.head.get("content-type")) if miss.head else None
+        return self._outcome(now, miss.failure, miss.measures, content_type=content_type)
+
+    def failed(self, failure: Failure, now: float, measures: Measures | None = None) -> Outcome:
+        """Return the outcome of a job that ends with *failure*."""
+        return self._outcome(now, failure, measures)
+
+    def _outcome(
+        self,
+        now: float,
+        failure: Failure | None,
+        measures: Measures | None,
+        *,
+        body_bytes: int = 0,
+        content_type: str | None = None,
+        path: str | None = None,
+        sha256: str | None = None,
+        body: bytes | None = None,
+    ) -> Outcome:
+        detail = failure.detail if failure else None
+        if self.first.scheme == "https" and self.target.scheme == "http":
+            note = "redirected from https to plain http"
+            detail = f"{detail}; {note}" if detail else note
+        return Outcome(
+            request=self.request,
+            ok=failure is None,
+            status=self.status,
+            error=failure.kind if failure else None,
+            detail=detail,
+            final_url=self.target.url if self.attempts else None,
+            redirects=self.redirects,
+            attempts=self.attempts,
+            bytes=body_bytes,
+            wire_bytes=measures.wire_bytes if measures else 0,
+            content_type=content_type,
+            path=path,
+            sha256=sha256,
+            started_at=self.started_at,
+            elapsed_s=now - self.began if self.began is not None else 0.0,
+            first_byte_s=self.first_byte_s,
+            insecure=self.insecure,
+            host_key=self.first.host_key,
+            body=body,
+        )
+
+
+def refused(request: Request, detail: str) -> Outcome:
+    """Return the outcome of a line that is no URL."""
+    return Outcome(
+        request=request,
+        ok=False,
+        status=None,
+        error=FailureKind.INPUT,
+        detail=detail,
+        final_url=None,
+        redirects=0,
+        attempts=0,
+        bytes=0,
+        wire_bytes=0,
+        content_type=None,
+        path=None,
+        sha256=None,
+        started_at=None,
+        elapsed_s=0.0,
+    )
+
+
+def _text(value: str | None) -> str | None:
+    """Return a header's value (Latin-1) as the UTF-8 it may have been, or as it is."""
+    if value is None or value.isascii():
+        return value
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value

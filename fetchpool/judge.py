@@ -1,0 +1,199 @@
+"""What follows an attempt: an outcome, another attempt, the next hop, or a wait for better times.
+
+    Answer | Miss ──▶ Judge.verdict ──▶ outcomes to deliver
+                           │
+                           └──▶ scheduler: again at …, host parked, window moved
+
+Pure but for the scheduler it tells: time and random numbers are handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from fetchpool.engine import Answer, Fault, Miss
+from fetchpool.engine.receiver import is_redirect
+from fetchpool.models import Failure, FailureKind, Outcome
+from fetchpool.outage import Outage
+from fetchpool.redirects import follow
+from fetchpool.retry import Retry, RetryPolicy, Setback, Tries, parse_retry_after
+
+if TYPE_CHECKING:
+    from fetchpool.jobs import Job
+    from fetchpool.scheduler import Scheduler
+
+DESCRIPTOR_PAUSE_S = 0.5
+"""How long a request waits that found no descriptor free."""
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """The settings that decide what follows an answer."""
+
+    retries: int = 2
+    max_redirects: int = 10
+
+
+class Held(msgspec.Struct, frozen=True):
+    """An outcome that waits until it is known whose trouble it was."""
+
+    job: Job
+    outcome: Outcome
+
+
+class Observer(Protocol):
+    """Who counts what happens beside outcomes."""
+
+    def retried(self) -> None: ...
+    def parked(self, host: str, seconds: float, why: str) -> None: ...
+
+
+class Judge:
+    """Turns what an attempt brought into what happens next."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler[Job],
+        rules: Rules,
+        observer: Observer,
+        random: Callable[[], float],
+    ) -> None:
+        self._scheduler = scheduler
+        self._rules = rules
+        self._policy = RetryPolicy(rules.retries)
+        self._observer = observer
+        self._random = random
+        self.outage: Outage[Held] = Outage()
+        self.lowered_to: int | None = None
+        """What `--limit` was lowered to because descriptors ran out; None = it wasn't."""
+
+    def verdict(
+        self, job: Job, result: Answer | Miss, started: float, now: float, epoch: float
+    ) -> list[Outcome]:
+        """Take in what an attempt begun at *started* brought; return the outcomes it leads to.
+
+        Usually one or none; more when it proves that others' silence was their hosts' own.
+        *now* and *started* are monotonic, *epoch* is the time of day, in seconds.
+        """
+        job.note(result.measures)
+        outcomes: list[Outcome] = []
+        if isinstance(result, Answer):
+            outcomes += self.heard(now)
+            outcome = self._answered(job, result, started, now, epoch)
+        else:
+            if result.fault in (Fault.URL, Fault.HOST):
+                outcomes += self.heard(now)
+            outcome = self._missed(job, result, now)
+        if outcome is not None:
+            outcomes.append(outcome)
+        return outcomes
+
+    # -- answers -------------------------------------------------------------------------------
+
+    def _answered(
+        self, job: Job, answer: Answer, started: float, now: float, epoch: float
+    ) -> Outcome | None:
+        head, host = answer.head, job.target.host_key
+        job.status = head.status
+        if self._rules.max_redirects and is_redirect(head):
+            self._scheduler.answered(host, now)
+            failure = follow(job, head, answer.measures.peer, self._rules.max_redirects)
+            if failure is not None:
+                return job.failed(failure, now, answer.measures)
+            self._scheduler.again(job.target.host_key, job, now, now)
+            return None
+        setback = Setback(
+            FailureKind.STATUS,
+            head.status,
+            parse_retry_after(head.get("retry-after"), head.get("date"), epoch),
+        )
+        if not setback.passing:
+            self._scheduler.answered(host, now)
+            return job.answered(answer, now)
+        retry = self._decide(job, setback)
+        if retry is not None and retry.host_wide:
+            self._observer.parked(host, retry.after_s, str(head.status))
+            self._scheduler.throttled(host, now, started, retry.after_s, head.status)
+        if retry is None or not retry.again:
+            return job.answered(answer, now)
+        self._again(job, retry, now)
+        return None
+
+    # -- misses --------------------------------------------------------------------------------
+
+    def _missed(self, job: Job, miss: Miss, now: float) -> Outcome | None:
+        if miss.head is not None:
+            job.status = miss.head.status
+        match miss.fault:
+            case Fault.DESCRIPTORS:
+                self.out_of_descriptors(job, now)
+                return None
+            case Fault.OURS:
+                self.outage.suspect()
+            case Fault.SILENT:
+                self.outage.silent(job.target.host_key)
+            case Fault.HOST | Fault.URL:
+                pass
+        silent = miss.fault in (Fault.OURS, Fault.SILENT)
+        if silent and self.outage.going_on:
+            self._unspent(job, now, now)
+            return None
+        if miss.transient and miss.fault is not Fault.URL and miss.measures.peer is None:
+            self._unreachable(job, miss.failure, now)
+        retry = self._decide(job, Setback(miss.failure.kind, transient=miss.transient))
+        if retry is not None:
+            self._again(job, retry, now)
+            return None
+        outcome = job.missed(miss, now)
+        if silent:
+            self.outage.hold(Held(job, outcome))
+            return None
+        return outcome
+
+    def _unreachable(self, job: Job, failure: Failure, now: float) -> None:
+        host = job.target.host_key
+        health = self._scheduler.health(host)
+        before = health.parked_until
+        self._scheduler.unreachable(host, now, failure)
+        if health.parked_until > max(before, now):
+            self._observer.parked(host, health.parked_until - now, failure.detail)
+
+    def out_of_descriptors(self, job: Job, now: float) -> None:
+        """Put *job* back unspent, and do fewer at a time from now on."""
+        running = self._scheduler.running
+        self._scheduler.limit = self.lowered_to = max(1, min(self._scheduler.limit, running) - 1)
+        self._unspent(job, now + DESCRIPTOR_PAUSE_S, now)
+
+    # -- again ---------------------------------------------------------------------------------
+
+    def _decide(self, job: Job, setback: Setback) -> Retry | None:
+        health = self._scheduler.health(job.target.host_key)
+        tries = Tries(job.attempts, job.free, health.parkings, health.patient)
+        return self._policy.decide(setback, tries, self._random)
+
+    def _again(self, job: Job, retry: Retry, now: float) -> None:
+        self._observer.retried()
+        job.free += retry.free
+        job.start_over()
+        self._scheduler.again(job.target.host_key, job, now + retry.after_s, now)
+
+    def _unspent(self, job: Job, at: float, now: float) -> None:
+        job.free += 1
+        job.start_over()
+        self._scheduler.again(job.target.host_key, job, at, now)
+
+    # -- our own trouble -----------------------------------------------------------------------
+
+    def heard(self, now: float) -> list[Outcome]:
+        """Something came from outside: return the outcomes that were held for the lack of it.
+
+        After an outage there are none: what was held is tried again, unspent.
+        """
+        held, ours = self.outage.heard()
+        if not ours:
+            return [each.outcome for each in held]
+        for each in held:
+            self._unspent(each.job, now, now)
+        return []

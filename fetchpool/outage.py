@@ -1,0 +1,82 @@
+"""Is it them, or is it us? Tells a list of dead hosts from a network that is down on our side.
+
+    calm ──(silence at many hosts in a row)──▶ suspected ──(probe silent, too)──▶ outage
+      ▲                                          │                                  │
+      └──────(something is heard: it was them)───┴──(something is heard: it was us)─┘
+
+Evidence of life is anything that came from outside: an answer, a refused connection, a name server
+saying that there is no such name. A *silent* failure may be our own trouble, so its outcome is held
+back until something is heard. While an outage is suspected or going on nothing starts, and a probe
+a second looks whether the world is there. If it is while we only suspect, what was held was the
+hosts' own failure; if it comes back after an outage, what was held is tried again, unspent.
+
+Pure: `now` is monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+SILENT_HOSTS = 5
+"""Hosts silent in a row, nothing heard from any between, that make us suspect ourselves."""
+
+PROBE_EVERY_S = 1.0
+
+GIVE_UP_AFTER_S = 180.0
+"""How long an outage may last before the run stops, to be gone on with later."""
+
+
+class Outage(Generic[T]):
+    """Watches all hosts together; holds what failed silently until it is known why."""
+
+    def __init__(self) -> None:
+        self.suspected = False
+        self.since: float | None = None
+        """When the outage began; None while there is none."""
+        self.held: list[T] = []
+        self._silent: set[str] = set()
+
+    @property
+    def going_on(self) -> bool:
+        """True once our side's network is known to be down."""
+        return self.since is not None
+
+    @property
+    def paused(self) -> bool:
+        """True while nothing may start."""
+        return self.suspected or self.going_on
+
+    def silent(self, host: str) -> None:
+        """Take note of a silent failure at *host*."""
+        self._silent.add(host)
+        if len(self._silent) >= SILENT_HOSTS:
+            self.suspect()
+
+    def suspect(self) -> None:
+        """Take note of trouble that is near us: no route, no proxy."""
+        self.suspected = not self.going_on
+
+    def hold(self, item: T) -> None:
+        """Keep *item* until it is known whose its failure is."""
+        self.held.append(item)
+
+    def confirm(self, now: float) -> None:
+        """A probe was silent, too: it is us."""
+        self.suspected = False
+        if self.since is None:
+            self.since = now
+
+    def heard(self) -> tuple[list[T], bool]:
+        """Take note of evidence of life; return what was held, and whether it was our trouble."""
+        ours = self.going_on
+        self.since = None
+        self.suspected = False
+        self._silent.clear()
+        held, self.held = self.held, []
+        return held, ours
+
+    def hopeless(self, now: float) -> bool:
+        """Return True if the outage has lasted too long for this run."""
+        return self.since is not None and now - self.since >= GIVE_UP_AFTER_S

@@ -1,0 +1,167 @@
+"""`FetchPool`: the library's front. Makes the parts from a `Config` and lends them to fetches."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from fetchpool.config import Config
+from fetchpool.connector import make_connector
+from fetchpool.decoding import ACCEPT_ENCODING
+from fetchpool.descriptors import Budget, make_budget
+from fetchpool.engine import Engine
+from fetchpool.engine.receiver import BodyPolicy
+from fetchpool.engine.session import SessionExchange
+from fetchpool.engine.watch import Timeouts
+from fetchpool.fetching import Fetching, Headers
+from fetchpool.jobs import Job
+from fetchpool.judge import Rules
+from fetchpool.proxies import proxy_chooser
+from fetchpool.scheduler import Limits, Scheduler
+from fetchpool.sources import RequestReader, pack_text, requests_from, unpack_text
+from fetchpool.spill import Spill
+from fetchpool.stats import Stats
+from fetchpool.stores.memory import MemoryStore
+from fetchpool.urls import parse_url
+
+if TYPE_CHECKING:
+    from fetchpool.models import Request
+    from fetchpool.stores import Store
+
+
+class FetchPool:
+    """Fetches lists of URLs through one shared set of connections.
+
+        async with FetchPool(Config(limit=50)) as pool:
+            async for outcome in pool.fetch(urls):
+                print(outcome.request.url, outcome.ok)
+
+    Without a *store* bodies are handed back as `outcome.body`. Limits hold over the pool; it
+    fetches one list at a time. Leaving the block ends everything: no task, no socket remains.
+    """
+
+    def __init__(self, config: Config | None = None, *, store: Store | None = None) -> None:
+        self.config = config or Config()
+        self._store: Store = store or MemoryStore()
+        self._engine: Engine | None = None
+        self._budget: Budget | None = None
+        self._current: Fetching | None = None
+        self._spill: Spill[Job] | None = None
+
+    async def __aenter__(self) -> Self:
+        config = self.config
+        self._budget = make_budget(config.limit)
+        connector = make_connector(config, limit=self.budget.limit, idle_limit=self.budget.idle)
+        self._engine = Engine(
+            SessionExchange(connector, proxy_chooser(config.proxy)),
+            connector,
+            Timeouts(config.connect_timeout, config.read_timeout, config.min_speed),
+            BodyPolicy(config.max_size, config.keep_errors, config.hash, config.max_redirects > 0),
+            self._store,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._end_current()
+        if self._engine is not None:
+            await self._engine.close()
+            self._engine = None
+
+    @property
+    def budget(self) -> Budget:
+        """How many requests and idle connections the process' descriptors allow."""
+        if self._budget is None:
+            raise RuntimeError("use the pool in 'async with FetchPool(...) as pool:'")
+        return self._budget
+
+    @property
+    def connections_opened(self) -> int:
+        """Connections opened so far."""
+        return self._engine.connections_opened if self._engine else 0
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes that came over connections so far."""
+        return self._engine.bytes_received if self._engine else 0
+
+    def fetch(self, urls: Iterable[str | Request] | AsyncIterable[str | Request]) -> Fetching:
+        """Return an asynchronous iterator with exactly one outcome for each of *urls*.
+
+        They may be endless: what is read is bounded by what is consumed. Outcomes come in the order
+        they end. What goes wrong with a URL is in its outcome; only our side's trouble is raised.
+        """
+        return self.fetch_from(requests_from(urls))
+
+    def fetch_from(
+        self,
+        reader: RequestReader,
+        *,
+        stats: Stats | None = None,
+        pack: Callable[[Request], bytes] = pack_text,
+        unpack: Callable[[bytes], Request] = unpack_text,
+    ) -> Fetching:
+        """Like `fetch`, for a reader; *pack* and *unpack* say how a request waits on disk."""
+        if self._engine is None:
+            raise RuntimeError("use the pool in 'async with FetchPool(...) as pool:'")
+        if self._current is not None and not self._current.ended:
+            raise RuntimeError("this pool is fetching a list already: await its aclose() first")
+        config = self.config
+        self._spill = Spill(lambda job: pack(job.request), lambda data: _job(unpack(data)))
+        scheduler = Scheduler(
+            Limits(self.budget.limit, config.per_host, config.rate, config.host_rate), self._spill
+        )
+        self._current = Fetching(
+            self._engine,
+            scheduler,
+            reader,
+            stats or Stats(monotonic()),
+            rules=Rules(config.retries, config.max_redirects),
+            headers_for=header_maker(config),
+            budget_s=config.timeout or None,
+            public_only=config.public_only,
+            insecure=config.insecure,
+        )
+        return self._current
+
+    async def _end_current(self) -> None:
+        if self._current is not None:
+            await self._current.aclose()
+            self._current = None
+        if self._spill is not None:
+            self._spill.close()
+            self._spill = None
+
+
+def header_maker(config: Config) -> Callable[[Job], Headers]:
+    """Return a function that gives the header fields of a job's next request.
+
+    The user's own fields and the URL's credentials go to the origin of the line's URL only.
+    """
+    given = {name.lower() for name, _ in config.header}
+    automatic = (
+        ("Accept", "*/*"),
+        ("Accept-Encoding", ACCEPT_ENCODING),
+        ("User-Agent", config.user_agent_text),
+    )
+    elsewhere = tuple(field for field in automatic if field[1])
+    at_home = (*(field for field in elsewhere if field[0].lower() not in given), *config.header)
+
+    def headers_for(job: Job) -> Headers:
+        if job.target is not job.first and job.target.origin != job.first.origin:
+            return elsewhere
+        if job.first.authorization is None:
+            return at_home
+        return (*at_home, ("Authorization", job.first.authorization))
+
+    return headers_for
+
+
+def _job(request: Request) -> Job:
+    return Job(request, parse_url(request.url))

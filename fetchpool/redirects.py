@@ -1,0 +1,32 @@
+"""Where an answer's Location leads: the next hop, or why there is none."""
+
+from __future__ import annotations
+
+from fetchpool.addresses import is_public
+from fetchpool.jobs import Job
+from fetchpool.models import Failure, FailureKind, Head
+from fetchpool.urls import BlockedSchemeError, InvalidURLError, join_url
+
+
+def follow(job: Job, head: Head, peer: str | None, max_redirects: int) -> Failure | None:
+    """Move *job* on to where *head* points; return why that can't be done, or None.
+
+    *peer* is the address that answered, None behind a proxy: a redirect from a public address may
+    only lead to public ones (it would let a stranger's server aim us at our own network).
+    """
+    if job.redirects >= max_redirects:
+        return Failure(FailureKind.REDIRECT, f"more than {max_redirects} redirects")
+    location = head.get("location")
+    assert location is not None
+    try:
+        target = join_url(job.target, location)
+    except BlockedSchemeError as error:
+        return Failure(FailureKind.BLOCKED, f"redirect refused: {error}")
+    except InvalidURLError as error:
+        return Failure(FailureKind.REDIRECT, f"unusable Location: {error}")
+    if target.url == job.target.url or (job.seen is not None and target.url in job.seen):
+        return Failure(FailureKind.REDIRECT, "redirects in a circle")
+    if peer is not None and is_public(peer):
+        job.public_only = True
+    job.hop(target)
+    return None

@@ -1,0 +1,379 @@
+"""Which request may start now.
+
+    add ──▶ host's queue ──(64 in memory, the rest in the backlog)──▶ take ──▶ running ──▶ done
+                 ▲                                                                │
+                 └──────────── again: a retry or a hop, not before a given time ──┘
+
+Pure: no asyncio, no clock, no I/O of its own. Time is an argument called `now` (monotonic seconds),
+so a test passes a number. Every operation is O(log hosts) at most.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from fetchpool.health import HostHealth
+from fetchpool.models import Failure
+
+T = TypeVar("T")
+
+IN_MEMORY_PER_HOST = 64
+"""Requests of one host kept in memory; what comes beyond goes to the backlog."""
+
+IN_MEMORY_TOTAL = 32_768
+"""Requests of all hosts kept in memory before new ones of any host go to the backlog."""
+
+BURST_S = 0.1
+"""How much of a rate may be caught up at once, in seconds' worth (at least one request)."""
+
+
+class Backlog(Protocol[T]):
+    """Where requests wait that don't fit in memory: first in, first out per host."""
+
+    def push(self, host: str, item: T) -> None: ...
+    def pull(self, host: str, limit: int) -> list[T]: ...
+    def waiting(self, host: str) -> int: ...
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How much may go on at once and per second; 0 = no such limit (but for `limit`)."""
+
+    limit: int = 100
+    per_host: int = 10
+    rate: float = 0.0
+    host_rate: float = 0.0
+
+
+class HostState(msgspec.Struct, frozen=True):
+    """What a person wants to know about a host that holds things up."""
+
+    host: str
+    running: int
+    waiting: int
+    window: int
+    parked_s: float
+    """Seconds until it may be asked again; 0 = now."""
+    why: str | None
+
+
+class Pace:
+    """A rate per second, as the generic cell rate algorithm (ITU-T I.371, Annex A).
+
+    In any window of W seconds at most `rate * W + rate * BURST_S + 1` requests start.
+    """
+
+    __slots__ = ("_interval_s", "_slack_s", "_theoretical")
+
+    def __init__(self, rate: float) -> None:
+        self._interval_s = 1.0 / rate
+        self._slack_s = max(0.0, BURST_S - self._interval_s)
+        self._theoretical = float("-inf")
+
+    @property
+    def ready_at(self) -> float:
+        """The earliest time the next request may start."""
+        return self._theoretical - self._slack_s
+
+    def start(self, now: float) -> None:
+        """Take note that a request starts at *now* (not before `ready_at`)."""
+        self._theoretical = max(self._theoretical, now) + self._interval_s
+
+
+class _HostSlot(Generic[T]):
+    """One host: what waits for it, what runs on it, and when it may be asked next."""
+
+    __slots__ = ("again", "backlogged", "health", "host", "pace", "queue", "ready_in", "running",
+                 "timer")  # fmt: skip
+
+    def __init__(self, host: str, most: int, host_rate: float) -> None:
+        self.host = host
+        self.queue: deque[T] = deque()
+        self.again: list[tuple[float, int, T]] = []  # heap of retries and hops by their time
+        self.backlogged = 0
+        self.running = 0
+        self.health = HostHealth(most)
+        self.pace = Pace(host_rate) if host_rate else None
+        self.ready_in: OrderedDict[str, _HostSlot[T]] | None = None
+        self.timer: float | None = None
+
+    @property
+    def waiting(self) -> int:
+        return len(self.queue) + len(self.again) + self.backlogged
+
+    def may_start_at(self) -> float | None:
+        """Return the earliest time a request may start; None if only an event can change it."""
+        if self.running >= self.health.window:
+            return None
+        if self.queue or self.backlogged:
+            at = 0.0
+        elif self.again:
+            at = self.again[0][0]
+        else:
+            return None
+        if self.health.parked_until > at:
+            at = self.health.parked_until
+        if self.pace is not None and self.pace.ready_at > at:
+            at = self.pace.ready_at
+        return at
+
+    def forgettable_at(self) -> float:
+        """Return when nothing about the (empty) host will matter any more."""
+        at = self.health.parked_until
+        if self.health.probe_at is not None:
+            at = max(at, self.health.probe_at)
+        return max(at, self.pace.ready_at) if self.pace is not None else at
+
+
+class Scheduler(Generic[T]):
+    """Decides which request starts next, over all hosts.
+
+    Laws (held by property tests): never more than `limit` running, never more than `per_host` on a
+    host; a free slot is never left idle while a host may start; every item comes out exactly once.
+    """
+
+    def __init__(self, limits: Limits, backlog: Backlog[T]) -> None:
+        self.limits = limits
+        self.limit = limits.limit
+        """Requests in progress at most; may be lowered while running (out of descriptors)."""
+        self.running = 0
+        self._most = min(limits.per_host or limits.limit, limits.limit)
+        self._backlog = backlog
+        self._pace = Pace(limits.rate) if limits.rate else None
+        self._slots: dict[str, _HostSlot[T]] = {}
+        # Hosts that may start now, by how many requests they have running.
+        self._ready: dict[int, OrderedDict[str, _HostSlot[T]]] = {}
+        self._counts: list[int] = []  # heap of those numbers; may name emptied buckets
+        self._timers: list[tuple[float, int, _HostSlot[T]]] = []
+        self._doomed: OrderedDict[str, _HostSlot[T]] = OrderedDict()
+        self._ticket = count()
+        self._in_memory = 0
+        self._waiting = 0
+
+    # -- in ------------------------------------------------------------------------------------
+
+    def add(self, host: str, item: T, now: float) -> None:
+        """Put a new request at the end of its host's queue."""
+        slot = self._slot(host)
+        self._waiting += 1
+        if slot.backlogged or (
+            len(slot.queue) >= IN_MEMORY_PER_HOST
+            or (self._in_memory >= IN_MEMORY_TOTAL and slot.queue)
+        ):
+            self._backlog.push(host, item)
+            slot.backlogged += 1
+            return  # there are others before it: nothing has changed for the host
+        slot.queue.append(item)
+        self._in_memory += 1
+        if slot.ready_in is None:
+            self._place(slot, now)
+
+    def again(self, host: str, item: T, at: float, now: float) -> None:
+        """Put a retry or a redirect's next hop before all new requests, to start from *at* on."""
+        slot = self._slot(host)
+        self._waiting += 1
+        heapq.heappush(slot.again, (at, next(self._ticket), item))
+        if slot.ready_in is None:
+            self._place(slot, now)
+
+    # -- out -----------------------------------------------------------------------------------
+
+    def take(self, now: float) -> T | None:
+        """Return the next request allowed to start at *now*, or None.
+
+        The host with the fewest in progress goes first, ties in turn; a host at its limit or
+        parked until later is passed over. The caller says `done` when the request has ended.
+        """
+        if self.running >= self.limit or (self._pace is not None and self._pace.ready_at > now):
+            return None
+        self._wake(now)
+        slot = self._fewest_running()
+        if slot is None:
+            return None
+        item = self._pop(slot, now)
+        slot.running += 1
+        self.running += 1
+        if slot.pace is not None:
+            slot.pace.start(now)
+        if self._pace is not None:
+            self._pace.start(now)
+        self._place(slot, now)
+        return item
+
+    def take_doomed(self, now: float) -> tuple[T, Failure] | None:
+        """Return a request whose host fails fast at *now*, and what it gets, or None.
+
+        It is not counted as running: nothing is sent for it.
+        """
+        while self._doomed:
+            slot = next(iter(self._doomed.values()))
+            if slot.waiting and slot.health.fails_fast(now):
+                return self._pop(slot, float("inf")), slot.health.failing
+            del self._doomed[slot.host]
+            self._place(slot, now)
+        return None
+
+    def done(self, host: str, now: float) -> None:
+        """Take note that a request of *host* has ended, however."""
+        slot = self._slots[host]
+        slot.running -= 1
+        self.running -= 1
+        self._place(slot, now)
+
+    # -- what answers say ----------------------------------------------------------------------
+
+    def answered(self, host: str, now: float) -> None:
+        """Take note of an answer that shows *host* alive and willing."""
+        slot = self._slots[host]
+        slot.health.answered()
+        if slot.ready_in is None:
+            self._place(slot, now)
+
+    def throttled(self, host: str, now: float, started: float, pause_s: float, status: int) -> None:
+        """Park *host* for *pause_s*: it answered *status* to a request sent at *started*."""
+        slot = self._slots[host]
+        slot.health.throttled(now, started, pause_s, status)
+        self._place(slot, now)
+
+    def unreachable(self, host: str, now: float, failure: Failure) -> None:
+        """Take note of an attempt at *host* that got no connection."""
+        slot = self._slots[host]
+        slot.health.unreachable(now, failure)
+        self._place(slot, now)
+
+    # -- looking -------------------------------------------------------------------------------
+
+    def health(self, host: str) -> HostHealth:
+        """Return the condition of a *host* that has something waiting or running."""
+        return self._slots[host].health
+
+    @property
+    def waiting(self) -> int:
+        """Requests that have not started, in memory and in the backlog, retries included."""
+        return self._waiting
+
+    @property
+    def has_doomed(self) -> bool:
+        """True if a host fails fast and has requests waiting."""
+        return bool(self._doomed)
+
+    @property
+    def idle(self) -> bool:
+        """True if nothing waits and nothing runs."""
+        return not self._waiting and not self.running
+
+    def hungry(self, low_water: int) -> bool:
+        """Return True if reading on could help: a slot is free for a host not yet met, or the
+        queues in memory hold fewer than *low_water* requests."""
+        if self._in_memory < low_water:
+            return True
+        return self.running < self.limit and self._fewest_running() is None
+
+    def next_start(self) -> float | None:
+        """Return when a waiting request may start by the mere passing of time; None = an event must
+        happen first. May be early, never late."""
+        if self.running >= self.limit:
+            return None
+        if self._fewest_running() is not None:
+            return self._pace.ready_at if self._pace is not None else 0.0
+        while self._timers:
+            at, _, slot = self._timers[0]
+            if slot.timer == at:
+                return at if self._pace is None else max(at, self._pace.ready_at)
+            heapq.heappop(self._timers)
+        return None
+
+    def hosts(self, now: float) -> Iterator[HostState]:
+        """Yield the state of every host that has something waiting or running."""
+        for slot in self._slots.values():
+            health = slot.health
+            if slot.running or slot.waiting:
+                parked_s = max(0.0, health.parked_until - now)
+                yield HostState(
+                    slot.host, slot.running, slot.waiting, health.window, parked_s, health.why
+                )
+
+    def drain(self, keep: Callable[[T], object]) -> None:
+        """Hand every waiting request to *keep* and forget it: a run that stops starts nothing."""
+        for slot in self._slots.values():
+            while slot.waiting:
+                keep(self._pop(slot, float("inf")))
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _slot(self, host: str) -> _HostSlot[T]:
+        slot = self._slots.get(host)
+        if slot is None:
+            slot = _HostSlot(host, self._most, self.limits.host_rate)
+            self._slots[host] = slot
+        return slot
+
+    def _pop(self, slot: _HostSlot[T], now: float) -> T:
+        self._waiting -= 1
+        if slot.again and slot.again[0][0] <= now:
+            return heapq.heappop(slot.again)[2]
+        if not slot.queue:
+            pulled = self._backlog.pull(slot.host, IN_MEMORY_PER_HOST)
+            slot.backlogged -= len(pulled)
+            slot.queue.extend(pulled)
+            self._in_memory += len(pulled)
+        self._in_memory -= 1
+        return slot.queue.popleft()
+
+    def _place(self, slot: _HostSlot[T], now: float) -> None:
+        """Put the host where it belongs: among the ready, the waiting for a time, or nowhere."""
+        if slot.ready_in is not None:
+            del slot.ready_in[slot.host]
+            slot.ready_in = None
+        if slot.health.probe_at is not None and slot.health.fails_fast(now):
+            if slot.waiting:
+                self._doomed[slot.host] = slot
+            elif not slot.running:
+                self._sleep(slot, slot.forgettable_at())
+            return
+        at = slot.may_start_at()
+        if at is None:
+            if not slot.running and not slot.waiting:
+                self._forget(slot, now)
+        elif at <= now:
+            bucket = self._ready.get(slot.running)
+            if bucket is None:
+                bucket = self._ready[slot.running] = OrderedDict()
+                heapq.heappush(self._counts, slot.running)
+            bucket[slot.host] = slot
+            slot.ready_in = bucket
+        else:
+            self._sleep(slot, at)
+
+    def _sleep(self, slot: _HostSlot[T], at: float) -> None:
+        if slot.timer is None or at != slot.timer:
+            slot.timer = at
+            heapq.heappush(self._timers, (at, next(self._ticket), slot))
+
+    def _wake(self, now: float) -> None:
+        while self._timers and self._timers[0][0] <= now:
+            at, _, slot = heapq.heappop(self._timers)
+            if slot.timer == at:
+                slot.timer = None
+                self._place(slot, now)
+
+    def _fewest_running(self) -> _HostSlot[T] | None:
+        counts = self._counts
+        while counts:
+            bucket = self._ready[counts[0]]
+            if bucket:
+                return next(iter(bucket.values()))
+            del self._ready[heapq.heappop(counts)]
+        return None
+
+    def _forget(self, slot: _HostSlot[T], now: float) -> None:
+        at = slot.forgettable_at()
+        if at > now:
+            self._sleep(slot, at)
+        elif self._slots.get(slot.host) is slot:
+            del self._slots[slot.host]
