@@ -1,10 +1,10 @@
 """fetchpool: a list of URLs goes in, one honest outcome per line comes out.
 
-    async with fetchpool.FetchPool(fetchpool.Config(limit=50)) as pool:
-        async for outcome in pool.fetch(urls):
-            print(outcome.request.url, outcome.ok)
+async with fetchpool.FetchPool(fetchpool.Config(limit=50)) as pool:
+    async for outcome in pool.fetch(urls):
+        print(outcome.request.url, outcome.ok)
 
-    summary = fetchpool.run(fetchpool.Config(), sources=["urls.txt"], output="pages")
+summary = fetchpool.run(fetchpool.Config(), sources=["urls.txt"], output="pages")
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fetchpool.models import Outcome as Outcome
     from fetchpool.models import Request as Request
     from fetchpool.pool import FetchPool as FetchPool
-    from fetchpool.runner import run as run
+    from fetchpool.runner.runner import run as run
     from fetchpool.stats import Summary as Summary
 
 __version__ = "0.1.0"
@@ -33,10 +33,10 @@ _HOMES = {
     "Outcome": "fetchpool.models",
     "Request": "fetchpool.models",
     "Summary": "fetchpool.stats",
-    "run": "fetchpool.runner",
+    "run": "fetchpool.runner.runner",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - all of them strings
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:

@@ -14,14 +14,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from fetchpool.engine import Answer
 from fetchpool.engine.exchange import Call
 from fetchpool.jobs import Job, refused
-from fetchpool.judge import Judge, Rules
+from fetchpool.judge import Judge, Observer, Rules
 from fetchpool.models import Outcome, Request, Target
 from fetchpool.outage import PROBE_EVERY_S
 from fetchpool.stores import StoreError
@@ -57,6 +57,7 @@ class Fetching:
         stats: Stats,
         *,
         rules: Rules,
+        observer: Observer | None = None,
         headers_for: Callable[[Job], Headers],
         budget_s: float | None,
         public_only: bool = False,
@@ -66,7 +67,7 @@ class Fetching:
         self._scheduler = scheduler
         self._reader = reader
         self.stats = stats
-        self._judge = Judge(scheduler, rules, stats, random.random)
+        self._judge = Judge(scheduler, rules, observer or stats, random.random)
         self._headers_for = headers_for
         self._budget_s = budget_s
         self._public_only = public_only
@@ -160,9 +161,20 @@ class Fetching:
         """Requests in progress."""
         return self._scheduler.running
 
-    def hosts(self, now: float) -> Iterator[HostState]:
-        """Yield the state of every host with something waiting or running."""
-        return self._scheduler.hosts(now)
+    @property
+    def per_host(self) -> int:
+        """Requests at once to one host at most."""
+        return self._scheduler.most_per_host
+
+    def busiest(self, now: float, count: int) -> list[HostState]:
+        """Return up to *count* hosts that hold things up: parked ones, then by what waits."""
+        return self._scheduler.busiest(now, count)
+
+    def abort(self) -> None:
+        """Stop at once: what runs is cut off and has no outcome."""
+        self.stop()
+        for worker in self._workers:
+            worker.cancel()
 
     async def aclose(self) -> None:
         """End everything at once; outcomes not yet taken are lost."""

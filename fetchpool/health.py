@@ -82,7 +82,7 @@ class HostHealth:
     @property
     def patient(self) -> bool:
         """True while a throttled request may wait its turn again without spending an attempt."""
-        return self.parkings <= PATIENT_PARKINGS
+        return self.parkings < PATIENT_PARKINGS
 
     def fails_fast(self, now: float) -> bool:
         """Return True if the host's URLs are not worth a request at *now*."""

@@ -17,7 +17,7 @@ from fetchpool.engine.session import SessionExchange
 from fetchpool.engine.watch import Timeouts
 from fetchpool.fetching import Fetching, Headers
 from fetchpool.jobs import Job
-from fetchpool.judge import Rules
+from fetchpool.judge import Observer, Rules
 from fetchpool.proxies import proxy_chooser
 from fetchpool.scheduler import Limits, Scheduler
 from fetchpool.sources import RequestReader, pack_text, requests_from, unpack_text
@@ -104,6 +104,7 @@ class FetchPool:
         reader: RequestReader,
         *,
         stats: Stats | None = None,
+        observer: Observer | None = None,
         pack: Callable[[Request], bytes] = pack_text,
         unpack: Callable[[bytes], Request] = unpack_text,
     ) -> Fetching:
@@ -122,6 +123,7 @@ class FetchPool:
             scheduler,
             reader,
             stats or Stats(monotonic()),
+            observer=observer,
             rules=Rules(config.retries, config.max_redirects),
             headers_for=header_maker(config),
             budget_s=config.timeout or None,

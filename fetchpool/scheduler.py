@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from typing import Generic, Protocol, TypeVar
 
@@ -288,15 +288,30 @@ class Scheduler(Generic[T]):
             heapq.heappop(self._timers)
         return None
 
-    def hosts(self, now: float) -> Iterator[HostState]:
-        """Yield the state of every host that has something waiting or running."""
-        for slot in self._slots.values():
-            health = slot.health
-            if slot.running or slot.waiting:
-                parked_s = max(0.0, health.parked_until - now)
-                yield HostState(
-                    slot.host, slot.running, slot.waiting, health.window, parked_s, health.why
-                )
+    @property
+    def most_per_host(self) -> int:
+        """Requests at once to one host at most: `per_host`, or `limit` without one."""
+        return self._most
+
+    def busiest(self, now: float, count: int) -> list[HostState]:
+        """Return up to *count* hosts that hold things up: parked ones first, then by what waits."""
+
+        def weight(slot: _HostSlot[T]) -> tuple[bool, int]:
+            return (slot.health.parked_until > now and slot.waiting > 0, slot.waiting)
+
+        chosen = heapq.nlargest(count, self._slots.values(), key=weight)
+        return [
+            HostState(
+                slot.host,
+                slot.running,
+                slot.waiting,
+                slot.health.window,
+                max(0.0, slot.health.parked_until - now),
+                slot.health.why,
+            )
+            for slot in chosen
+            if slot.running or slot.waiting
+        ]
 
     def drain(self, keep: Callable[[T], object]) -> None:
         """Hand every waiting request to *keep* and forget it: a run that stops starts nothing."""

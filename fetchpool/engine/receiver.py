@@ -122,7 +122,8 @@ class Receiver:
         """The answer is complete: store the body under its final name, if it is wanted."""
         if self._decoder is None:
             return
-        self._decoder.finish()
+        for piece in self._decoder.finish():
+            self._keep(piece)
         assert self.answer is not None
         if self._writer is not None:
             self.stored = self._writer.commit()

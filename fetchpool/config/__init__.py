@@ -1,0 +1,24 @@
+"""Settings: what they are, what they accept, and where their values come from.
+
+values, http_values, expressions   the kinds of value
+options ──▶ settings               each setting, described once: `Config`
+origins                            command line, environment, file ──▶ `Settings`
+reference                          the settings as documentation
+"""
+
+from fetchpool.config.options import Option, Panel
+from fetchpool.config.origins import Settings, load_settings, user_file
+from fetchpool.config.settings import Config, check_output, options
+from fetchpool.config.values import ConfigError
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Option",
+    "Panel",
+    "Settings",
+    "check_output",
+    "load_settings",
+    "options",
+    "user_file",
+]

@@ -1,0 +1,93 @@
+"""Small expressions among the settings: when a run has failed, which failures to retry."""
+
+from __future__ import annotations
+
+import re
+
+from fetchpool.config.values import Kind, Unfit, quoted
+
+_ERRORS = re.compile(r"errors\s*>\s*([0-9]{1,18})(\.[0-9]{1,9})?\s*(%?)", re.IGNORECASE)
+_STATUS = re.compile(r"status:([1-9]xx|[1-9][0-9]{2})")
+
+
+class FailIf(Kind):
+    """`errors>N`, `errors>P%` or `never`."""
+
+    accepts = "'errors>N', 'errors>P%' (P from 0 to 100) or 'never'"
+    metavar = "EXPR"
+
+    def check(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise self.unfit(value)
+        if value.strip().lower() == "never":
+            return "never"
+        match = _ERRORS.fullmatch(value.strip())
+        if match is None:
+            raise Unfit(self.unfit(value).problem, "quote it for the shell: 'errors>5%'")
+        number, fraction, percent = match.groups()
+        if percent:
+            if int(number) > 100 or (int(number) == 100 and (fraction or ".0").strip(".0")):
+                raise self.unfit(value)
+        elif fraction:
+            raise self.unfit(value)
+        return f"errors>{int(number)}{fraction or ''}{percent}"
+
+    def show(self, value: str) -> str:
+        return value
+
+
+def exceeds(expression: str, errors: int, lines: int) -> bool:
+    """Tell whether *errors* among *lines* make a run failed under a checked `--fail-if`."""
+    if expression == "never":
+        return False
+    bound = expression.removeprefix("errors>")
+    if not bound.endswith("%"):
+        return errors > int(bound)
+    # Exact: 0.29 * 100 is 28.999999999999996 in floating point.
+    whole, _, fraction = bound[:-1].partition(".")
+    scale: int = 10 ** len(fraction)
+    return errors * 100 * scale > int(whole + fraction) * lines
+
+
+class FailureKinds(Kind):
+    """Kinds of error, comma-separated; `status:404` and `status:5xx` say which statuses."""
+
+    accepts = "kinds of error such as timeout,connect,status:5xx"
+    metavar = "KINDS"
+
+    def read(self, text: str) -> object:
+        return text.split(",")
+
+    def check(self, value: object) -> tuple[str, ...]:
+        """Return the kinds in lower case, each once; `all` alone is the empty tuple."""
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, list | tuple):
+            raise self.unfit(value)
+        kinds = dict.fromkeys(self._kind(item) for item in items)
+        if "all" in kinds:
+            return ()
+        return tuple(kinds)
+
+    def _kind(self, item: object) -> str:
+        from fetchpool.models import FailureKind  # brings msgspec, which most starts don't need
+
+        kind = item.strip().lower() if isinstance(item, str) else ""
+        known = [member.value for member in FailureKind]
+        if kind in known or kind == "all" or _STATUS.fullmatch(kind):
+            return kind
+        raise Unfit(
+            f"takes {self.accepts}, not {quoted(item)}",
+            f"choose from all, {', '.join(known)}, status:NNN, status:Nxx",
+        )
+
+    def show(self, value: tuple[str, ...]) -> str:
+        return ",".join(value) or "all"
+
+
+def matches(kinds: tuple[str, ...], error: str, status: int | None) -> bool:
+    """Tell whether a failure is among checked *kinds*; none at all means every one."""
+    if not kinds or error in kinds:
+        return True
+    if error != "status" or status is None:
+        return False
+    return f"status:{status}" in kinds or f"status:{status // 100}xx" in kinds

@@ -1,0 +1,249 @@
+"""Where the values of settings come from, and which of them counts.
+
+command line  >  environment  >  TOML file  >  default
+
+load_settings ──▶ Settings(config, output, origins, …)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from fetchpool.config.options import Option, is_set
+from fetchpool.config.rules import RIVALS
+from fetchpool.config.settings import Config, options
+from fetchpool.config.values import ConfigError, FilePath, Unfit, plain
+
+MAX_FILE_BYTES = 1 << 20
+_ENV_PREFIX = "FETCHPOOL_"
+_ENV_FILE = "FETCHPOOL_CONFIG"
+
+
+class Rank(IntEnum):
+    """Where a value was given; the higher one wins."""
+
+    FILE = 1
+    ENVIRONMENT = 2
+    COMMAND_LINE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A checked value and where it came from."""
+
+    value: Any
+    rank: Rank
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings in force and where each came from."""
+
+    config: Config
+    output: str | None
+    origins: Mapping[str, str]
+    """By name of the option: `default`, `--limit`, `environment FETCHPOOL_LIMIT` or a file."""
+    file: Path | None
+    """The TOML file that was read."""
+    strangers: tuple[str, ...]
+    """Environment variables that look like ours but are no option's: ignored, worth telling."""
+
+    def value(self, option: Option) -> Any:
+        """Return the value of *option* in force."""
+        return self.output if option.name == "output" else getattr(self.config, option.name)
+
+
+def load_settings(
+    given: Mapping[str, object], environ: Mapping[str, str], *, file: str | None = None
+) -> Settings:
+    """Put the settings of a command together and check them, each and together.
+
+    *given* is the command line: a text by name of the option (a list of texts for headers, a bool
+    for a switch); None counts as not given. *file* is `--config`: a path, an empty string for no
+    file at all, None for `FETCHPOOL_CONFIG`, else the user's own file where there is one.
+
+    Of settings that exclude each other, what is given in a stronger place silences the weaker:
+    `--fresh` on the command line wins over `once = true` in the file.
+
+    Raises:
+        ConfigError: a value is not accepted, a key is unknown, or the file can't be read.
+    """
+    path, table = _read_file(file, environ)
+    chosen = _from_file(path, table) | _from_environment(environ) | _from_command_line(given)
+    _silence_weaker_rivals(chosen)
+    values = {name: item.value for name, item in chosen.items()}
+    output = values.pop("output", None)
+    return Settings(
+        config=Config(**values),
+        output=output,
+        origins={
+            o.name: chosen[o.name].origin if o.name in chosen else "default" for o in options()
+        },
+        file=path,
+        strangers=_strangers(environ),
+    )
+
+
+def user_file() -> Path | None:
+    """Return where the user's own TOML file would be, or None where there is no such place."""
+    from platformdirs import user_config_path  # 18 ms
+
+    path = user_config_path("fetchpool", appauthor=False) / "config.toml"
+    # Without a home the path may be relative ("~/.config"), and so would be a XDG_CONFIG_HOME that
+    # the XDG specification says to ignore: a file in the current directory is never read.
+    return path if path.is_absolute() else None
+
+
+def _from_command_line(given: Mapping[str, object]) -> dict[str, Given]:
+    chosen = {}
+    for option in options():
+        raw = given.get(option.name)
+        if raw is None:
+            continue
+        sample = f"{option.flag} {_shell_quoted(option.example)}"
+        value = _checked(option, raw, option.flag, sample)
+        flag = f"--no-{option.key}" if value is False else option.flag
+        chosen[option.name] = Given(value, Rank.COMMAND_LINE, flag)
+    return chosen
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
+    chosen = {}
+    for option in options():
+        raw = environ.get(option.env)
+        if raw is None or (raw == "" and not option.kind.keeps_empty):
+            continue
+        sample = f"{option.env}={_shell_quoted(option.example)}"
+        value = _checked(option, _at_home(option, raw), option.env, sample)
+        chosen[option.name] = Given(value, Rank.ENVIRONMENT, f"environment {option.env}")
+    return chosen
+
+
+def _from_file(path: Path | None, table: Mapping[str, object]) -> dict[str, Given]:
+    by_key = {option.key: option for option in options()}
+    chosen: dict[str, Given] = {}
+    for key, raw in table.items():
+        option = by_key.get(key.replace("_", "-"))
+        if option is None:
+            near = get_close_matches(key.replace("_", "-"), by_key, n=1)
+            remedy = f"did you mean {near[0]}?" if near else "see fetchpool get --help for the keys"
+            raise ConfigError(f"{_named(path)}: there is no setting {plain(key)}: {remedy}")
+        if option.name in chosen:
+            raise ConfigError(f"{_named(path)}: {option.key} is there twice: drop one of them")
+        example = option.example if option.kind.bare else f'"{option.example}"'
+        sample = f"{option.key} = {example}"
+        # A file has types of its own: its texts are not read as numbers or switches.
+        value = _check(option, _at_home(option, raw), f"{_named(path)}: {option.key}", sample)
+        chosen[option.name] = Given(value, Rank.FILE, _named(path))
+    return chosen
+
+
+def _checked(option: Option, raw: object, label: str, sample: str) -> Any:
+    """Read *raw* where it is text, and check it."""
+    if isinstance(raw, str):
+        try:
+            raw = option.kind.read(raw)
+        except Unfit as unfit:
+            message = f"{label} {unfit.problem}: {unfit.remedy or f'try {sample}'}"
+            raise ConfigError(message) from None
+    return _check(option, raw, label, sample)
+
+
+def _check(option: Option, value: object, label: str, sample: str) -> Any:
+    try:
+        return option.kind.check(value)
+    except Unfit as unfit:
+        message = f"{label} {unfit.problem}: {unfit.remedy or f'try {sample}'}"
+    raise ConfigError(message)
+
+
+def _at_home(option: Option, raw: object) -> object:
+    """Expand `~` in a path that no shell has seen."""
+    if isinstance(option.kind, FilePath) and isinstance(raw, str):
+        return os.path.expanduser(raw)  # noqa: PTH111 - Path would fold "./" and a last slash
+    return raw
+
+
+def _silence_weaker_rivals(chosen: dict[str, Given]) -> None:
+    for names, _ in RIVALS:
+        claims = {
+            name: chosen[name] for name in names if name in chosen and is_set(chosen[name].value)
+        }
+        strongest = max((claim.rank for claim in claims.values()), default=Rank.FILE)
+        for name, claim in claims.items():
+            if claim.rank < strongest:
+                del chosen[name]
+
+
+def _read_file(
+    file: str | None, environ: Mapping[str, str]
+) -> tuple[Path | None, Mapping[str, object]]:
+    """Return the TOML file that counts and its keys; None and nothing where there is none."""
+    wanted = file if file is not None else environ.get(_ENV_FILE)
+    if wanted is not None:
+        return _read_named(wanted, "--config" if file is not None else _ENV_FILE)
+    path = user_file()
+    try:
+        if path is None or not path.exists():
+            return None, {}
+    except OSError:
+        # A home that may not be entered, as under a service manager, holds no settings for us.
+        return None, {}
+    return _read_named(str(path), "the user's configuration")
+
+
+def _read_named(text: str, label: str) -> tuple[Path | None, Mapping[str, object]]:
+    if not text:
+        return None, {}
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 - stays as it is where there is no home
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no possible file name"
+        raise ConfigError(
+            f"{label}: {_named(path)} can't be read ({reason}): name a TOML file, or '' for none"
+        ) from None
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"{label}: {_named(path)} is over 1 MiB: name a TOML file of settings")
+    return path, _parse_toml(path, data)
+
+
+def _parse_toml(path: Path, data: bytes) -> Mapping[str, object]:
+    import tomllib  # 13 ms that a start without a file doesn't need
+
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        reason = "not UTF-8"
+    except RecursionError:
+        reason = "nested too deep"
+    except tomllib.TOMLDecodeError as error:
+        reason = str(error)
+    raise ConfigError(
+        f"{_named(path)} is no TOML: {reason}: one setting a line, such as per-host = 5"
+    )
+
+
+def _named(path: Path | None) -> str:
+    return plain(str(path))
+
+
+def _shell_quoted(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)
+
+
+def _strangers(environ: Mapping[str, str]) -> tuple[str, ...]:
+    # Ignored rather than refused: Kubernetes gives every container FETCHPOOL_SERVICE_HOST and
+    # the like once a service is named fetchpool.
+    ours = {option.env for option in options()} | {_ENV_FILE}
+    return tuple(sorted(n for n in environ if n.startswith(_ENV_PREFIX) and n not in ours))

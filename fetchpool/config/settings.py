@@ -1,0 +1,435 @@
+"""`Config`: every setting of a run, each described once, validated once, picklable.
+
+A field's annotation is the option: its panel in the help, its kind of value, the sentence that
+explains it. Command line, environment variables, TOML keys, `fetchpool config`, help and reference
+are all made from these; `options()` hands them out.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cache
+from os import PathLike
+from typing import Annotated, Any, Literal, get_args
+
+from fetchpool import __version__
+from fetchpool.config.expressions import FailIf, FailureKinds, exceeds, matches
+from fetchpool.config.http_values import Headers, ProxyUrl
+from fetchpool.config.options import Also, Option, Panel, checked_value
+from fetchpool.config.rules import check_together
+from fetchpool.config.values import (
+    Choice,
+    Destination,
+    FilePath,
+    Size,
+    Switch,
+    Text,
+    Whole,
+    requests_per_second,
+    seconds,
+)
+
+PROJECT_URL = "https://fetchpool.example/"
+DEFAULT_KEEPALIVE_S = 15.0
+
+OUTPUT = Option(
+    "output",
+    None,
+    Panel.IO,
+    Destination(),
+    "The directory where bodies and records go",
+    Also(
+        short="-o",
+        default="NAME.fetched",
+        example="pages",
+        more="`NAME.fetched` for a list NAME.txt, else `fetched`, in the current directory. "
+        "The suffixes `.warc.gz`, `.tar`, `.parquet`, `.jsonl.gz` and `.sqlite` are kept for "
+        "forms to come.",
+    ),
+)
+"""Where a run goes: an option like the others, but an argument of `run()`, no field of `Config`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Config:
+    """Every setting of a run; the defaults are those of the command line.
+
+    Raises:
+        ConfigError: a value is not accepted, or two exclude each other; the message names the
+            option, what it accepts, and what to try.
+    """
+
+    records: Annotated[
+        str | None,
+        Panel.IO,
+        FilePath(dash=True),
+        "Records of this command, each after the ledger has it; - is standard output",
+        Also(
+            example="records.jsonl",
+            more="A file is made anew. After a kill it may lack the "
+            "last records; `results.jsonl` in DEST has them.",
+        ),
+    ] = None
+    no_body: Annotated[
+        bool,
+        Panel.IO,
+        Switch(),
+        "Fetch, count and check bodies, store none; without -o nothing stays on disk",
+        Also(more="Without `-o` there is no ledger, no lock and no going on later either."),
+    ] = False
+    durability: Annotated[
+        Literal["none", "batch", "strict"],
+        Panel.IO,
+        Choice("LEVEL", "none", "batch", "strict"),
+        "What is fsynced when: none, batch or strict",
+    ] = "batch"
+
+    limit: Annotated[
+        int,
+        Panel.LIMITS,
+        Whole(0, 65_535),
+        "Requests in progress at most, over all hosts; 0 = as many as descriptors allow",
+        Also(
+            more="`TCPConnector.limit`. 0 means 4,096 at most. aiohttp's own limit does not bound "
+            "what runs; fetchpool admits no more than this."
+        ),
+    ] = 100
+    per_host: Annotated[
+        int,
+        Panel.LIMITS,
+        Whole(0, 65_535),
+        "The same for one host; 0 = no limit of its own",
+        Also(
+            more="`TCPConnector.limit_per_host`, whose default is 0. A host is a host name, with "
+            "its port unless that is the scheme's own: http and https share."
+        ),
+    ] = 10
+    rate: Annotated[
+        float,
+        Panel.LIMITS,
+        requests_per_second(),
+        "Requests per second over all hosts",
+        Also(default="0: off", example="100"),
+    ] = 0.0
+    host_rate: Annotated[
+        float,
+        Panel.LIMITS,
+        requests_per_second(),
+        "Requests per second to one host",
+        Also(default="0: off", example="2"),
+    ] = 0.0
+
+    keepalive: Annotated[
+        float | None,
+        Panel.CONNECTIONS,
+        seconds(),
+        "How long an idle connection stays open for the next URL of its host",
+        Also(default="15", more="`keepalive_timeout`. Not together with `--force-close`."),
+    ] = None
+    force_close: Annotated[
+        bool,
+        Panel.CONNECTIONS,
+        Switch(),
+        "A new connection for every request; else connections are reused",
+        Also(more="`force_close`."),
+    ] = False
+    cleanup_closed: Annotated[
+        bool,
+        Panel.CONNECTIONS,
+        Switch(),
+        "Abort TLS connections whose peer leaves the closing unanswered for 2 s",
+        Also(
+            more="`enable_cleanup_closed`, off in aiohttp too. Without effect on Python from "
+            "3.12.8 and 3.13.1 on, which mended the leak it is for; one warning says so."
+        ),
+    ] = False
+    dns_ttl: Annotated[
+        float,
+        Panel.CONNECTIONS,
+        seconds(),
+        "How long a resolved address is kept; 0 = not at all",
+        Also(more="`ttl_dns_cache`, 10 s in aiohttp."),
+    ] = 300.0
+    ipv4: Annotated[
+        bool,
+        Panel.CONNECTIONS,
+        Switch(),
+        "Connect to IPv4 addresses only",
+        Also(short="-4"),
+    ] = False
+    ipv6: Annotated[
+        bool,
+        Panel.CONNECTIONS,
+        Switch(),
+        "Connect to IPv6 addresses only",
+        Also(short="-6"),
+    ] = False
+    exchange: Annotated[
+        Literal["auto", "session", "direct"],
+        Panel.CONNECTIONS,
+        Choice("WAY", "auto", "session", "direct"),
+        "How requests are made: auto, session or direct",
+        Also(
+            more="`session` goes through `ClientSession.request`, `direct` straight over the "
+            "session's connections."
+        ),
+    ] = "auto"
+    event_loop: Annotated[
+        Literal["auto", "uvloop", "asyncio"],
+        Panel.CONNECTIONS,
+        Choice("LOOP", "auto", "uvloop", "asyncio"),
+        "The event loop: auto (uvloop where it runs), uvloop or asyncio",
+    ] = "auto"
+
+    connect_timeout: Annotated[
+        float,
+        Panel.TIMEOUTS,
+        seconds(),
+        "DNS, TCP and TLS of one attempt; 0 = none",
+        Also(more="`ClientTimeout`'s matter: the connector has no such parameter."),
+    ] = 10.0
+    read_timeout: Annotated[
+        float,
+        Panel.TIMEOUTS,
+        seconds(),
+        "Longest silence of the server; 0 = none",
+    ] = 30.0
+    timeout: Annotated[
+        float,
+        Panel.TIMEOUTS,
+        seconds(),
+        "One URL, redirects and body included, retries and waiting not",
+        Also(default="0: none", example="60"),
+    ] = 0.0
+    min_speed: Annotated[
+        int,
+        Panel.TIMEOUTS,
+        Size("BYTES"),
+        "Bytes/s over the last 30 s below which an attempt times out; 0 = off",
+        Also(
+            more="Counted from the answer's first byte on, without the time in which *we* don't "
+            "read."
+        ),
+    ] = 64
+    max_time: Annotated[
+        float,
+        Panel.TIMEOUTS,
+        seconds(),
+        "The whole run, which then stops as on Ctrl-C and exits 75",
+        Also(default="0: none", example="3600"),
+    ] = 0.0
+
+    max_size: Annotated[
+        int,
+        Panel.ANSWERS,
+        Size("SIZE"),
+        "Largest body, on the wire or decoded (10M, 1.5G); 0 = no cap",
+        Also(more="K, M, G, T count in 1024 (as KiB, MiB, …), KB, MB, GB, TB in 1000."),
+    ] = 2**30
+    max_redirects: Annotated[
+        int,
+        Panel.ANSWERS,
+        Whole(0, 1000),
+        "Hops followed; 0 = none, the 3xx is the answer",
+    ] = 10
+    keep_errors: Annotated[
+        bool,
+        Panel.ANSWERS,
+        Switch(),
+        "Store the bodies of complete answers that aren't 2xx too",
+        Also(more="Else an error page never lands among the files."),
+    ] = False
+    hash: Annotated[
+        bool,
+        Panel.ANSWERS,
+        Switch(),
+        "Record the SHA-256 of every stored body",
+    ] = False
+    content_disposition: Annotated[
+        bool,
+        Panel.ANSWERS,
+        Switch(),
+        "Take the base name of a file from that header",
+    ] = False
+
+    retries: Annotated[
+        int,
+        Panel.RETRIES,
+        Whole(0, 1000),
+        "Further attempts after a passing fault",
+    ] = 2
+
+    header: Annotated[
+        tuple[tuple[str, str], ...],
+        Panel.TRUST,
+        Headers(),
+        "Sent to the URL's own origin only; repeatable",
+        Also(
+            short="-H",
+            example="Accept-Language: en",
+            more="Other users can read a command line; "
+            "`FETCHPOOL_HEADER` (one header a line) or the file keep a secret better. With an "
+            "`Accept-Encoding` of yours the body is decoded all the same.",
+        ),
+    ] = ()
+    user_agent: Annotated[
+        str | None,
+        Panel.TRUST,
+        Text(),
+        "What fetchpool calls itself; '' sends no such header",
+        Also(
+            short="-A",
+            default="fetchpool/VERSION",
+            example="mybot/1.0 (+https://example.org)",
+            more=f"`fetchpool/VERSION (+{PROJECT_URL})`.",
+        ),
+    ] = None
+    proxy: Annotated[
+        str | None,
+        Panel.TRUST,
+        ProxyUrl(),
+        "HTTP proxy for all requests; '' = none",
+        Also(
+            default="environment",
+            example="http://proxy.example:3128",
+            more="Without it `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, read once.",
+        ),
+    ] = None
+    insecure: Annotated[
+        bool,
+        Panel.TRUST,
+        Switch(),
+        "Don't verify TLS certificates; recorded on every record it touched",
+    ] = False
+    cacert: Annotated[
+        str | None,
+        Panel.TRUST,
+        FilePath("FILE"),
+        "Extra trusted roots, PEM, beside the system's",
+        Also(example="roots.pem"),
+    ] = None
+    public_only: Annotated[
+        bool,
+        Panel.TRUST,
+        Switch(),
+        "Never connect to a private, loopback or otherwise non-public address",
+        Also(more="Not together with `--proxy`, which looks addresses up by itself."),
+    ] = False
+
+    retry_failed: Annotated[
+        bool,
+        Panel.AGAIN,
+        Switch(),
+        "Keep what was ok, fetch the rest",
+    ] = False
+    retry_kinds: Annotated[
+        tuple[str, ...],
+        Panel.AGAIN,
+        FailureKinds(),
+        "Which failures --retry-failed means: timeout,connect,status:5xx",
+        Also(default="all", example="timeout,connect,status:5xx"),
+    ] = ()
+    once: Annotated[
+        bool,
+        Panel.AGAIN,
+        Switch(),
+        "Keep every answer there is, fetch only lines without one",
+    ] = False
+    fresh: Annotated[
+        bool,
+        Panel.AGAIN,
+        Switch(),
+        "Keep nothing of an earlier run",
+    ] = False
+
+    fail_if: Annotated[
+        str,
+        Panel.REPORTING,
+        FailIf(),
+        "What makes the exit status 1: 'errors>N', 'errors>P%' or never",
+    ] = "errors>0"
+    quiet: Annotated[
+        bool,
+        Panel.REPORTING,
+        Switch(),
+        "Nothing at all where the exit status is 0, else one line on stderr",
+        Also(short="-q", more="Stronger than `--progress`."),
+    ] = False
+    progress: Annotated[
+        Literal["auto", "always", "never"],
+        Panel.REPORTING,
+        Choice("WHEN", "auto", "always", "never"),
+        "Show progress: auto (on a terminal), always or never",
+    ] = "auto"
+    log_file: Annotated[
+        str | None,
+        Panel.REPORTING,
+        FilePath(),
+        "One line an event, appended; survives rotation",
+        Also(example="fetchpool.log"),
+    ] = None
+    metrics_file: Annotated[
+        str | None,
+        Panel.REPORTING,
+        FilePath(),
+        "Prometheus textfile, replaced in one step",
+        Also(example="fetchpool.prom"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        for option in fields():
+            checked = checked_value(option, getattr(self, option.name))
+            object.__setattr__(self, option.name, checked)
+        check_together(self)
+
+    def __repr__(self) -> str:
+        """Show what differs from the defaults, without secrets."""
+        shown = (
+            f"{option.name}={option.show(value) if option.kind.secret else repr(value)}"
+            for option in fields()
+            if (value := getattr(self, option.name)) != option.default
+        )
+        return f"Config({', '.join(shown)})"
+
+    @property
+    def keepalive_s(self) -> float:
+        """How long an idle connection stays open, seconds; means nothing with `force_close`."""
+        return DEFAULT_KEEPALIVE_S if self.keepalive is None else self.keepalive
+
+    @property
+    def user_agent_text(self) -> str:
+        """The `User-Agent` to send where no header of the user's sets it; empty for none."""
+        if self.user_agent is None:
+            return f"fetchpool/{__version__} (+{PROJECT_URL})"
+        return self.user_agent
+
+    def fails(self, errors: int, lines: int) -> bool:
+        """Tell whether a finished run with *errors* among *lines* exits 1 (`--fail-if`)."""
+        return exceeds(self.fail_if, errors, lines)
+
+    def retries_kind(self, error: str, status: int | None) -> bool:
+        """Tell whether `--retry-failed` means a recorded failure (`--retry-kinds`)."""
+        return matches(self.retry_kinds, error, status)
+
+
+@cache
+def fields() -> tuple[Option, ...]:
+    """Return the option behind every field of `Config`, in the order of the help."""
+    return tuple(_option(field) for field in dataclasses.fields(Config))
+
+
+@cache
+def options() -> tuple[Option, ...]:
+    """Return every option of `get`: the destination and the fields of `Config`."""
+    return (OUTPUT, *fields())
+
+
+def _option(field: dataclasses.Field[Any]) -> Option:
+    """Read an option off a field's annotation."""
+    _, panel, kind, sentence, *also = get_args(field.type)
+    return Option(field.name, field.default, panel, kind, sentence, also[0] if also else Also())
+
+
+def check_output(output: str | PathLike[str] | None) -> str | None:
+    """Return *output*, the destination given by a program, as a text, or raise `ConfigError`."""
+    path: str | None = checked_value(OUTPUT, output)
+    return path

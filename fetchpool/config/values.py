@@ -1,0 +1,266 @@
+"""The kinds of value a setting can have: how each is read, checked and shown.
+
+    text ──read──▶ value ──check──▶ value as Config keeps it ──show──▶ text for a person
+
+`read` is for the command line and the environment, where everything is text; a TOML file and the
+library hand typed values to `check`. A text that `read` can't make sense of passes through it as it
+is, so that `check` is the only place that refuses.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+_YEAR_S = 31_536_000
+_MAX_BYTES = 2**63 - 1
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
+_REAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
+_SIZE = re.compile(r"([0-9]{1,20})(\.[0-9]{1,9})?\s*([kmgt]?)(ib|b|)", re.IGNORECASE)
+_ON, _OFF = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+# Controls, and the lone surrogates that stand for bytes which are no UTF-8.
+_UNFIT_FOR_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class ConfigError(ValueError):
+    """A user's mistake: one line that names the option, what it accepts, and what to try."""
+
+
+class Unfit(ValueError):
+    """A value its kind does not take; whoever knows where it came from makes it a `ConfigError`."""
+
+    def __init__(self, problem: str, remedy: str | None = None) -> None:
+        """*problem* follows the option's name; without a *remedy* the option's example is told."""
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+
+
+def quoted(value: object) -> str:
+    """Return *value* as one short, printable piece of a message, whatever it holds."""
+    try:
+        text = repr(str(value)) if isinstance(value, str) else repr(value)
+    except ValueError:
+        # Python refuses to write out whole numbers of more than 4300 digits.
+        return "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:56]}…{text[-1]}"
+
+
+def plain(text: str) -> str:
+    """Return *text* as it is where it is one printable word, else quoted and escaped."""
+    return text if text and text.isprintable() and " " not in text else repr(text)
+
+
+class Kind:
+    """One kind of value; the methods here suit a value that is a text."""
+
+    accepts = "a text"
+    """Completes the sentence "--option takes …"."""
+    metavar = "TEXT"
+    bare = False
+    """Written without quotes in a TOML file and in Python."""
+    secret = False
+    """Never to be echoed, not even in the message that refuses it."""
+    keeps_empty = False
+    """An empty environment variable is a value, not as good as none."""
+    choices: tuple[str, ...] = ()
+
+    def read(self, text: str) -> object:
+        """Return the value that *text* stands for, or *text* where it stands for none."""
+        return text
+
+    def check(self, value: object) -> Any:
+        """Return *value* as `Config` keeps it, or raise `Unfit`."""
+        raise NotImplementedError
+
+    def show(self, value: Any) -> str:
+        """Return *value* for a person, printable and without secrets."""
+        return plain(str(value))
+
+    def unfit(self, value: object) -> Unfit:
+        """Return the refusal of *value* that says what is accepted instead."""
+        got = "" if self.secret else f", not {quoted(value)}"
+        return Unfit(f"takes {self.accepts}{got}")
+
+
+class Whole(Kind):
+    """A whole number within bounds."""
+
+    metavar = "N"
+    bare = True
+
+    def __init__(self, low: int, high: int) -> None:
+        self.low, self.high = low, high
+        self.accepts = f"a whole number from {low} to {high}"
+
+    def read(self, text: str) -> object:
+        return int(text) if _WHOLE.fullmatch(text.strip()) else text
+
+    def check(self, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.unfit(value)
+        if not self.low <= value <= self.high:
+            raise self.unfit(value)
+        return int(value)
+
+
+class Real(Kind):
+    """A finite number: 0, or one within bounds."""
+
+    bare = True
+
+    def __init__(self, metavar: str, accepts: str, low: float, high: float) -> None:
+        self.metavar, self.accepts = metavar, accepts
+        self.low, self.high = low, high
+
+    def read(self, text: str) -> object:
+        return float(text) if _REAL.fullmatch(text.strip()) else text
+
+    def check(self, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.unfit(value)
+        # Refuses NaN and infinity too. Compared before converted: float() overflows on huge whole
+        # numbers.
+        if value != 0 and not self.low <= value <= self.high:
+            raise self.unfit(value)
+        return abs(float(value))
+
+    def show(self, value: float) -> str:
+        return repr(value).removesuffix(".0")
+
+
+def seconds() -> Real:
+    """Return the kind of a duration: 0, or a millisecond to a year."""
+    return Real("SECONDS", f"seconds: 0, or 0.001 to {_YEAR_S}", 0.001, _YEAR_S)
+
+
+def requests_per_second() -> Real:
+    """Return the kind of a rate: 0, or about one request a day to a million a second."""
+    return Real("R", "requests per second: 0, or 0.00001 to 1000000", 1e-5, 1e6)
+
+
+class Size(Kind):
+    """A number of bytes, with the suffixes of GNU coreutils: K = KiB = 1024, KB = 1000, …"""
+
+    accepts = "a size in bytes such as 65536, 10M, 1.5G or 1GiB"
+
+    def __init__(self, metavar: str) -> None:
+        self.metavar = metavar
+
+    def check(self, value: object) -> int:
+        size = self._bytes(value) if isinstance(value, str) else value
+        if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= _MAX_BYTES:
+            raise self.unfit(value)
+        return int(size)
+
+    def _bytes(self, text: str) -> int:
+        match = _SIZE.fullmatch(text.strip())
+        if match is None:
+            raise self.unfit(text)
+        whole, fraction, letter, suffix = match.groups()
+        step = 1000 if suffix.lower() == "b" else 1024
+        unit: int = step ** " kmgt".index(letter.lower() or " ")
+        size = int(whole) * unit
+        if fraction:
+            size += int(fraction[1:]) * unit // 10 ** (len(fraction) - 1)
+        return size
+
+    def show(self, value: int) -> str:
+        for power, letter in ((4, "T"), (3, "G"), (2, "M"), (1, "K")):
+            if value and value % 1024**power == 0:
+                return f"{value // 1024**power}{letter}"
+        return str(value)
+
+
+class Switch(Kind):
+    """On or off."""
+
+    metavar = ""
+    bare = True
+    accepts = "1, true, yes or on, or 0, false, no or off"
+
+    def read(self, text: str) -> object:
+        word = text.strip().lower()
+        if word not in _ON | _OFF:
+            raise self.unfit(text)
+        return word in _ON
+
+    def check(self, value: object) -> bool:
+        if not isinstance(value, bool):
+            raise Unfit(f"takes true or false, not {quoted(value)}")
+        return value
+
+    def show(self, value: bool) -> str:
+        return "true" if value else "false"
+
+
+class Choice(Kind):
+    """One word of a closed list."""
+
+    def __init__(self, metavar: str, *choices: str) -> None:
+        self.metavar, self.choices = metavar, choices
+        self.accepts = f"{', '.join(choices[:-1])} or {choices[-1]}"
+
+    def check(self, value: object) -> str:
+        if not isinstance(value, str) or value.lower() not in self.choices:
+            raise self.unfit(value)
+        return value.lower()
+
+
+class Text(Kind):
+    """A line of text that may be sent in a header."""
+
+    accepts = "one line of text without control characters"
+    keeps_empty = True
+
+    def check(self, value: object) -> str:
+        if not isinstance(value, str) or not is_header_text(value):
+            raise self.unfit(value)
+        return value
+
+
+def is_header_text(text: str) -> bool:
+    """Tell whether *text* can be a header's value: no controls but tab (RFC 9110 §5.5), UTF-8."""
+    return not _UNFIT_FOR_HEADER.search(text)
+
+
+class FilePath(Kind):
+    """A path of a file; `-` only where it means standard output."""
+
+    accepts = "the path of a file"
+    metavar = "PATH"
+
+    def __init__(self, metavar: str = "PATH", *, dash: bool = False) -> None:
+        self.metavar, self.dash = metavar, dash
+
+    def check(self, value: object) -> str:
+        path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+        if not isinstance(path, str) or not path or "\0" in path:
+            raise self.unfit(value)
+        if path == "-" and not self.dash:
+            raise Unfit(f"takes {self.accepts}, and '-' is none", "write ./- for a file named so")
+        return path
+
+
+class Destination(FilePath):
+    """A directory for bodies and records."""
+
+    accepts = "the path of a directory"
+    later = (".warc.gz", ".tar", ".parquet", ".jsonl.gz", ".sqlite")
+    """Suffixes kept for forms to come."""
+
+    def __init__(self) -> None:
+        super().__init__("DEST")
+
+    def check(self, value: object) -> str:
+        path = super().check(value)
+        name = path.rstrip("/").lower()
+        for suffix in self.later:
+            if name.endswith(suffix):
+                raise Unfit(
+                    f"can't be {quoted(path)}: the suffix {suffix} is kept for a form to come",
+                    "name a directory without it",
+                )
+        return path

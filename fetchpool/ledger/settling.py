@@ -1,0 +1,186 @@
+"""From the records of an earlier run to the ledger that this run appends to.
+
+    old records ──which are kept?──▶ today's list is the same file  ─▶ go on in place, or filter
+    (results.jsonl,                  another file                   ─▶ match by URL, renumber
+     waiting.jsonl)                  a pipe                         ─▶ let them wait for their lines
+
+Each way but the first ends with a `commit` of finished files (see `install`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from sqlite3 import Connection
+from typing import NamedTuple
+
+from fetchpool.ledger.bitmap import Bitmap
+from fetchpool.ledger.entries import Entry, read_blocks, read_entries, renumbered
+from fetchpool.ledger.errors import index_errors, output_errors
+from fetchpool.ledger.files import LineWriter
+from fetchpool.ledger.install import commit
+from fetchpool.ledger.keeping import Keeping
+from fetchpool.ledger.layout import Layout, remove
+from fetchpool.ledger.matching import AnswerSet, add_lines, add_records, open_index, pairs
+from fetchpool.ledger.standing import Standing
+from fetchpool.ledger.state import State
+from fetchpool.models import Request
+
+_BATCH = 1000
+_AFTER_ALL = 1 << 48
+"""Added to the number of a record that waits: it is matched after those that had their line."""
+
+
+class OldRecord(NamedTuple):
+    """A record of an earlier run."""
+
+    ordinal: int
+    """Its line's place among all lines of the earlier run's files, from 0."""
+    raw: bytes
+    entry: Entry
+    waits: bool
+    """Whether it is from `waiting.jsonl`."""
+
+
+class Settling:
+    """The ways to make today's ledger from what *layout* holds.
+
+    *keeping* says which records are kept. What the file system or the index complain of comes out
+    as `OutputError`, and nothing has changed then.
+    """
+
+    def __init__(self, layout: Layout, keeping: Keeping, *, fsync: bool) -> None:
+        self._layout = layout
+        self._keeping = keeping
+        self._fsync = fsync
+
+    def start_anew(self, state: State) -> Standing:
+        """Begin a ledger without records; one that has some becomes `previous.jsonl`."""
+        state.waiting = False
+        with output_errors(self._layout.dest):
+            standing = self._write_ledger((), state)
+            old = self._layout.ledger
+            archive = old.exists() and old.stat().st_size > 0
+            commit(self._layout, state, archive=archive, fsync=self._fsync)
+        return standing
+
+    def filter(self, state: State) -> Standing:
+        """Drop the records that are not kept; the list is the same, so the numbers stay."""
+        with output_errors(self._layout.dest):
+            standing = self._write_ledger(self._kept_once(), state)
+            commit(self._layout, state, archive=False, fsync=self._fsync)
+        return standing
+
+    def match(self, state: State, read_list: Callable[[], Iterable[Request]]) -> Standing:
+        """Give each record that is kept the number its URL has in today's list; drop the others.
+
+        What *read_list* raises comes out as it is.
+        """
+        dest = self._layout.dest
+        with index_errors(dest), closing(open_index(self._layout.index)) as index:
+            with output_errors(dest):
+                self._index_records(index)
+            add_lines(index, read_list())
+            with output_errors(dest):
+                standing = self._write_ledger(self._matched(index), state)
+        with output_errors(dest):
+            remove(self._layout.index)
+            state.waiting = False
+            commit(self._layout, state, archive=False, fsync=self._fsync)
+        return standing
+
+    def let_wait(self, state: State) -> Standing:
+        """Begin a ledger without records; those that are kept wait for their lines."""
+        layout = self._layout
+        with output_errors(layout.dest):
+            standing = self._write_ledger((), state)
+            if layout.waiting.exists() or not self._keeping.everything:
+                self._write_waiting()
+            else:
+                _link_or_copy(layout.ledger, layout.next_waiting)
+            state.waiting = True
+            commit(layout, state, archive=False, fsync=self._fsync)
+        return standing
+
+    def _write_ledger(self, lines: Iterable[bytes], state: State) -> Standing:
+        """Write *lines* to `next-results.jsonl` and return what it holds then."""
+        standing = Standing(done=None if state.stamps is None else Bitmap())
+        remaining = iter(lines)
+        with LineWriter(self._layout.next_ledger, fsync=self._fsync) as writer:
+            while data := b"".join(islice(remaining, _BATCH)):
+                standing.add(data, read_entries(data))
+                writer.write(data)
+        return standing
+
+    def _write_waiting(self) -> None:
+        """Write all that is kept to `next-waiting.jsonl`, still in the order to be matched."""
+        last = 0
+        with LineWriter(self._layout.next_waiting, fsync=self._fsync) as writer:
+            for old in self._kept():
+                if old.waits:
+                    writer.write(renumbered(old.raw, last + old.entry.seq, None, None))
+                else:
+                    writer.write(old.raw)
+                    last = max(last, old.entry.seq)
+
+    def _index_records(self, index: Connection) -> None:
+        add_records(
+            index,
+            (
+                (old.ordinal, old.entry.url, old.entry.seq + old.waits * _AFTER_ALL)
+                for old in self._kept()
+            ),
+        )
+
+    def _matched(self, index: Connection) -> Iterator[bytes]:
+        """Yield the records that have a line today, renumbered."""
+        records = self._old_records()
+        for pair in pairs(index):
+            raw = next(old.raw for old in records if old.ordinal == pair.ordinal)
+            yield renumbered(raw, pair.seq, pair.source, pair.number)
+
+    def _kept_once(self) -> Iterator[bytes]:
+        """Yield the records that are kept, of each line the first."""
+        seen = Bitmap()
+        for old in self._kept():
+            if not seen.add_all((old.entry.seq,)):
+                yield old.raw
+
+    def _kept(self) -> Iterator[OldRecord]:
+        """Yield the records that are kept; one that waits only if it never got its line."""
+        if not self._layout.waiting.exists():
+            yield from (old for old in self._old_records() if self._keeping(old.entry))
+            return
+        with closing(AnswerSet(self._layout.answers)) as given:
+            for old in self._old_records():
+                if not old.waits:
+                    given.add(old.entry)
+                elif old.entry in given:
+                    continue
+                if self._keeping(old.entry):
+                    yield old
+
+    def _old_records(self) -> Iterator[OldRecord]:
+        """Yield the records of the earlier run: first those that have their line, in file order."""
+        ordinal = 0
+        for path in (self._layout.ledger, self._layout.waiting):
+            if not path.exists():
+                continue
+            waits = path == self._layout.waiting
+            for block in read_blocks(path):
+                for raw, entry in zip(block.lines(), block.entries, strict=True):
+                    if entry is not None:
+                        yield OldRecord(ordinal, raw, entry, waits)
+                    ordinal += 1
+
+
+def _link_or_copy(path: Path, other: Path) -> None:
+    """Give the content of *path* a second name; where files have but one, copy it."""
+    try:
+        os.link(path, other)
+    except OSError:
+        shutil.copyfile(path, other)

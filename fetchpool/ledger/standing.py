@@ -1,0 +1,84 @@
+"""What a ledger holds: up to which byte, which lines are done, and how their answers add up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from fetchpool.ledger.bitmap import Bitmap
+from fetchpool.ledger.entries import Entry, read_blocks
+from fetchpool.ledger.keeping import USERINFO
+
+_USERINFO = USERINFO.encode()
+
+
+class Totals(msgspec.Struct):
+    """How the answers to all lines with a record add up."""
+
+    records: int = 0
+    ok: int = 0
+    failed: dict[str, int] = {}
+    """By label: the status of a complete answer (`404`), else the kind of error (`timeout`)."""
+    bytes: int = 0
+    wire_bytes: int = 0
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Count *entries*; 0.15 µs each."""
+        records = ok = stored = received = 0
+        for entry in entries:
+            records += 1
+            stored += entry.bytes
+            received += entry.wire_bytes
+            if entry.ok:
+                ok += 1
+            else:
+                label = entry.label or ""
+                self.failed[label] = self.failed.get(label, 0) + 1
+        self.records += records
+        self.ok += ok
+        self.bytes += stored
+        self.wire_bytes += received
+
+
+class Standing:
+    """What is known of a ledger's first *offset* bytes."""
+
+    def __init__(
+        self,
+        *,
+        offset: int = 0,
+        totals: Totals | None = None,
+        done: Bitmap | None = None,
+        userinfo: bool = False,
+    ) -> None:
+        """With *done* None, lines are counted only: a pipe's numbers mean nothing next time."""
+        self.offset = offset
+        self.totals = totals or Totals()
+        self.done = done
+        self.userinfo = userinfo
+        """Some record may be of a URL that had userinfo."""
+        self.unfit = 0
+        """Lines that are no record, or a second one of the same list line: to be left out."""
+
+    def add(self, data: bytes, entries: list[Entry | None]) -> None:
+        """Take in what stands at `offset`: whole lines and what they say."""
+        good = [entry for entry in entries if entry is not None]
+        self.unfit += len(entries) - len(good)
+        if self.done is not None:
+            self.unfit += self.done.add_all([entry.seq for entry in good])
+        self.totals.add(good)
+        self.userinfo = self.userinfo or _USERINFO in data
+        self.offset += len(data)
+
+    @property
+    def answered(self) -> int:
+        """How many lines of the list have a record."""
+        return self.totals.records if self.done is None else len(self.done)
+
+    def read_on(self, path: Path) -> None:
+        """Take in all whole lines of *path* from `offset` on: 1.0 µs a record."""
+        for block in read_blocks(path, self.offset):
+            self.offset = block.offset  # an endless line takes more bytes than its data
+            self.add(block.data, block.entries)

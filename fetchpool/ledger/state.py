@@ -1,0 +1,150 @@
+"""What a run directory knows of its run: `state.json`, and the stamps by which it knows files."""
+
+from __future__ import annotations
+
+import os
+import stat as modes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from fetchpool.ledger.files import replace_file
+from fetchpool.ledger.keeping import Flag
+from fetchpool.urls import redact
+
+Durability: TypeAlias = Literal["none", "batch", "strict"]
+
+STANDARD_INPUT = "-"
+
+
+class BodyOptions(msgspec.Struct, frozen=True):
+    """Options a run can't change on the way: its records would not mean the same."""
+
+    no_body: bool = False
+    hash: bool = False
+    keep_errors: bool = False
+
+    def __str__(self) -> str:
+        """Return the options as on a command line."""
+        given = [
+            "--" + name.replace("_", "-") for name in self.__struct_fields__ if getattr(self, name)
+        ]
+        return " ".join(given) or "none of --no-body, --hash, --keep-errors"
+
+
+class RunOptions(msgspec.Struct, frozen=True):
+    """What of a command's settings decides how its run directory is used."""
+
+    flag: Flag = Flag.PLAIN
+    retry_kinds: tuple[str, ...] = ()
+    """As `Config` checks them; none at all = every kind."""
+    body: BodyOptions = BodyOptions()
+    durability: Durability = "batch"
+
+
+class FileStamp(msgspec.Struct, frozen=True):
+    """What tells one content of a file from another without reading it."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int = 0
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> FileStamp:
+        """Return the stamp of the file that was found."""
+        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+class SourceStamp(msgspec.Struct, frozen=True):
+    """One source as it was when the run began; two equal stamps mean the same lines."""
+
+    name: str
+    file: FileStamp | None = None
+    """None for a URL, which is its own list."""
+
+
+class State(msgspec.Struct):
+    """What is put down before a run begins, and at its end."""
+
+    run: str
+    """Made up anew with every ledger that replaces another."""
+    body: BodyOptions
+    sources: tuple[str, ...]
+    """As `source_names` gives them."""
+    stamps: tuple[SourceStamp, ...] | None
+    """None if a list can't be read again: its line numbers mean nothing next time."""
+    started_at: float
+    """Seconds since the epoch."""
+    requests: int | None = None
+    """URLs of the whole list; None until its end was read."""
+    finished: FileStamp | None = None
+    """The ledger when every line had its record; None before."""
+    install: bool = False
+    """The new files are complete and have to be given their names (see `settling`)."""
+    archive: bool = False
+    """With *install*: what the ledger held goes to `previous.jsonl`."""
+    waiting: bool = False
+    """Records of an earlier run wait in `waiting.jsonl` for the lines of a pipe."""
+
+
+def is_url(source: str) -> bool:
+    """Tell whether *source* is a URL itself rather than the name of a list."""
+    return source.lower().startswith(("http://", "https://"))
+
+
+def source_names(sources: Sequence[str], base: Path) -> tuple[str, ...]:
+    """Return how *sources* are remembered: files relative to *base*, URLs redacted.
+
+    So one list is the same by whatever path it was named, also after both were moved together.
+    """
+    return tuple(_source_name(source, base) for source in sources)
+
+
+def _source_name(source: str, base: Path) -> str:
+    if source == STANDARD_INPUT:
+        return source
+    if is_url(source):
+        return redact(source)
+    try:
+        name = os.path.relpath(source, base)
+    except ValueError:  # on another drive
+        name = os.path.abspath(source)  # noqa: PTH100  # resolves no symlinks, as relpath
+    return name.encode("utf-8", "replace").decode()
+
+
+def stamp_sources(sources: Sequence[str]) -> tuple[SourceStamp, ...] | None:
+    """Return the stamps of *sources*, or None if one is no regular file and no URL.
+
+    None as well for no source at all: an iterable of a program can't be read again.
+    """
+    stamps = []
+    for source in sources:
+        if is_url(source):
+            stamps.append(SourceStamp(redact(source)))
+            continue
+        try:
+            found = os.stat(source)  # noqa: PTH116  # `-` must not become a path
+        except (OSError, ValueError):
+            return None
+        if source == STANDARD_INPUT or not modes.S_ISREG(found.st_mode):
+            return None
+        name = source.encode("utf-8", "replace").decode()
+        stamps.append(SourceStamp(name, FileStamp.of(found)))
+    return tuple(stamps) or None
+
+
+def read_state(path: Path) -> State | None:
+    """Return the state in *path*; None if there is none, or none that can be understood."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=State)
+    except (OSError, ValueError, msgspec.DecodeError):
+        return None
+
+
+def write_state(path: Path, state: State, *, fsync: bool) -> None:
+    """Put *state* down in one step."""
+    replace_file(path, msgspec.json.encode(state), fsync=fsync)

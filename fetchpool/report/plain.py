@@ -1,0 +1,108 @@
+"""What is written where no terminal is: a line at the start, a line at the end."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from fetchpool.report.formats import duration, size
+from fetchpool.report.terminal import Glyphs
+from fetchpool.stats import Summary
+from fetchpool.urls import display, redact
+
+_LABELS: Final = 12
+_NAME: Final = 200
+
+
+class Heading(Struct, frozen=True):
+    """What a run is about to do."""
+
+    source: str
+    """Name of the list or lists, for a person."""
+    destination: str | None = None
+    lines: int | None = None
+    """Lines of the list, where known."""
+    limit: int = 0
+    """Requests at once."""
+    per_host: int = 0
+    """The same for one host; 0 = no limit of its own."""
+
+
+def shown(text: str, glyphs: Glyphs, limit: int | None = None) -> str:
+    """Return *text* from a list, a server or a command line as it may be shown to a person.
+
+    Userinfo of URLs in it is hidden; an `@` elsewhere stays: `me@home` may be a directory.
+    """
+    if "://" in text:
+        text = " ".join(redact(word) if "://" in word else word for word in text.split(" "))
+    return display(text, limit).replace("…", glyphs.ellipsis)
+
+
+def name(text: str, glyphs: Glyphs) -> str:
+    """Return *text* as `shown` does, its middle left out where it is too long for a name."""
+    return shown(text, glyphs, _NAME)
+
+
+def start_line(heading: Heading, glyphs: Glyphs) -> str:
+    """Return the line that opens a run."""
+    parts = [route(heading.source, heading.destination, glyphs)]
+    if heading.lines is not None:
+        parts.append(f"{heading.lines} lines")
+    parts.append(f"limit {heading.limit}")
+    if heading.per_host:
+        parts.append(f"per host {heading.per_host}")
+    return f"fetchpool: {', '.join(parts)}"
+
+
+def route(source: str, destination: str | None, glyphs: Glyphs) -> str:
+    """Return where URLs come from and where bodies go."""
+    if destination is None:
+        return name(source, glyphs)
+    return f"{name(source, glyphs)} {glyphs.arrow} {name(destination, glyphs)}"
+
+
+def end_line(summary: Summary, glyphs: Glyphs) -> str:
+    """Return the line that closes a run."""
+    if is_empty(summary):
+        return f"fetchpool: {empty_line(summary, glyphs)}"
+    failed = f"{summary.failures} failed"
+    if summary.failed:
+        shown = [f"{label} {number}" for label, number in top_failures(summary.failed, _LABELS)]
+        failed += f" ({', '.join(shown)})"
+    parts = [f"{summary.ok} ok", failed]
+    if summary.kept:
+        parts.append(f"{summary.kept} kept")
+    parts += [duration(summary.elapsed_s), size(summary.bytes), f"exit {summary.exit_status}"]
+    line = f"fetchpool: {', '.join(parts)}"
+    return f"{line}; {stop_line(summary, glyphs)}" if summary.stopped_by else line
+
+
+def stop_line(summary: Summary, glyphs: Glyphs, number: str = "d") -> str:
+    """Return why a run stopped and what to do; *number* is the format of its counts."""
+    of_all = "" if summary.expected is None else f" of {summary.expected:{number}}"
+    why = name(summary.stopped_by or "", glyphs)
+    line = f"stopped by {why} after {summary.total:{number}}{of_all}."
+    if summary.destination is None:
+        return line
+    return f"{line} Nothing is lost: run the same command again to go on."
+
+
+def is_empty(summary: Summary) -> bool:
+    """Return whether the list had no URL at all."""
+    return summary.total == 0 and summary.stopped_by is None and summary.exit_status == 0
+
+
+def empty_line(summary: Summary, glyphs: Glyphs) -> str:
+    """Return what there is to say about a list without any URL."""
+    where = f" in {name(summary.source, glyphs)}" if summary.source else ""
+    skipped = f" ({summary.skipped} blank or comment lines)" if summary.skipped else ""
+    return f"no URL{where}{skipped}: nothing to fetch"
+
+
+def top_failures(failed: dict[str, int], limit: int) -> list[tuple[str, int]]:
+    """Return the *limit* most frequent failures, what is left of them summed up as `other`."""
+    rows = list(failed.items())
+    if len(rows) <= limit:
+        return rows
+    return [*rows[: limit - 1], ("other", sum(number for _, number in rows[limit - 1 :]))]

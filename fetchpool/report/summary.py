@@ -1,0 +1,207 @@
+"""The last screen of a run: what came of it, what took its time, what to do next."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Final
+
+from rich.text import Text
+
+from fetchpool.report import formats
+from fetchpool.report.layout import cut, join, pad, wrap
+from fetchpool.report.plain import empty_line, is_empty, name, shown, stop_line, top_failures
+from fetchpool.report.terminal import Glyphs
+from fetchpool.stats import SlowHost, Summary, Times
+
+_TWO_COLUMNS: Final = 78
+_LABELS: Final = 8
+_FACT_WIDTH: Final = 13
+_LONGEST_HOST: Final = 36
+_SHORTEST_HOST: Final = 12
+_GAP: Final = "   "
+
+
+def render_summary(summary: Summary, width: int, glyphs: Glyphs) -> list[Text]:
+    """Return the lines of the last screen for a terminal of *width* columns.
+
+    All but names and commands, which must stay whole to be copied, fit the width.
+    """
+    if is_empty(summary):
+        return [Text(line) for line in textwrap.wrap(empty_line(summary, glyphs), width)]
+    results = _results(summary)
+    facts = [(label, pieces) for label, pieces in _facts(summary, width, glyphs) if pieces]
+    blocks = [
+        wrap(_headline(summary, glyphs), width, _GAP),
+        _side_by_side(results, facts, width) if width >= _TWO_COLUMNS else results,
+        [] if width >= _TWO_COLUMNS else _fact_lines(facts, width),
+        _slowest(summary.slowest, width, glyphs),
+        _next_steps(summary, width, glyphs),
+    ]
+    lines: list[Text] = []
+    for block in blocks:
+        if block and lines:
+            lines.append(Text())
+        lines += block
+    return lines
+
+
+def _headline(summary: Summary, glyphs: Glyphs) -> list[Text]:
+    what = f"{formats.count(summary.total)} URLs in {formats.duration(summary.elapsed_s)}"
+    pieces = [Text(what, style="bold"), Text(formats.rate(summary.rate))]
+    pieces.append(Text(formats.size(summary.bytes)))
+    if summary.kept:
+        pieces.append(Text(f"{formats.count(summary.kept)} kept from before"))
+    if summary.destination is not None:
+        pieces.append(Text(f"{glyphs.arrow} {name(summary.destination, glyphs)}"))
+    return pieces
+
+
+def _results(summary: Summary) -> list[Text]:
+    failures = top_failures(summary.failed, _LABELS)
+    label_width = max(6, *(len(label) + 2 for label, _ in failures)) if failures else 6
+    digits = len(formats.count(summary.total)) + 1
+
+    def row(label: str, number: int, share: str = "") -> str:
+        return f"{label:<{label_width}} {formats.count(number):>{digits}}{share:>9}".rstrip()
+
+    total = summary.total
+    lines = [
+        Text(row("ok", summary.ok, formats.percent(summary.ok, total))),
+        Text(
+            row("failed", summary.failures, formats.percent(summary.failures, total)),
+            style="red" if summary.failures else "",
+        ),
+    ]
+    lines += [Text(row(f"  {label}", number)) for label, number in failures]
+    return lines
+
+
+def _facts(summary: Summary, width: int, glyphs: Glyphs) -> list[tuple[str, list[Text]]]:
+    """Return what is worth knowing beside the results, as labels with pieces of text."""
+    connections = parked = retries = skipped = ""
+    if summary.connections_opened:
+        connections = f"{formats.count(summary.connections_opened)} opened"
+        if summary.requests_reused:
+            reused = formats.percent(summary.requests_reused, summary.requests)
+            connections += f" {glyphs.separator} {reused} of requests reused one"
+    if summary.retries:
+        retries = formats.count(summary.retries)
+    if summary.parked:
+        worst = summary.parked[0]
+        held = formats.whole_seconds(worst.seconds)
+        host = cut(name(worst.host, glyphs), min(_LONGEST_HOST, width - _FACT_WIDTH), glyphs)
+        parked = f"{host} {held} in all ({name(worst.why, glyphs)})"
+        if summary.parked_hosts > 1:
+            parked += f" and {formats.count(summary.parked_hosts - 1)} more"
+    if summary.skipped:
+        skipped = f"{formats.count(summary.skipped)} blank or comment lines"
+    first_byte, whole = _percentiles(summary.first_byte, summary.whole)
+    return [
+        ("first byte", first_byte),
+        ("whole URL", whole),
+        ("connections", _words(connections)),
+        ("retries", _words(retries)),
+        ("parked", _words(parked, style="yellow")),
+        ("skipped", _words(skipped)),
+    ]
+
+
+def _words(text: str, style: str = "") -> list[Text]:
+    return [Text(word, style=style) for word in text.split()]
+
+
+def _percentiles(*rows: Times | None) -> list[list[Text]]:
+    """Return the percentiles of each of *rows* as pieces that stand below each other."""
+    table = [
+        [
+            f"{label} {formats.duration(seconds)}"
+            for label, seconds in (("p50", row.p50), ("p90", row.p90), ("p99", row.p99))
+        ]
+        if row is not None
+        else []
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*filter(None, table), strict=True)]
+    return [
+        [Text(text.ljust(width + 1)) for text, width in zip(row, widths, strict=False)]
+        for row in table
+    ]
+
+
+def _fact_lines(facts: Sequence[tuple[str, list[Text]]], width: int) -> list[Text]:
+    lines: list[Text] = []
+    for label, pieces in facts:
+        head, *rest = wrap(pieces, width - _FACT_WIDTH, " ")
+        lines.append(Text.assemble((label.ljust(_FACT_WIDTH), "dim"), head))
+        lines += [Text.assemble(" " * _FACT_WIDTH, line) for line in rest]
+    for line in lines:
+        line.rstrip()
+    return lines
+
+
+def _side_by_side(
+    results: Sequence[Text], facts: Sequence[tuple[str, list[Text]]], width: int
+) -> list[Text]:
+    left_width = max(line.cell_len for line in results) + 6
+    right = _fact_lines(facts, width - left_width)
+    height = max(len(results), len(right))
+    left = [*results, *[Text()] * (height - len(results))]
+    right += [Text()] * (height - len(right))
+    return [
+        Text.assemble(pad(one, left_width), other) if other.plain else one
+        for one, other in zip(left, right, strict=True)
+    ]
+
+
+def _slowest(rows: Sequence[SlowHost], width: int, glyphs: Glyphs) -> list[Text]:
+    if not rows:
+        return []
+    head = ("slowest hosts", "URLs", "ok", "p90", "failed")
+    cells = [
+        (
+            name(row.host, glyphs),
+            formats.count(row.urls) + ("+" if row.partial else ""),
+            formats.count(row.ok) + ("+" if row.partial else ""),
+            formats.duration(row.p90_s),
+            ", ".join(f"{label} {formats.count(number)}" for label, number in row.failed[:1]),
+        )
+        for row in rows
+    ]
+    table = [head, *cells]
+    widths = [max(len(row[column]) for row in table) for column in range(5)]
+    columns = [0, 1, 2, 3, 4] if any(row[4] for row in cells) else [0, 1, 2, 3]
+    # On a narrow terminal the columns give way from the right, but for the one the table is about.
+    for column in (4, 2, 1):
+        others = sum(widths[index] + len(_GAP) for index in columns[1:])
+        if width - others >= min(max(widths[0], _SHORTEST_HOST), _LONGEST_HOST // 2):
+            break
+        if column in columns:
+            columns.remove(column)
+    others = sum(widths[index] + len(_GAP) for index in columns[1:])
+    host_width = max(1, min(widths[0], _LONGEST_HOST, width - others))
+    return [
+        Text(
+            _GAP.join(
+                cut(row[0], host_width, glyphs).ljust(host_width)
+                if index == 0
+                else (row[index].ljust if index == 4 else row[index].rjust)(widths[index])
+                for index in columns
+            ).rstrip(),
+            style="" if number else "dim",
+        )
+        for number, row in enumerate(table)
+    ]
+
+
+def _next_steps(summary: Summary, width: int, glyphs: Glyphs) -> list[Text]:
+    steps = [("records", summary.records), ("again", summary.again)]
+    lines = [
+        join([Text(label.ljust(8), style="dim"), Text(shown(text, glyphs))], " ")
+        for label, text in steps
+        if text
+    ]
+    if summary.stopped_by:
+        sentence = stop_line(summary, glyphs, number=",")
+        lines += [Text(line) for line in textwrap.wrap(sentence, max(20, width))]
+    return lines

@@ -1,0 +1,13 @@
+"""A `Config` and sources → a finished run, its `Summary` and exit status.
+
+    run(config, sources, output)          for programs: returns the Summary, raises before a start
+    run_command(config, sources, output)  for the command line: speaks to a person, returns a status
+
+`runner` has the parts in order; `journal` writes records, `intake` passes over answered lines,
+`stopping` listens to signals, `screen` feeds the display.
+"""
+
+from fetchpool.runner.command import run_command
+from fetchpool.runner.runner import run
+
+__all__ = ["run", "run_command"]

@@ -1,0 +1,62 @@
+"""Tells the display a few times a second how far a run is."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from fetchpool.stats import HostState, RunState
+
+if TYPE_CHECKING:
+    from fetchpool.fetching import Fetching
+    from fetchpool.pool import FetchPool
+    from fetchpool.report import Reporter
+    from fetchpool.runner.intake import Remaining
+    from fetchpool.sources import RequestCounter
+    from fetchpool.stats import Stats
+
+EVERY_S = 0.25
+HOSTS_SHOWN = 12
+
+
+async def keep_showing(
+    reporter: Reporter,
+    stats: Stats,
+    pool: FetchPool,
+    fetching: Fetching,
+    remaining: Remaining,
+    counter: RequestCounter | None,
+) -> None:
+    """Update the display until cancelled."""
+    received = 0
+    while True:
+        now = monotonic()
+        stats.bytes_received(pool.bytes_received - received)
+        received = pool.bytes_received
+        state = RunState(
+            total=counter.total if counter else None,
+            read=remaining.requests,
+            reading=not remaining.ended,
+            running=fetching.running,
+            hosts=busiest(fetching, now),
+            message="our side's network is down: waiting for it" if fetching.outage_since else None,
+        )
+        reporter.update(stats.snapshot(now, state))
+        await asyncio.sleep(EVERY_S)
+
+
+def busiest(fetching: Fetching, now: float) -> tuple[HostState, ...]:
+    """Return the hosts worth showing: parked ones and those with most waiting."""
+    per_host = fetching.per_host
+    return tuple(
+        HostState(
+            host=state.host,
+            running=state.running,
+            waiting=state.waiting,
+            parked_s=state.parked_s,
+            why=state.why,
+            window=state.window if state.window < per_host else None,
+        )
+        for state in fetching.busiest(now, HOSTS_SHOWN)
+    )

@@ -1,0 +1,302 @@
+"""What a list can come from: a regular file, a stream, an argument; each knows how it is read.
+
+Everything here blocks and belongs in a thread, but for `line_at`: one `pread` of what was read
+before (1 µs from the page cache).
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shlex
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol
+
+from fetchpool.sources.lines import BLOCK, MAX_LINE, Stretch, foreign_format, stretches
+from fetchpool.urls import display, redact
+
+_HEAD = 4096
+"""Bytes looked at to tell text from something else."""
+
+_USUAL_LINE = 2048
+"""Bytes read at first to read one line again; a longer one takes a second read."""
+
+_FORMS = "a source is a file, - for standard input, or a URL that begins with http:// or https://"
+
+
+class InputError(Exception):
+    """A list can't be read, and nothing was fetched yet; the message says what to do."""
+
+
+class SourceReadError(Exception):
+    """A list failed on the way: reading it, or reading a line of it again."""
+
+
+class Fingerprint(NamedTuple):
+    """What tells whether a list is still the same; all but the name are 0 for an argument."""
+
+    name: str
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+class Source(Protocol):
+    """One list."""
+
+    name: str
+    """As in `Request.source`: valid Unicode, userinfo redacted."""
+    fingerprint: Fingerprint | None
+    """None for a stream: it can be read only once."""
+
+    def stretches(self) -> Iterator[Stretch]:
+        """Read the list from its start; OSError or `InputError` where that fails."""
+
+    def line_at(self, offset: int) -> bytes:
+        """Return the line that begins at byte *offset*, up to `MAX_LINE` + 1 bytes of it."""
+
+    def close(self) -> None:
+        """Give descriptors back; a thread that is reading keeps its own until it is done."""
+
+
+class ArgumentSource:
+    """A URL given in place of a list: one line."""
+
+    def __init__(self, text: str) -> None:
+        if "\n" in text:
+            raise InputError("an argument holds several lines; give the list as a file or on -")
+        self._line = os.fsencode(text)
+        self.name = redact(valid_text(text))
+        self.fingerprint: Fingerprint | None = Fingerprint(self.name, 0, 0, 0, 0, 0)
+
+    def stretches(self) -> Iterator[Stretch]:
+        """Yield the one line."""
+        length = len(self._line)
+        yield Stretch(0, self._line[:MAX_LINE], length if length > MAX_LINE else 0)
+
+    def line_at(self, offset: int) -> bytes:
+        """Return the one line."""
+        return self._line[offset:]
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class FileSource:
+    """A regular file, read by position: from its start any number of times, and line by line.
+
+    Of a file with *keep_open* the descriptor stays: should it be renamed, replaced or removed
+    meanwhile, what was opened is read on. Another is opened by name again, and a file that was put
+    in its place is noticed.
+    """
+
+    def __init__(self, name: str, path: Path | int, *, keep_open: bool) -> None:
+        """Open *path*, or take a copy of a descriptor; OSError, or `InputError` if not text."""
+        self.name = name
+        self._path = path
+        descriptor = _opened(path)
+        try:
+            self._start = os.lseek(descriptor, 0, os.SEEK_CUR)
+            self._status = status = os.fstat(descriptor)
+            check_format(os.pread(descriptor, _HEAD, self._start), name)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self.fingerprint: Fingerprint | None = Fingerprint(
+            name,
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        )
+        self._lock = threading.Lock()
+        self._kept = descriptor if keep_open else -1
+        self._keep_open = keep_open
+        if not keep_open:
+            os.close(descriptor)
+
+    def stretches(self) -> Iterator[Stretch]:
+        """Read from where the file stood when it was opened: for standard input not always 0."""
+        descriptor = self._descriptor()
+        position = self._start
+
+        def read() -> bytes:
+            nonlocal position
+            block = os.pread(descriptor, BLOCK, position)
+            position += len(block)
+            return block
+
+        try:
+            yield from stretches(read, position)
+        finally:
+            os.close(descriptor)
+
+    def line_at(self, offset: int) -> bytes:
+        """Return the line that begins at byte *offset*, up to `MAX_LINE` + 1 bytes of it."""
+        descriptor = self._kept if self._keep_open else self._descriptor()
+        try:
+            line, end, _ = os.pread(descriptor, _USUAL_LINE, offset).partition(b"\n")
+            if not end and len(line) == _USUAL_LINE:
+                line = os.pread(descriptor, MAX_LINE + 1, offset).partition(b"\n")[0]
+            return line
+        finally:
+            if not self._keep_open:
+                os.close(descriptor)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        with self._lock:
+            if self._kept >= 0:
+                os.close(self._kept)
+                self._kept = -1
+
+    def _descriptor(self) -> int:
+        """Return a descriptor of the file that the caller closes."""
+        with self._lock:  # a copy of a number that `close` frees could be one of another file
+            if self._keep_open:
+                return os.dup(self._kept)
+        descriptor = _opened(self._path)
+        if os.path.samestat(os.fstat(descriptor), self._status):
+            return descriptor
+        os.close(descriptor)
+        raise SourceReadError(f"{display(self.name)} was replaced while it was read")
+
+
+class StreamSource:
+    """A pipe, terminal, socket or device: read once, as it comes."""
+
+    fingerprint: Fingerprint | None = None
+
+    def __init__(self, name: str, origin: Path | int | BinaryIO) -> None:
+        """Take a path to open when its turn comes, a descriptor that stays open, or a file."""
+        self.name = name
+        self._origin = origin
+
+    def stretches(self) -> Iterator[Stretch]:
+        """Read to the end; what was read is never held back for more to come."""
+        if isinstance(self._origin, int):
+            yield from self._from_descriptor(self._origin)
+        elif isinstance(self._origin, Path):
+            # Opening a named pipe waits for its writer, which is why it is not done earlier.
+            descriptor = os.open(self._origin, os.O_RDONLY)
+            try:
+                yield from self._from_descriptor(descriptor)
+            finally:
+                os.close(descriptor)
+        else:
+            yield from stretches(self._checked(self._origin.read))
+
+    def line_at(self, offset: int) -> bytes:
+        """Fail: a stream has no place to go back to."""
+        raise SourceReadError(f"{display(self.name)} can't be read again at byte {offset}")
+
+    def close(self) -> None:
+        """Do nothing: the thread that reads closes what it opened."""
+
+    def _from_descriptor(self, descriptor: int) -> Iterator[Stretch]:
+        return stretches(self._checked(lambda size: _read_when_ready(descriptor, size)))
+
+    def _checked(self, read: Callable[[int], bytes]) -> Callable[[], bytes]:
+        """Return *read* for blocks, that looks at the first one before it hands it out."""
+        started = False
+
+        def read_block() -> bytes:
+            nonlocal started
+            if started:
+                return read(BLOCK)
+            started = True
+            head = read(BLOCK)
+            # A byte order mark may come in two pieces.
+            while head and len(head) < 4 and b"\n" not in head and (more := read(BLOCK - 4)):
+                head += more
+            check_format(head, self.name)
+            return head
+
+        return read_block
+
+
+def source_of(name: str, stdin: BinaryIO | None, *, keep_open: bool) -> Source:
+    """Return the source that *name* means, checked as far as that can be done without waiting.
+
+    Raises `InputError` if it is not there, can't be read, or is visibly no text in UTF-8.
+    """
+    if not name:
+        raise InputError(f"the name of a list is empty; {_FORMS}")
+    shown = "standard input" if name == "-" else display(valid_text(name))
+    try:
+        if name == "-":
+            return _standard_input(stdin)
+        if name.lstrip().lower().startswith(("http://", "https://")):
+            return ArgumentSource(name)
+        return _named(name, keep_open=keep_open)
+    except FileNotFoundError:
+        # Who mistypes a URL may have written a password here.
+        raise InputError(f"no file {redact(shown)!r}; {_FORMS}") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{shown} can't be read: {why}; {_FORMS}") from None
+
+
+def check_format(head: bytes, name: str) -> None:
+    """Raise `InputError` with the command that helps if *head* begins something else than text."""
+    found = foreign_format(head)
+    if found is not None:
+        what, command = found
+        if name == "-":
+            raise InputError(f"standard input is {what}; try: … | {command} | fetchpool get -")
+        file = shlex.quote(display(name))
+        raise InputError(f"{display(name)} is {what}; try: {command} {file} | fetchpool get -")
+
+
+def valid_text(name: str) -> str:
+    """Return a file name as text that can be written as JSON; its odd bytes show as `\\xff`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _named(name: str, *, keep_open: bool) -> Source:
+    path = Path(name)
+    shown = valid_text(name)
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{display(shown)} is a directory; name the lists in it")
+    if stat.S_ISREG(status.st_mode):
+        return FileSource(shown, path, keep_open=keep_open)
+    if not os.access(path, os.R_OK):
+        raise PermissionError(None, "Permission denied")
+    return StreamSource(shown, path)
+
+
+def _standard_input(stdin: BinaryIO | None) -> Source:
+    if stdin is None or stdin.closed:
+        raise InputError("standard input is closed; name a file or give URLs")
+    try:
+        descriptor = stdin.fileno()
+    except OSError:  # in memory: io.UnsupportedOperation
+        return StreamSource("-", stdin)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISDIR(mode):
+        raise InputError("standard input is a directory; name the lists in it")
+    if stat.S_ISREG(mode):
+        return FileSource("-", descriptor, keep_open=True)
+    return StreamSource("-", descriptor)
+
+
+def _opened(path: Path | int) -> int:
+    return os.dup(path) if isinstance(path, int) else os.open(path, os.O_RDONLY)
+
+
+def _read_when_ready(descriptor: int, size: int) -> bytes:
+    """Return what `os.read` does, also where another program made the pipe non-blocking."""
+    while True:
+        try:
+            return os.read(descriptor, size)
+        except BlockingIOError:
+            with selectors.DefaultSelector() as selector:
+                selector.register(descriptor, selectors.EVENT_READ)
+                selector.select()

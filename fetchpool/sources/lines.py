@@ -1,0 +1,236 @@
+"""Blocks of bytes → lines → requests, numbered, holding no more than one block and one line.
+
+    blocks ──stretches()──▶ whole lines ──batches()──▶ Batch of Request(url, seq, …, locator)
+
+What a line is: bytes up to a line feed. Blanks around it are stripped (space, tab, the carriage
+return of CRLF, a no-break space pasted along, a byte order mark of whichever file was concatenated
+here); what is then empty or begins with `#` is skipped, but keeps its number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from fetchpool.models import Request
+from fetchpool.urls import redact, text_of_line
+
+BLOCK = 64 * 1024
+"""Bytes read at a time."""
+
+MAX_LINE = BLOCK
+"""Longest line taken for a URL, in bytes: eight times what RFC 9110 §4.1 asks servers to accept.
+
+Not less than `BLOCK`: so only a line that spans blocks can be too long, and the lines within a
+block need no check.
+"""
+
+SHOWN = 200
+"""Characters kept of a line that is too long."""
+
+BATCH = 512
+"""Lines in a batch: 0.1 ms of reading, long enough to make the way to the event loop cheap."""
+
+BLANKS = " \t\r\u00a0\ufeff"
+
+_PLAIN = bytes(range(0x20, 0x7F)) + b"\r\n"
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_SKIPPED = re.compile(rb"\n(?:[ \t\r]|\xc2\xa0|\xef\xbb\xbf)*+(?=[#\n])")
+
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh9": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+_WIDE = {
+    b"\xff\xfe\x00\x00": "UTF-32",
+    b"\x00\x00\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+
+
+class Batch(msgspec.Struct, gc=False):
+    """Some requests of a list; none if the lines read were all comments and blanks."""
+
+    requests: list[Request]
+    skipped: int
+    """Blank lines and comments among the lines of this batch."""
+    lines: int
+    """Lines read so far, from the beginning, skipped ones included."""
+
+
+class Stretch(NamedTuple):
+    """Whole lines that lie together, without the last one's line feed."""
+
+    offset: int
+    """Of the first byte, in its source."""
+    data: bytes
+    too_long: int = 0
+    """If not 0: `data` is the beginning of a single line this many bytes long."""
+
+
+class Origin(NamedTuple):
+    """What the requests of one source have in common."""
+
+    seq: int
+    """Of its first line."""
+    name: str | None
+    """What goes into `Request.source`; None where there is only this one."""
+    located: bool
+    """Its lines can be read again at their offset."""
+
+
+def foreign_format(head: bytes) -> tuple[str, str] | None:
+    """Return what the first bytes of a list are, if no text in UTF-8, and the command that helps.
+
+    Without a byte order mark, UTF-16 is known by the NULs at every other byte that URLs have there.
+    """
+    for magic, name in _COMPRESSED.items():
+        if head.startswith(magic):
+            return f"{name}-compressed", f"{name} -dc"
+    for mark, name in _WIDE.items():
+        if head.startswith(mark):
+            return f"{name} text", f"iconv -f {name} -t UTF-8"
+    even, odd = head[::2], head[1::2]
+    if len(head) >= 8:
+        for nuls, others, name in ((odd, even, "UTF-16LE"), (even, odd, "UTF-16BE")):
+            if nuls.count(0) * 4 > len(nuls) * 3 and others.count(0) * 4 < len(others):
+                return f"{name} text", f"iconv -f {name} -t UTF-8"
+    return None
+
+
+def stretches(read: Callable[[], bytes], offset: int = 0) -> Iterator[Stretch]:
+    """Cut what *read* returns (at most `BLOCK` bytes a call, b"" at the end) at line feeds.
+
+    A line comes out as soon as its end was read; a last line without line feed at the end. Of a
+    line longer than `MAX_LINE` only the beginning is kept while its end is looked for.
+    """
+    held = b""  # the beginning of a line whose end was not read yet
+    dropped = 0  # bytes of that line beyond *held*
+    while block := read():
+        first = block.find(b"\n")
+        if first < 0:
+            held += block
+            dropped += max(0, len(held) - MAX_LINE)
+            held = held[:MAX_LINE]
+            continue
+        length = len(held) + dropped + first
+        if length > MAX_LINE:
+            yield Stretch(offset, (held + block[:first])[:MAX_LINE], length)
+            offset += length + 1
+            held, dropped, block = b"", 0, block[first + 1 :]
+        last = block.rfind(b"\n")
+        if last >= 0:
+            data = held + block[:last]
+            yield Stretch(offset, data)
+            offset += len(data) + 1
+            held = b""
+        held += block[last + 1 :]
+    if held:
+        yield Stretch(offset, held, len(held) + dropped if dropped else 0)
+
+
+def batches(pieces: Iterable[Stretch], origin: Origin, max_lines: int = BATCH) -> Iterator[Batch]:
+    """Yield the requests of *pieces* in batches of up to *max_lines* lines.
+
+    A batch never waits for more than its stretch holds. Measured: 0.23 µs a line of plain ASCII,
+    0.6 of other UTF-8, 2.2 of anything else.
+    """
+    seq = origin.seq
+    for piece in pieces:
+        if piece.too_long:
+            request = _too_long(piece, seq, origin)
+            yield Batch([request] if request else [], 0 if request else 1, seq)
+            seq += 1
+            continue
+        parse = _parse_plain if _is_plain(piece.data) else _parse_any
+        lines = piece.data.split(b"\n")
+        offset = piece.offset
+        for at in range(0, len(lines), max_lines):
+            some = lines[at : at + max_lines]
+            requests = parse(some, seq, offset, origin)
+            seq += len(some)
+            offset += sum(map(len, some)) + len(some)
+            yield Batch(requests, len(some) - len(requests), seq - 1)
+
+
+def request_in(line: bytes, seq: int, offset: int, origin: Origin) -> Request | None:
+    """Return the request that one whole line holds, or None if it is blank or a comment."""
+    found = _parse_any([line], seq, offset, origin)
+    return found[0] if found else None
+
+
+def count_requests(piece: Stretch) -> int:
+    """Return how many requests `batches` makes of *piece*, in a fifth of the time."""
+    if piece.too_long:
+        return 1 if _too_long(piece, 1, Origin(1, None, located=False)) else 0
+    lines = b"\n" + piece.data + b"\n"
+    return lines.count(b"\n") - 1 - len(_SKIPPED.findall(lines))
+
+
+def problem_in(url: str) -> str | None:
+    """Say which character can't stand in a URL raw, or return None.
+
+    Browsers drop tabs and line ends inside a URL (WHATWG, basic URL parser, step 3): in a list
+    they are a second column or old Mac line ends rather than part of the address.
+    """
+    found = _CONTROL.search(url)
+    if found is None:
+        return None
+    what = {"\t": "a tab", "\r": "a carriage return", "\n": "a line feed", "\0": "a NUL"}.get(
+        found[0], f"the control character U+{ord(found[0]):04X}"
+    )
+    return f"character {found.start() + 1} of the line is {what}; a URL has it percent-encoded"
+
+
+def _is_plain(data: bytes) -> bool:
+    """Tell whether *data* is printable ASCII, with carriage returns at line ends only."""
+    if data.translate(None, _PLAIN):
+        return False
+    returns = data.count(b"\r")
+    return returns == 0 or returns == data.count(b"\r\n") + data.endswith(b"\r")
+
+
+def _parse_plain(lines: list[bytes], seq: int, offset: int, origin: Origin) -> list[Request]:
+    """Do what `_parse_any` does for lines of which `_is_plain` holds, in half the time."""
+    first_seq, name, located = origin
+    requests = []
+    for text in b"\n".join(lines).decode("ascii").split("\n"):
+        url = text.strip(" \r")
+        if url and url[0] != "#":
+            line = None if name is None else seq - first_seq + 1
+            requests.append(Request(url, seq, name, line, None, offset if located else -1))
+        seq += 1
+        offset += len(text) + 1
+    return requests
+
+
+def _parse_any(lines: list[bytes], seq: int, offset: int, origin: Origin) -> list[Request]:
+    """Return the requests in *lines*, of which the first has number *seq* and lies at *offset*."""
+    first_seq, name, located = origin
+    requests = []
+    for raw in lines:
+        url = text_of_line(raw).strip(BLANKS)
+        if url and url[0] != "#":
+            line = None if name is None else seq - first_seq + 1
+            locator = offset if located else -1
+            requests.append(Request(url, seq, name, line, problem_in(url), locator))
+        seq += 1
+        offset += len(raw) + 1
+    return requests
+
+
+def _too_long(piece: Stretch, seq: int, origin: Origin) -> Request | None:
+    """Return the request of a line that is too long, or None if it is a comment."""
+    text = text_of_line(piece.data).strip(BLANKS)
+    if text.startswith("#"):
+        return None
+    problem = f"the line is {piece.too_long:,} bytes long, longer than {MAX_LINE:,}"
+    line = None if origin.name is None else seq - origin.seq + 1
+    # Redacted before it is cut: of userinfo cut in the middle nobody could tell what it is.
+    return Request(redact(text)[:SHOWN], seq, origin.name, line, problem)

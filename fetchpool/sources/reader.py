@@ -1,0 +1,218 @@
+"""From what blocks to the event loop: batches read in one thread, a few ahead of their consumer.
+
+thread:  batches ──▶ pending (up to a window) ──▶ next_batch()  :event loop
+                        ◀── room again ──
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator
+from contextlib import suppress
+from typing import Protocol
+
+from fetchpool.models import Request
+from fetchpool.sources.lines import BATCH, BLANKS, Batch, problem_in
+from fetchpool.urls import text_of_line
+
+WINDOW = 2 * BATCH
+"""Requests read ahead of the consumer: two batches, one to work on while one is read."""
+
+_ENDS = BLANKS + "\n"
+
+
+class RequestReader(Protocol):
+    """Where a pool gets its requests from."""
+
+    async def next_batch(self) -> Batch | None:
+        """Return the next requests as soon as there are any, or None at the end.
+
+        A batch may hold no request (a stretch of comments). One caller at a time. What goes wrong
+        in the source is raised here, after all requests read before it were handed out, and again
+        by every later call.
+        """
+
+    async def aclose(self) -> None:
+        """Stop reading."""
+
+
+class Reader:
+    """Runs a blocking iterator of batches in one daemon thread, a window ahead of its consumer.
+
+    The thread starts with the first `next_batch`, sleeps while *window* requests wait to be taken,
+    and never keeps the interpreter from ending: not even while it is blocked in a read. What came
+    since the last `next_batch` is handed over as one batch. A cancelled `next_batch` loses nothing.
+    """
+
+    def __init__(self, batches: Iterator[Batch], window: int = WINDOW) -> None:
+        self._batches = batches
+        self._window = window
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # Guards what follows; held for a few instructions, never while something blocks.
+        self._changed = threading.Condition()
+        self._pending: Batch | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._ended = False
+        self._error: BaseException | None = None
+
+    async def next_batch(self) -> Batch | None:
+        """Return the next requests as soon as there are any, or None at the end."""
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+            # A daemon: a read from a silent pipe can't be interrupted, and must not be waited for.
+            threading.Thread(target=self._run, name="fetchpool-reader", daemon=True).start()
+        while True:
+            with self._changed:
+                batch, self._pending = self._pending, None
+                if batch is not None:
+                    self._changed.notify()
+                    return batch
+                if self._error is not None:
+                    raise self._error
+                if self._ended:
+                    return None
+                waiter = self._waiter = loop.create_future()
+            await waiter
+
+    async def aclose(self) -> None:
+        """Stop at once; the thread ends as soon as it returns from the read it may be blocked in.
+
+        A `next_batch` that waits returns None.
+        """
+        with self._changed:
+            self._ended = True
+            self._pending = self._error = None
+            waiter, self._waiter = self._waiter, None
+            self._changed.notify()
+        if waiter is not None:
+            _release(waiter)
+
+    def _run(self) -> None:
+        """Read until the end, an error or `aclose`: the body of the thread."""
+        error = None
+        try:
+            for batch in self._batches:
+                if not self._put(batch):
+                    break
+            if isinstance(self._batches, Generator):
+                self._batches.close()
+        except BaseException as caught:  # noqa: BLE001 - raised again in next_batch
+            error = caught
+        with self._changed:
+            if not self._ended:
+                self._ended, self._error = True, error
+            waiter, self._waiter = self._waiter, None
+        self._wake(waiter)
+
+    def _put(self, batch: Batch) -> bool:
+        """Leave *batch* for the consumer, then wait for room; False when nobody wants more."""
+        with self._changed:
+            if self._pending is None:
+                self._pending = batch
+            else:
+                self._pending.requests += batch.requests
+                self._pending.skipped += batch.skipped
+                self._pending.lines = batch.lines
+            waiter, self._waiter = self._waiter, None
+        self._wake(waiter)
+        with self._changed:
+            self._changed.wait_for(self._has_room)
+            return not self._ended
+
+    def _has_room(self) -> bool:
+        if self._ended or self._pending is None:
+            return True
+        return len(self._pending.requests) < self._window
+
+    def _wake(self, waiter: asyncio.Future[None] | None) -> None:
+        """Let the waiting `next_batch` go on; called in the thread."""
+        if waiter is not None and self._loop is not None:
+            # The loop may have been closed meanwhile (RuntimeError): nobody waits any more.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(_release, waiter)
+
+
+class AsyncReader:
+    """Takes one item after another from an asynchronous iterable, each as a batch of its own.
+
+    Cancelling `next_batch` cancels what the iterable is waiting for: a generator ends by that.
+    """
+
+    def __init__(self, items: AsyncIterable[str | Request]) -> None:
+        self._items = aiter(items)
+        self._taken = 0
+        self._error: Exception | None = None
+
+    async def next_batch(self) -> Batch | None:
+        """Return the next item as soon as it is there, or None at the end."""
+        if self._error is not None:
+            raise self._error
+        try:
+            item = await anext(self._items)
+            self._taken += 1
+            return Batch([_request_of(item, self._taken)], 0, self._taken)
+        except StopAsyncIteration:
+            return None
+        except Exception as error:
+            self._error = error
+            raise
+
+    async def aclose(self) -> None:
+        """Close the iterable, if it is a generator; no `next_batch` may be waiting."""
+        if isinstance(self._items, AsyncGenerator):
+            await self._items.aclose()
+
+
+def requests_from(
+    items: Iterable[str | Request] | AsyncIterable[str | Request],
+) -> RequestReader:
+    """Return a reader of *items*, each one request, numbered from 1 if it has no number yet.
+
+    Nothing is skipped: a blank string is a request that can't be fetched. Blanks and line ends
+    around a URL are stripped, so the lines of an open file will do. An asynchronous iterable is
+    read in the loop, any other in a thread of its own, as it may block: what must stay in the
+    caller's thread (a database cursor) goes in as a list or an asynchronous generator.
+
+    Raises TypeError for a single URL; `next_batch` does for an item of another type.
+    """
+    if isinstance(items, str | bytes | Request):
+        raise TypeError("URLs are given as an iterable: put a single one into a list")
+    if isinstance(items, AsyncIterable):
+        return AsyncReader(items)
+    return Reader(_batches_of(iter(items)))
+
+
+def _batches_of(items: Iterator[str | Request]) -> Iterator[Batch]:
+    for seq, item in enumerate(items, 1):
+        yield Batch([_request_of(item, seq)], 0, seq)
+
+
+def _request_of(item: str | Request, seq: int) -> Request:
+    if isinstance(item, str):
+        url = _url_of(item)
+        return Request(url, seq, None, None, problem_in(url))
+    if isinstance(item, Request):
+        url = _url_of(item.url)
+        problem = item.problem or problem_in(url)
+        return Request(url, item.seq or seq, item.source, item.line, problem)
+    raise TypeError(f"item {seq} is of type {type(item).__name__}, not str or Request")
+
+
+def _url_of(text: str) -> str:
+    """Return *text* stripped, as valid Unicode: a lone surrogate becomes the byte it stands for."""
+    url = text.strip(_ENDS)
+    try:
+        url.encode()
+    except UnicodeEncodeError:
+        try:
+            return text_of_line(url.encode("utf-8", "surrogateescape"))
+        except UnicodeEncodeError:
+            return text_of_line(url.encode("utf-8", "surrogatepass"))
+    return url
+
+
+def _release(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

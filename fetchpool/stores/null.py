@@ -1,0 +1,40 @@
+"""Bodies dropped: for runs that only want to know whether and how fast a URL answers."""
+
+from __future__ import annotations
+
+from fetchpool.models import Head, Target
+from fetchpool.stores import Chunk, Stored
+
+_DROPPED = Stored()
+
+
+class _NullWriter:
+    __slots__ = ()
+
+    def write(self, chunk: Chunk) -> None: ...
+
+    def commit(self) -> Stored:
+        return _DROPPED
+
+    def discard(self) -> None: ...
+
+
+_WRITER = _NullWriter()
+
+
+class NullStore:
+    """Takes every body and keeps none: `Stored.path` and `Stored.body` are None."""
+
+    def put(self, target: Target, head: Head, body: Chunk) -> Stored:
+        """Drop *body*."""
+        return _DROPPED
+
+    def open(self, target: Target, head: Head) -> _NullWriter:
+        """Begin a body whose chunks are dropped."""
+        return _WRITER
+
+    def sync(self) -> None:
+        """Do nothing: nothing was kept."""
+
+    def close(self) -> None:
+        """Do nothing: nothing is held."""

@@ -1,0 +1,25 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import Mock
+
+import aioresponses.core
+from aiohttp import ClientResponse
+from aiohttp.abc import AbstractStreamWriter
+
+
+class _ResponseWithWriter(ClientResponse):
+    """A ClientResponse for aioresponses 0.7.9, which doesn't know of `stream_writer` yet.
+
+    aiohttp 3.14 made it a required argument (pnuckowski/aioresponses#289). Remove this class and
+    the line below it once a release of aioresponses passes the argument itself.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("stream_writer", Mock(spec=AbstractStreamWriter))
+        super().__init__(*args, **kwargs)
+
+
+aioresponses.core.ClientResponse = _ResponseWithWriter  # type: ignore[attr-defined]

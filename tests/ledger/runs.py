@@ -1,0 +1,182 @@
+"""A runner small enough to reason about: it opens, settles, "fetches" and appends as a run does."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fetchpool.ledger import (
+    BodyOptions,
+    Durability,
+    Flag,
+    Record,
+    RunDirectory,
+    RunOptions,
+    encode,
+)
+from fetchpool.models import FailureKind, Outcome, Request
+
+BATCH = 3
+
+def outcome(request: Request, *, ok: bool = True, **changes: Any) -> Outcome:
+    """Return an outcome of *request* that looks like a real one."""
+    fields: dict[str, Any] = {
+        "request": request,
+        "ok": ok,
+        "status": 200 if ok else 503,
+        "error": None if ok else FailureKind.STATUS,
+        "detail": None,
+        "final_url": request.url,
+        "redirects": 0,
+        "attempts": 1,
+        "bytes": 10,
+        "wire_bytes": 7,
+        "content_type": "text/plain",
+        "path": "h/file" if ok else None,
+        "sha256": None,
+        "started_at": 1_700_000_000.0,
+        "elapsed_s": 0.25,
+    }
+    return Outcome(**{**fields, **changes})
+
+
+class Run:
+    """Commands over one DEST; `fetched` counts what was asked of the network, over all of them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.dest = root / "dest"
+        self.list = root / "list.txt"
+        self.fetched: Counter[str] = Counter()
+        self.failing: set[str] = set()
+        self.clock = iter(range(1_700_000_000, 1_800_000_000))
+
+    def write_list(self, *urls: str) -> None:
+        """Put *urls* into the list, which is changed by that even if they are the same."""
+        beside = self.list.with_suffix(".new")
+        beside.write_text("".join(f"{url}\n" for url in urls))
+        beside.replace(self.list)
+
+    def requests(self, urls: Sequence[str] | None = None) -> list[Request]:
+        """Return what a reader makes of the list, or of *urls* that come through a pipe."""
+        lines = self.list.read_text().splitlines() if urls is None else urls
+        return [
+            Request(url, seq=seq) for seq, url in enumerate(lines, 1) if not url.startswith("#")
+        ]
+
+    def open(
+        self,
+        flag: Flag = Flag.PLAIN,
+        *,
+        sources: Sequence[str] | None = None,
+        named: bool = True,
+        body: BodyOptions | None = None,
+        retry_kinds: tuple[str, ...] = (),
+        durability: Durability = "none",
+    ) -> RunDirectory:
+        """Open DEST as a command over the list (or over *sources*) does."""
+        options = RunOptions(flag, retry_kinds, body or BodyOptions(), durability)
+        return RunDirectory.open(
+            self.dest, options, named=named, sources=sources or [str(self.list)]
+        )
+
+    def get(
+        self,
+        flag: Flag = Flag.PLAIN,
+        *,
+        pipe: Sequence[str] | None = None,
+        stop_after: int | None = None,
+        **options: Any,
+    ) -> bool:
+        """Do a command; stop it before it begins *stop_after* more. Returns whether it finished."""
+        sources = None if pipe is None else ["-"]
+        with self.open(flag, sources=sources, **options) as directory:
+            settled = directory.settle(self.requests)
+            ledger = settled.ledger
+            requests = self.requests(pipe)
+            batch: list[bytes] = []
+            begun = 0
+            for request in requests:
+                if settled.done is not None and request.seq in settled.done:
+                    continue
+                kept = None
+                if settled.waiting is not None:
+                    kept = settled.waiting.kept_for(request.seq, request.url)
+                if kept is None:
+                    if begun == stop_after:
+                        break
+                    begun += 1
+                    kept = self._fetch(request)
+                batch.append(kept)
+                if len(batch) == BATCH:
+                    ledger.append(batch)
+                    batch = []
+            else:
+                ledger.expect(len(requests))
+            if batch:
+                ledger.append(batch)
+            return ledger.finish(len(requests))
+
+    def _fetch(self, request: Request) -> bytes:
+        self.note_fetch(request.url)
+        ok = request.url not in self.failing
+        answer = outcome(request, ok=ok, started_at=next(self.clock))
+        return encode(Record.of(answer, several=False))
+
+    def note_fetch(self, url: str) -> None:
+        """Count a request for *url*."""
+        self.fetched[url] += 1
+
+    @property
+    def ledger(self) -> Path:
+        """The truth."""
+        return self.dest / "results.jsonl"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return what is in the ledger."""
+        return read_records(self.ledger)
+
+    def by_seq(self) -> dict[int, str]:
+        """Return the URL by line of all records; fails if a line has two."""
+        records = self.records()
+        found = {record["seq"]: record["url"] for record in records}
+        assert len(found) == len(records)
+        return found
+
+    def expected(self, urls: Sequence[str] | None = None) -> dict[int, str]:
+        """Return what `by_seq` has to be when all lines have a record."""
+        return {request.seq: request.url for request in self.requests(urls)}
+
+
+class LoggedRun(Run):
+    """A run in a process of its own, which may be killed: what it fetches is noted in a file."""
+
+    def note_fetch(self, url: str) -> None:
+        with (self.root / "fetched.log").open("a") as log:
+            log.write(f"{url}\n")
+
+    def noted(self) -> Counter[str]:
+        """Return what all processes fetched."""
+        log = self.root / "fetched.log"
+        return Counter(log.read_text().splitlines()) if log.exists() else Counter()
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Return the records in *path*, every line of which has to be one."""
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """Return the lines of *path* that end with a line feed; none if there is no such file."""
+    if not os.path.exists(path):
+        return []
+    return path.read_bytes().split(b"\n")[:-1]
+
+
+def urls(*names: str) -> list[str]:
+    """Return a URL for each name."""
+    return [f"http://h/{name}" for name in names]

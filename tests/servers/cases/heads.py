@@ -1,0 +1,230 @@
+"""Status lines, header fields and interim answers (RFC 9112 §4, §5; RFC 9110 §15.2)."""
+
+from __future__ import annotations
+
+from tests.servers.behaviours import (
+    BODY,
+    CHUNKED,
+    LENGTH,
+    OK,
+    WHOLE,
+    answer,
+    answered,
+    either,
+    endless,
+    fails,
+    fields,
+    keep,
+    ok,
+    stall,
+)
+from tests.servers.fault import Case, Expect
+
+_REST = LENGTH + b"\r\n" + BODY
+
+
+def _line(name: str, line: bytes) -> Case:
+    """Return a case whose status line is none."""
+    return Case(f"line-{name}", answer(line + b"\r\n" + _REST), fails("protocol", sent=None))
+
+
+def _no_http(name: str, data: bytes, *, speaks_first: bool = False) -> Case:
+    """Return a case of a server that speaks something else."""
+    return Case(
+        f"other-{name}", stall(data), fails("protocol", sent=None), speaks_first=speaks_first
+    )
+
+
+_LINES = [
+    _line("000", b"HTTP/1.1 000 Zero"),
+    _line("099", b"HTTP/1.1 099 Low"),
+    _line("20", b"HTTP/1.1 20 OK"),
+    _line("2", b"HTTP/1.1 2 OK"),
+    _line("abc", b"HTTP/1.1 abc OK"),
+    _line("1000", b"HTTP/1.1 1000 OK"),
+    _line("2000", b"HTTP/1.1 2000 OK"),
+    _line("200x", b"HTTP/1.1 200x OK"),
+    _line("plus", b"HTTP/1.1 +200 OK"),
+    _line("plus-three", b"HTTP/1.1 +20 OK"),
+    _line("minus", b"HTTP/1.1 -200 OK"),
+    _line("fraction", b"HTTP/1.1 200.0 OK"),
+    _line("underscore", b"HTTP/1.1 2_0 OK"),
+    _line("superscript", b"HTTP/1.1 2\xb20 OK"),
+    _line("arabic-digits", "HTTP/1.1 \u0662\u0660\u0660 OK".encode()),
+    _line("no-code", b"HTTP/1.1 OK"),
+    _line("only-version", b"HTTP/1.1"),
+    _line("no-space", b"HTTP/1.1200 OK"),
+    _line("no-version", b"HTTP/ 200 OK"),
+    _line("version-0.9", b"HTTP/0.9 200 OK"),
+    _line("version-2.0", b"HTTP/2.0 200 OK"),
+    _line("version-2", b"HTTP/2 200 OK"),
+    _line("version-3", b"HTTP/3 200 OK"),
+    _line("version-11.1", b"HTTP/11.1 200 OK"),
+    _line("version-x", b"HTTP/x.y 200 OK"),
+    _line("lower-case", b"http/1.1 200 OK"),
+    _line("icy", b"ICY 200 OK"),
+    _line("rtsp", b"RTSP/1.0 200 OK"),
+    _line("request", b"GET / HTTP/1.1"),
+    Case("line-endless", endless(b"HTTP/1.1 200 ", b"very " * 800), fails("protocol")),
+    Case("line-999", answer(b"HTTP/1.1 999 Request Denied\r\n" + _REST), answered(999)),
+    Case("line-600", answer(b"HTTP/1.1 600 Odd\r\n" + _REST), answered(600)),
+    Case("line-404", keep(b"HTTP/1.1 404 Not Found\r\n" + _REST), answered(404)),
+    Case(
+        "line-410-no-body", keep(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"), answered(410)
+    ),
+    Case("line-no-reason", keep(b"HTTP/1.1 200 \r\n" + _REST), ok()),
+    Case("line-no-reason-no-space", keep(b"HTTP/1.1 200\r\n" + _REST), ok()),
+    Case("line-reason-latin-1", keep(b"HTTP/1.1 200 Tr\xe8s bien\r\n" + _REST), ok()),
+    Case("line-reason-utf-8", keep("HTTP/1.1 200 \u597d\r\n".encode() + _REST), ok()),
+    Case("line-reason-escape", keep(b"HTTP/1.1 200 \x1b[31mred\r\n" + _REST), ok()),
+    Case("line-reason-escape-404", keep(b"HTTP/1.1 404 \x1b[2J\x9b31m\r\n" + _REST), answered(404)),
+    Case("line-reason-tab", keep(b"HTTP/1.1 200 O\tK\r\n" + _REST), ok()),
+    Case("line-two-spaces", answer(b"HTTP/1.1  200 OK\r\n" + _REST), either("protocol")),
+    Case("line-tab", answer(b"HTTP/1.1\t200 OK\r\n" + _REST), either("protocol")),
+    Case("line-version-1.0", answer(b"HTTP/1.0 200 OK\r\n" + _REST), ok()),
+    Case("line-version-1.2", answer(b"HTTP/1.2 200 OK\r\n" + _REST), either("protocol")),
+    Case("line-empty-before", answer(b"\r\n" + WHOLE), either("protocol")),
+    Case("line-blank-before", answer(b"  \r\n" + WHOLE), either("protocol")),
+    Case("line-201", keep(b"HTTP/1.1 201 Created\r\n" + _REST), ok(status=201)),
+    Case("line-206-unasked", keep(b"HTTP/1.1 206 Partial\r\n" + _REST), ok(status=206)),
+    Case("line-299", keep(b"HTTP/1.1 299 Odd\r\n" + _REST), ok(status=299)),
+]
+
+_OTHERS = [
+    _no_http("ssh", b"SSH-2.0-OpenSSH_9.6\r\n", speaks_first=True),
+    _no_http("smtp", b"220 mail.example ESMTP\r\n", speaks_first=True),
+    _no_http("ftp", b"220-Welcome\r\n220 ready\r\n", speaks_first=True),
+    _no_http("http-2-settings", b"\x00\x00\x12\x04\x00\x00\x00\x00\x00" + b"\x00\x03\x00\x00" * 4),
+    _no_http("http-2-settings-at-once", b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", speaks_first=True),
+    _no_http("tls-alert", b"\x15\x03\x03\x00\x02\x02\x46"),
+    _no_http("html", b"<html>hello, this is HTTP/0.9</html>\r\n"),
+    _no_http("text", b"hello\r\n\r\n"),
+    _no_http("nuls", b"\0" * 1000),
+    _no_http("redis", b"-ERR unknown command 'GET'\r\n"),
+    _no_http("random", bytes(range(255, 127, -1)) * 8),
+    Case("other-http-0.9-closed", answer(b"<html>old</html>"), fails("protocol", sent=None)),
+    Case("other-endless", endless(b"", b"\xff" * 4096), fails("protocol", sent=None)),
+    Case("other-endless-line-ends", endless(b"", b"\r\n" * 2048), fails("protocol", sent=None)),
+]
+
+
+def _field(name: str, *lines: bytes) -> Case:
+    """Return a case whose head holds a line that is no header field."""
+    return Case(f"field-{name}", answer(fields(LENGTH[:-2], *lines)), fails("protocol"))
+
+
+_MANY = [b"X-%d: %d" % (n, n) for n in range(200)]
+
+_FIELDS = [
+    _field("no-colon", b"no colon here"),
+    _field("no-colon-word", b"Nonsense"),
+    _field("nul-in-value", b"X-Nul: a\0b"),
+    _field("nul-in-name", b"X\0Nul: a"),
+    _field("nul-alone", b"\0"),
+    _field("empty-name", b": value"),
+    Case("field-folded", answer(fields(LENGTH[:-2], b"X-Fold: a", b"  b")), either("protocol")),
+    Case("field-folded-first", answer(OK + b" X: folded\r\n" + _REST), either("protocol")),
+    Case("field-space-in-name", answer(fields(LENGTH[:-2], b"X Y: a")), either("protocol")),
+    Case("field-latin-1-name", answer(fields(LENGTH[:-2], b"X-\xe9: a")), either("protocol")),
+    Case("field-bare-cr", answer(fields(LENGTH[:-2], b"X: a\rb")), either("protocol")),
+    Case(
+        "field-bare-cr-smuggles",
+        answer(fields(LENGTH[:-2], b"X: a\rContent-Length: 3")),
+        either("protocol"),
+    ),
+    Case("field-bare-line-feeds", keep(b"HTTP/1.1 200 OK\nContent-Length: 8\n\n" + BODY), ok()),
+    Case(
+        "field-line-feeds-mixed",
+        keep(b"HTTP/1.1 200 OK\r\nX: 1\nContent-Length: 8\r\n\n" + BODY),
+        ok(),
+    ),
+    Case("field-9-kb", keep(fields(LENGTH[:-2], b"X-Long: " + b"a" * 9 * 1024)), ok()),
+    Case("field-9-kb-reason", keep(b"HTTP/1.1 200 " + b"a" * 9 * 1024 + b"\r\n" + _REST), ok()),
+    Case("field-30-kb-cookie", keep(fields(LENGTH[:-2], b"Set-Cookie: a=" + b"b" * 30_000)), ok()),
+    Case("field-200", keep(fields(*_MANY, LENGTH[:-2])), ok()),
+    Case(
+        "field-1-mb", stall(fields(b"X-Long: " + b"a" * 1_000_000, LENGTH[:-2])), fails("protocol")
+    ),
+    Case("field-endless-value", endless(OK + b"X: ", b"a" * 4096), fails("protocol")),
+    Case("field-endless-name", endless(OK, b"a" * 4096), fails("protocol")),
+    Case("field-endless-many", endless(OK, b"X-A: b\r\n" * 512), fails("protocol")),
+    Case("field-endless-folds", endless(OK + b"X: a\r\n", b" b\r\n" * 512), fails("protocol")),
+    Case("field-100000", stall(fields(*[b"X: 1"] * 100_000)), fails("protocol")),
+    Case("field-escape", keep(fields(LENGTH[:-2], b"Server: \x1b]0;title\x07")), ok()),
+    Case("field-latin-1", keep(fields(LENGTH[:-2], b"Server: caf\xe9")), ok()),
+    Case("field-utf-8", keep(fields(LENGTH[:-2], "Server: \u597d".encode())), ok()),
+    Case("field-c1", keep(fields(LENGTH[:-2], b"Server: \x9b31m")), ok()),
+    Case("field-empty-value", keep(fields(LENGTH[:-2], b"X-Empty:")), ok()),
+    Case("field-none", answer(OK + b"\r\n" + BODY), ok()),
+    Case(
+        "field-type",
+        keep(fields(LENGTH[:-2], b"Content-Type: Text/HTML; charset=x")),
+        ok(content_type="Text/HTML; charset=x"),
+    ),
+    Case(
+        "field-type-latin-1",
+        keep(fields(LENGTH[:-2], b"Content-Type: caf\xe9")),
+        ok(content_type="caf\xe9"),
+    ),
+    Case("field-type-escape", keep(fields(LENGTH[:-2], b"Content-Type: a\x1b[31mb")), ok()),
+    Case(
+        "field-set-cookie",
+        keep(fields(LENGTH[:-2], b"Set-Cookie: stolen=1; Path=/")),
+        ok(),
+        suffixes=("/1", "/2"),
+    ),
+]
+
+_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+_INTERIM = [
+    Case("interim-100", keep(_CONTINUE + WHOLE), ok()),
+    Case("interim-103", keep(_HINTS + WHOLE), ok()),
+    Case("interim-102-103", keep(b"HTTP/1.1 102 Processing\r\n\r\n" + _HINTS + WHOLE), ok()),
+    Case("interim-199", keep(b"HTTP/1.1 199 Odd\r\n\r\n" + WHOLE), ok()),
+    Case("interim-103-then-404", keep(_HINTS + b"HTTP/1.1 404 No\r\n" + _REST), answered(404)),
+    Case("interim-300-times", keep(_CONTINUE * 300 + WHOLE), fails("protocol", sent=None)),
+    Case("interim-hints-300-times", keep(_HINTS * 300 + WHOLE), fails("protocol", sent=None)),
+    Case("interim-endless", endless(b"", _CONTINUE * 100), fails("protocol", sent=None)),
+    Case(
+        "interim-then-closed",
+        answer(_HINTS),
+        Expect(errors=frozenset({"connect"}), statuses=frozenset({None}), retried=True),
+    ),
+    Case("interim-101", stall(b"HTTP/1.1 101 Switching\r\n\r\n"), fails("protocol", sent=101)),
+    Case(
+        "interim-101-upgrade",
+        stall(b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"),
+        fails("protocol", sent=101),
+    ),
+    Case(
+        "interim-101-then-200",
+        keep(b"HTTP/1.1 101 Switching\r\n\r\n" + WHOLE),
+        fails("protocol", sent=101),
+    ),
+    Case(
+        "interim-101-websocket",
+        stall(b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\0"),
+        fails("protocol", sent=101),
+    ),
+]
+
+_NO_CONTENT = b"HTTP/1.1 204 No Content\r\n"
+_NOT_MODIFIED = b"HTTP/1.1 304 Not Modified\r\n"
+
+_BODILESS = [
+    Case("bodiless-204", keep(_NO_CONTENT + b"\r\n"), ok(b"", status=204)),
+    Case("bodiless-204-with-body", keep(_NO_CONTENT + _REST), ok(b"", status=204)),
+    Case("bodiless-204-no-length", keep(_NO_CONTENT + b"\r\nsurplus"), ok(b"", status=204)),
+    Case(
+        "bodiless-204-chunked",
+        keep(_NO_CONTENT + CHUNKED + b"\r\n8\r\n" + BODY + b"\r\n0\r\n\r\n"),
+        ok(b"", status=204),
+    ),
+    Case("bodiless-304", keep(_NOT_MODIFIED + b"\r\n"), answered(304)),
+    Case("bodiless-304-length", keep(_NOT_MODIFIED + LENGTH + b"\r\n"), answered(304)),
+    Case("bodiless-304-with-body", keep(_NOT_MODIFIED + _REST), answered(304)),
+]
+
+CASES = _LINES + _OTHERS + _FIELDS + _INTERIM + _BODILESS

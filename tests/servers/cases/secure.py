@@ -1,0 +1,141 @@
+"""TLS that must be refused, stalls, or is none (run with the tests' own authority trusted)."""
+
+from __future__ import annotations
+
+from tests.servers.behaviours import (
+    BODY,
+    LENGTH,
+    OK,
+    WHOLE,
+    answer,
+    fails,
+    keep,
+    lands,
+    ok,
+    passing,
+    redirect,
+    reset,
+    stall,
+)
+from tests.servers.fault import Case, Exchange, Options
+
+
+def _served(name: str, context: str) -> Case:
+    """Return a case whose certificate or version must be refused; no answer is ever given."""
+    expect = fails("tls", sent=None)
+    return Case(f"tls-{name}", keep(WHOLE), expect, tls=context, scheme="https")
+
+
+def _instead(name: str, data: bytes, *, greets: bool = False) -> Case:
+    """Return a case of a server that says *data* where a handshake was due.
+
+    It answers what it takes for a request, or *greets* before it has heard anything.
+    """
+
+    async def behave(exchange: Exchange) -> None:
+        if not greets:
+            await exchange.reader.read(1)
+        await stall(data)(exchange)
+
+    expect = fails("tls", sent=None)
+    return Case(f"tls-{name}", behave, expect, speaks_first=True, scheme="https")
+
+
+_PLAIN_400 = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+CASES = [
+    Case("tls-good", keep(WHOLE), ok(wire_bytes=8), tls="good", scheme="https"),
+    *(
+        _served(name, name)
+        for name in (
+            "expired",
+            "not-yet-valid",
+            "wrong-host",
+            "untrusted",
+            "self-signed",
+            "tls-1.1",
+        )
+    ),
+    _instead("plain-http", _PLAIN_400),
+    _instead("ssh-banner", b"SSH-2.0-OpenSSH_9.6\r\n", greets=True),
+    _instead("plain-http-at-once", _PLAIN_400, greets=True),
+    _instead("garbage", b"\xff" * 400),
+    _instead("fatal-alert", b"\x15\x03\x03\x00\x02\x02\x28"),  # handshake_failure
+    _instead("unrecognized-name", b"\x15\x03\x03\x00\x02\x02\x70"),
+    Case(
+        "tls-handshake-stalls",
+        stall(),
+        passing("timeout", sent=None),
+        Options.HURRIED,
+        speaks_first=True,
+        scheme="https",
+    ),
+    Case(
+        "tls-handshake-half",
+        stall(b"\x16\x03\x03\x40\x00\x02"),
+        passing("timeout", sent=None),
+        Options.HURRIED,
+        speaks_first=True,
+        scheme="https",
+    ),
+    Case(
+        "tls-closed-in-handshake",
+        answer(),
+        fails("tls", "connect", retried=None, sent=None),
+        speaks_first=True,
+        scheme="https",
+    ),
+    Case(
+        "tls-reset-in-handshake",
+        reset(),
+        fails("tls", "connect", retried=None, sent=None),
+        speaks_first=True,
+        scheme="https",
+    ),
+    Case(
+        "tls-closed-after-handshake",
+        answer(),
+        passing("connect", sent=None),
+        tls="good",
+        speaks_first=True,
+        scheme="https",
+    ),
+    Case(
+        "tls-closed-after-request",
+        answer(),
+        passing("connect", sent=None),
+        tls="good",
+        scheme="https",
+    ),
+    Case(
+        "tls-closed-in-body",
+        answer(OK + b"Content-Length: 9\r\n\r\n" + BODY),
+        passing("truncated"),
+        tls="good",
+        scheme="https",
+    ),
+    Case(
+        "tls-reset-in-body",
+        reset(OK + b"Content-Length: 9\r\n\r\n" + BODY),
+        passing("truncated"),
+        tls="good",
+        scheme="https",
+    ),
+    Case("tls-no-length", answer(OK + b"\r\n" + BODY), ok(), tls="good", scheme="https"),
+    Case(
+        "tls-silent",
+        stall(OK + LENGTH + b"\r\n"),
+        passing("timeout"),
+        Options.HURRIED,
+        tls="good",
+        scheme="https",
+    ),
+    Case(
+        "tls-megabyte",
+        keep(OK + b"Content-Length: 1000000\r\n\r\n" + b"0123456789" * 100_000),
+        ok(b"0123456789" * 100_000),
+        tls="good",
+        scheme="https",
+    ),
+    Case("tls-to-http", redirect(b"{other}/x"), lands("{other}/x"), tls="good", scheme="https"),
+]

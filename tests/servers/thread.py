@@ -1,0 +1,64 @@
+"""A loop in a thread of its own, so that sync tests can watch a program talk to asyncio servers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
+
+
+class ThreadedServer:
+    """Base of servers that run on their own event loop; use as a context manager.
+
+    Subclasses open their sockets in `_open` and close them in `_close`, both on the loop. Tasks
+    still running when the server stops are cancelled.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    async def _open(self) -> None:
+        raise NotImplementedError
+
+    async def _close(self) -> None:
+        raise NotImplementedError
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run *work* on the server's loop and return its result; callable from any other thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        try:
+            self.call(self._open())
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.call(self._end())
+        self._stop()
+
+    async def _end(self) -> None:
+        await self._close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # lets transports that were closed by the tasks report it
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=30)
+        self._loop.close()
