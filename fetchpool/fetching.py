@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from fetchpool.engine import Answer
+from fetchpool.engine import Answer, Fault
 from fetchpool.engine.exchange import Call
 from fetchpool.jobs import Job, refused
 from fetchpool.judge import Judge, Observer, Rules
@@ -89,6 +89,7 @@ class Fetching:
         self._helpers: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._alive: deque[Target] = deque(maxlen=KNOWN_ALIVE)
+        self._suspects: deque[Target] = deque(maxlen=KNOWN_ALIVE)
         self._stopping = False
         self._started = False
         self._finished = False
@@ -263,6 +264,8 @@ class Fetching:
             not self._alive or self._alive[-1].host_key != job.target.host_key
         ):
             self._alive.append(job.target)
+        elif not isinstance(result, Answer) and result.fault in (Fault.SILENT, Fault.OURS):
+            self._suspects.append(job.target)
 
     async def _next_job(self) -> Job | None:
         """Return what may start now, waiting for it without a slot; None when there is no more."""
@@ -380,8 +383,7 @@ class Fetching:
     async def _look(self) -> None:
         outage = self._judge.outage
         while outage.paused:
-            targets = list(self._alive) or [held.job.target for held in outage.held]
-            if await self._any_reachable(targets[-KNOWN_ALIVE:]):
+            if await self._any_reachable(list(self._alive or self._suspects)):
                 for outcome in self._judge.heard(monotonic()):
                     await self._deliver(outcome)
                 break

@@ -44,9 +44,12 @@ class HostHealth:
     """The condition of one host, moved by what its answers were."""
 
     __slots__ = (
+        "_asked_until",
+        "_asked_why",
         "_good_since_cut",
         "_last_cut",
         "_probe_pause_s",
+        "_suspect_since",
         "_wave",
         "failing",
         "failures",
@@ -74,8 +77,11 @@ class HostHealth:
         """Parkings since the last good answer."""
         self.probe_at: float | None = None
         """When the host's URLs fail fast: the time of the next probe; else None."""
+        self._asked_until = 0.0
+        self._asked_why: str | None = None
         self._wave = True
         self._last_cut = float("-inf")
+        self._suspect_since = float("-inf")
         self._good_since_cut = 0
         self._probe_pause_s = 0.0
 
@@ -93,10 +99,15 @@ class HostHealth:
         if self.window < self.most:
             self._widen()
         if self.failures or self.parkings:
-            self.failures = 0
             self.parkings = 0
-            self.probe_at = None
-            self.why = None
+            self.recovered()
+
+    def recovered(self) -> None:
+        """Forget the failures to connect; a pause the host asked for stands."""
+        self.failures = 0
+        self.probe_at = None
+        self.parked_until = self._asked_until
+        self.why = self._asked_why
 
     def _widen(self) -> None:
         if self._wave:  # first wave: every answer opens one more place, so a round doubles them
@@ -114,6 +125,9 @@ class HostHealth:
         sent before the last cut halves the window and counts as a parking.
         """
         until = now + pause_s
+        if until > self._asked_until:
+            self._asked_until = until
+            self._asked_why = str(status)
         if until > self.parked_until:
             self.parked_until = until
             self.why = str(status)
@@ -130,10 +144,18 @@ class HostHealth:
             )
             self._fail_fast(now, str(status))
 
-    def unreachable(self, now: float, failure: Failure) -> None:
-        """Take note of an attempt that got no connection, with its *failure*."""
+    def unreachable(self, now: float, started: float, failure: Failure) -> None:
+        """Take note of an attempt begun at *started* that got no connection.
+
+        Those under way when the host became suspect count no more: only probes make it fail fast,
+        so that a server that restarts has a few seconds.
+        """
+        if started < self._suspect_since:
+            return
         self.failures += 1
         self._wave = False
+        if self.failures == SUSPECT_AFTER:
+            self._suspect_since = now
         if self.failures >= FAIL_FAST_AFTER:
             self.failing = Failure(
                 failure.kind,

@@ -85,7 +85,7 @@ class Judge:
         else:
             if result.fault in (Fault.URL, Fault.HOST):
                 outcomes += self.heard(now)
-            outcome = self._missed(job, result, now)
+            outcome = self._missed(job, result, started, now)
         if outcome is not None:
             outcomes.append(outcome)
         return outcomes
@@ -123,7 +123,7 @@ class Judge:
 
     # -- misses --------------------------------------------------------------------------------
 
-    def _missed(self, job: Job, miss: Miss, now: float) -> Outcome | None:
+    def _missed(self, job: Job, miss: Miss, started: float, now: float) -> Outcome | None:
         if miss.head is not None:
             job.status = miss.head.status
         match miss.fault:
@@ -141,7 +141,7 @@ class Judge:
             self._unspent(job, now, now)
             return None
         if miss.transient and miss.fault is not Fault.URL and miss.measures.peer is None:
-            self._unreachable(job, miss.failure, now)
+            self._unreachable(job, miss.failure, started, now)
         retry = self._decide(job, Setback(miss.failure.kind, transient=miss.transient))
         if retry is not None:
             self._again(job, retry, now)
@@ -152,11 +152,11 @@ class Judge:
             return None
         return outcome
 
-    def _unreachable(self, job: Job, failure: Failure, now: float) -> None:
+    def _unreachable(self, job: Job, failure: Failure, started: float, now: float) -> None:
         host = job.target.host_key
         health = self._scheduler.health(host)
         before = health.parked_until
-        self._scheduler.unreachable(host, now, failure)
+        self._scheduler.unreachable(host, now, started, failure)
         if health.parked_until > max(before, now):
             self._observer.parked(host, health.parked_until - now, failure.detail)
 
@@ -194,6 +194,7 @@ class Judge:
         held, ours = self.outage.heard()
         if not ours:
             return [each.outcome for each in held]
+        self._scheduler.forgive(now)
         for each in held:
             self._unspent(each.job, now, now)
         return []

@@ -240,11 +240,18 @@ class Scheduler(Generic[T]):
         slot.health.throttled(now, started, pause_s, status)
         self._place(slot, now)
 
-    def unreachable(self, host: str, now: float, failure: Failure) -> None:
-        """Take note of an attempt at *host* that got no connection."""
+    def unreachable(self, host: str, now: float, started: float, failure: Failure) -> None:
+        """Take note of an attempt at *host*, begun at *started*, that got no connection."""
         slot = self._slots[host]
-        slot.health.unreachable(now, failure)
+        slot.health.unreachable(now, started, failure)
         self._place(slot, now)
+
+    def forgive(self, now: float) -> None:
+        """Forget every host's failures: it was our own network that was down."""
+        for slot in list(self._slots.values()):
+            if slot.health.failures:
+                slot.health.recovered()
+                self._place(slot, now)
 
     # -- looking -------------------------------------------------------------------------------
 

@@ -22,10 +22,12 @@ class ForeignNames:
     """
 
     def __init__(self, path: Path) -> None:
+        """Open the file that `remember_names` made; raises sqlite3.Error if it is damaged."""
         self._lock = threading.Lock()
         self._names: sqlite3.Connection | None = None
         if path.stat().st_size:
             self._names = sqlite3.connect(path, check_same_thread=False)
+            self._names.execute("SELECT 1 FROM name LIMIT 1")  # damage is better met now
 
     def __contains__(self, path: str) -> bool:
         """Tell whether *path* (`/` between its parts) was there, from any thread.

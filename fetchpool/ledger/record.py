@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from functools import lru_cache
@@ -116,8 +115,8 @@ def _second(epoch_s: int) -> str:
 
 
 def _microseconds(seconds: float) -> float:
-    # A third of the time round(seconds, 6) takes.
-    return int(seconds * 1e6 + 0.5) / 1e6 if math.isfinite(seconds) else 0.0
+    # A third of the time round(seconds, 6) takes; NaN and infinity are no JSON.
+    return int(seconds * 1e6 + 0.5) / 1e6 if 0 <= seconds < _YEAR_10000 else 0.0
 
 
 def _mended(record: Record) -> Record:

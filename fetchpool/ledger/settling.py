@@ -81,7 +81,9 @@ class Settling:
         What *read_list* raises comes out as it is.
         """
         dest = self._layout.dest
-        with index_errors(dest), closing(open_index(self._layout.index)) as index:
+        with output_errors(dest):
+            index = open_index(self._layout.index)
+        with index_errors(dest), closing(index):
             with output_errors(dest):
                 self._index_records(index)
             add_lines(index, read_list())
