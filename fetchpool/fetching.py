@@ -235,7 +235,12 @@ class Fetching:
         started = monotonic()
         job.start_attempt(started, time(), self._budget_s)
         job.insecure = job.insecure or (self._insecure and job.target.scheme == "https")
-        call = Call(job.target, self._headers_for(job), self._public_only or job.public_only)
+        call = Call(
+            job.target,
+            self._headers_for(job),
+            self._public_only or job.public_only,
+            job.first,
+        )
         try:
             result = await self._engine.attempt(call, job.budget_left_s)
         except StoreError as error:

@@ -113,7 +113,7 @@ class Engine:
             now = monotonic()
             left_s = None if budget_s is None else budget_s - (now - began)
             watch = Watch(self._timeouts, left_s, now, asyncio.current_task())
-            receiver = Receiver(call.target, self._bodies, self._store)
+            receiver = Receiver(call.named_by or call.target, self._bodies, self._store)
             self._watches.add(watch)
             try:
                 return await self._exchange_once(call, watch, receiver)

@@ -37,8 +37,10 @@ class Call(msgspec.Struct, frozen=True):
 
     target: Target
     headers: tuple[tuple[str, str], ...]
-    public_only: bool
+    public_only: bool = False
     """Refuse to connect to an address that isn't public."""
+    named_by: Target | None = None
+    """The line's own URL, where *target* is a redirect's hop: it names the body."""
 
 
 class ExchangeError(Exception):
