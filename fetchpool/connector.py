@@ -9,7 +9,9 @@ What is added to aiohttp's connector, and why (each is a measured trap):
 - idle connections are closed when their time is up, not up to twice that;
 - every address is looked at before it is connected to, where the request demands a public one;
 - TLS connections are aborted, not shut down: a peer that ignores the shutdown keeps the
-  descriptor for thirty seconds.
+  descriptor for thirty seconds;
+- a kept connection can be taken and given back without waiting (`take`, `release`): what the
+  direct exchange lives on, in the same books as everything else.
 
 Together with `engine/` the only importer of aiohttp; the parts of it that aren't public are
 overridden here and nowhere else.
@@ -19,10 +21,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import socket
 import ssl
 import warnings
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
 from contextvars import ContextVar
 from ipaddress import ip_address
 from time import monotonic
@@ -30,17 +34,27 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
 
 from fetchpool.addresses import why_not_public
 from fetchpool.resolver import LookupFailedError, RememberingResolver
 
 if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
-    from aiohttp.client_reqrep import ClientRequest, ConnectionKey
-    from aiohttp.connector import AddrInfoType, Connection
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.connector import AddrInfoType
     from aiohttp.tracing import Trace
 
     from fetchpool.config import Config
+
+
+KEY_FIELDS = (
+    "host", "port", "is_ssl", "ssl", "proxy", "proxy_auth", "proxy_headers_hash", "server_hostname",
+)  # fmt: skip
+"""What aiohttp tells connections apart by; `engine.direct` makes such keys."""
+
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
 
 class BlockedAddressError(PermissionError):
@@ -81,6 +95,10 @@ class Handler(ResponseHandler):
 
     watcher: Watcher | None = None
     idle_in: FetchConnector | None = None
+    peer: str | None = None
+    """The address connected to; None for a proxy's."""
+    borrower: asyncio.BaseProtocol | None = None
+    """Who has the transport's events instead of this protocol; passes `connection_lost` on."""
 
     def data_received(self, data: bytes) -> None:
         if not data:  # nobody's bytes: aiohttp resumes a paused parser this way
@@ -96,6 +114,11 @@ class Handler(ResponseHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self.leave_idle()
         super().connection_lost(exc)
+
+    def take_early(self) -> bytes:
+        """Return, once, what the server sent before anybody asked it anything."""
+        early, self._tail = self._tail, b""
+        return early
 
     def leave_idle(self) -> None:
         """Take the connection off its connector's list of idle ones."""
@@ -148,6 +171,9 @@ class FetchConnector(aiohttp.TCPConnector):
             assert isinstance(handler, Handler)
             reused = handler.idle_in is not None
             handler.leave_idle()
+            if handler.borrower is not None and handler.transport is not None:
+                handler.borrower = None
+                handler.transport.set_protocol(handler)
             if reused and handler.should_close:  # bytes came between its release and now
                 connection.close()
                 continue
@@ -159,6 +185,7 @@ class FetchConnector(aiohttp.TCPConnector):
         except BlockedAddressError:
             connection.close()
             raise
+        handler.peer = peer
         handler.watcher = current = watcher.get()
         if current is not None:
             current.connected(monotonic(), peer, reused=reused)
@@ -199,6 +226,48 @@ class FetchConnector(aiohttp.TCPConnector):
             self.idle[protocol] = monotonic()
             if len(self.idle) > self.idle_limit:
                 self._drop_oldest()
+
+    # -- for the direct exchange -----------------------------------------------------------------
+
+    def take(self, key: ConnectionKey) -> Handler | None:
+        """Return a kept connection for *key*, or None: what `connect` does first, without waiting.
+
+        The one that was given back last, which its server has least likely closed meanwhile. To be
+        given to `release`. Whether its address is allowed is the caller's to see.
+        """
+        kept = self._conns.get(key)
+        if kept is None:
+            return None
+        taken: Handler | None = None
+        while kept and taken is None:
+            handler = cast("Handler", kept.pop()[0])
+            handler.leave_idle()
+            if handler.is_connected():
+                taken = handler
+        if not kept:
+            del self._conns[key]
+        if taken is not None:
+            self._acquired.add(taken)
+            if self._limit_per_host:
+                self._acquired_per_host[key].add(taken)
+        return taken
+
+    async def open(self, request: ClientRequest) -> Handler:
+        """Return a connection for *request* as `connect` does, to be given to `release`.
+
+        No time limit holds but the watcher's.
+        """
+        connection = await self.connect(request, [], _NO_TIMEOUT)
+        handler, connection._protocol = connection.protocol, None  # or it warns when it is freed
+        assert isinstance(handler, Handler)
+        handler.watcher = None
+        return handler
+
+    def release(self, key: ConnectionKey, handler: Handler, *, reusable: bool) -> None:
+        """Take back what `take` or `open` returned: keep it where *reusable*, else close it."""
+        self._release(key, handler, should_close=not reusable)
+
+    # -- upkeep ----------------------------------------------------------------------------------
 
     def _drop_oldest(self) -> None:
         handler = next(iter(self.idle))
@@ -251,6 +320,37 @@ def make_connector(config: Config, *, limit: int, idle_limit: int) -> FetchConne
         # Where Python needs no clean-up, aiohttp says so here; our users get a plain line instead.
         warnings.filterwarnings("ignore", "enable_cleanup_closed", DeprecationWarning)
         return FetchConnector(idle_limit=0 if config.force_close else idle_limit, **options)
+
+
+def why_not_lendable(connector: FetchConnector) -> str | None:
+    """Return the part of aiohttp's inside that isn't as `take`, `open` and `release` need it.
+
+    None: all of it is. Looked at when a pool starts, so that another aiohttp costs speed only.
+    """
+    handler = connector._factory()
+    attributes: tuple[tuple[object, str, type], ...] = (
+        (connector, "_conns", defaultdict),
+        (connector, "_acquired", set),
+        (connector, "_acquired_per_host", defaultdict),
+        (connector, "_limit_per_host", int),
+        (handler, "_tail", bytes),
+    )
+    for owner, name, kind in attributes:
+        if not isinstance(getattr(owner, name, None), kind):
+            return f"{type(owner).__name__}.{name}"
+    signatures: tuple[tuple[Callable[..., object], str], ...] = (
+        (aiohttp.TCPConnector.connect, "self req traces timeout"),
+        (aiohttp.TCPConnector._release, "self key protocol should_close"),
+        (Connection.__init__, "self connector key protocol loop"),
+    )
+    for function, names in signatures:
+        if list(inspect.signature(function).parameters) != names.split():
+            return function.__qualname__
+    if "_protocol" not in Connection.__init__.__code__.co_names:
+        return "Connection._protocol"
+    if not issubclass(ConnectionKey, tuple) or ConnectionKey._fields != KEY_FIELDS:
+        return "ConnectionKey"
+    return None
 
 
 def cleanup_closed_is_needless() -> bool:

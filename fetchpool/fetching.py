@@ -16,7 +16,7 @@ import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from time import monotonic, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fetchpool.engine import Answer, Fault
 from fetchpool.engine.exchange import Call
@@ -36,10 +36,24 @@ if TYPE_CHECKING:
 KNOWN_ALIVE = 5
 """Hosts that answered lately, remembered to look whether the network is there."""
 
+LATE_S = 0.9
+"""A look that took longer than this lost its first packet, which is sent again after a second
+(RFC 6298 §2.1): the network came back while we looked."""
+
+LATE_AT_MOST = 20
+"""How often that is believed in a run: further than this away, everything is always late."""
+
 TIMER_SLACK_S = 0.0005
 """uvloop rounds timers to whole milliseconds: half of one keeps them from going off early."""
 
 Headers = tuple[tuple[str, str], ...]
+
+
+class RunObserver(Observer, Protocol):
+    """Who counts what happens in a run beside outcomes."""
+
+    def outage(self, began: bool) -> None:
+        """Take note that our side's network is down, or back."""
 
 
 class OurSideDownError(Exception):
@@ -57,7 +71,7 @@ class Fetching:
         stats: Stats,
         *,
         rules: Rules,
-        observer: Observer | None = None,
+        observer: RunObserver | None = None,
         headers_for: Callable[[Job], Headers],
         budget_s: float | None,
         public_only: bool = False,
@@ -68,6 +82,7 @@ class Fetching:
         self._reader = reader
         self.stats = stats
         self._judge = Judge(scheduler, rules, observer or stats, random.random)
+        self._observer = observer
         self._headers_for = headers_for
         self._budget_s = budget_s
         self._public_only = public_only
@@ -90,6 +105,7 @@ class Fetching:
         self._timer: asyncio.TimerHandle | None = None
         self._alive: deque[Target] = deque(maxlen=KNOWN_ALIVE)
         self._suspects: deque[Target] = deque(maxlen=KNOWN_ALIVE)
+        self._late = 0
         self._stopping = False
         self._started = False
         self._finished = False
@@ -387,23 +403,41 @@ class Fetching:
 
     async def _look(self) -> None:
         outage = self._judge.outage
+        known = False
         while outage.paused:
-            if await self._any_reachable(list(self._alive or self._suspects)):
-                for outcome in self._judge.heard(monotonic()):
+            asked = monotonic()
+            reachable = await self._any_reachable(list(self._alive or self._suspects))
+            now = monotonic()
+            late = reachable and now - asked >= LATE_S and self._late < LATE_AT_MOST
+            self._late += late
+            if late or not reachable:
+                outage.confirm(now)
+                if not known and self._observer is not None:
+                    self._observer.outage(began=True)
+                known = True
+            if reachable:
+                for outcome in self._judge.heard(now):
                     await self._deliver(outcome)
                 break
-            now = monotonic()
-            outage.confirm(now)
             if outage.hopeless(now):
                 raise OurSideDownError("nothing can be reached from here any more")
             await asyncio.sleep(PROBE_EVERY_S)
+        if known and self._observer is not None:
+            self._observer.outage(began=False)
         self._kick()
         if self.source_ended:
             await self._settle()
 
     async def _any_reachable(self, targets: list[Target]) -> bool:
-        looks = [self._engine.reachable(target) for target in targets]
-        return any(await asyncio.gather(*looks))
+        looks = [asyncio.ensure_future(self._engine.reachable(target)) for target in targets]
+        try:
+            for look in asyncio.as_completed(looks):
+                if await look:
+                    return True
+            return False
+        finally:
+            for look in looks:
+                look.cancel()
 
     # -- tasks -----------------------------------------------------------------------------------
 

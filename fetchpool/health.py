@@ -106,6 +106,7 @@ class HostHealth:
         """Forget the failures to connect; a pause the host asked for stands."""
         self.failures = 0
         self.probe_at = None
+        self._probe_pause_s = 0.0
         self.parked_until = self._asked_until
         self.why = self._asked_why
 
@@ -137,12 +138,12 @@ class HostHealth:
             self._good_since_cut = 0
             self.window = max(1, self.window // 2)
             self.parkings += 1
-        if self.parkings >= PARKINGS_FAIL_FAST_AFTER:
-            self.failing = Failure(
-                FailureKind.STATUS,
-                f"given up: the host answered {status} through {self.parkings} pauses",
-            )
-            self._fail_fast(now, str(status))
+            if self.parkings >= PARKINGS_FAIL_FAST_AFTER:
+                self.failing = Failure(
+                    FailureKind.STATUS,
+                    f"given up: the host answered {status} through {self.parkings} pauses",
+                )
+                self._fail_fast(now, str(status))
 
     def unreachable(self, now: float, started: float, failure: Failure) -> None:
         """Take note of an attempt begun at *started* that got no connection.
@@ -171,7 +172,8 @@ class HostHealth:
 
     def _fail_fast(self, now: float, why: str) -> None:
         self._probe_pause_s = min(PROBE_AT_MOST_S, self._probe_pause_s * 2 or PROBE_EVERY_S)
-        self.probe_at = now + self._probe_pause_s
+        # No probe within a pause the host asked for (RFC 9110 §10.2.3).
+        self.probe_at = max(now + self._probe_pause_s, self._asked_until)
         self.parked_until = now  # nothing waits: what is queued fails, the next probe goes at once
         self.window = 1
         self.why = why

@@ -74,6 +74,7 @@ class Job:
         self.target = self.first
         self.redirects = 0
         self.seen = None
+        self.public_only = False  # said of a hop; the line's own URL may lead anywhere
 
     def hop(self, target: Target) -> None:
         """Go on to *target*, where the last answer pointed."""

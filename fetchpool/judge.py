@@ -25,8 +25,16 @@ if TYPE_CHECKING:
     from fetchpool.jobs import Job
     from fetchpool.scheduler import Scheduler
 
+GIVE_WAY_S = 0.25
+"""How much longer than its host a throttled request waits, so that another one goes first: a URL
+that is refused for ever would else be all that is ever asked, and have its host given up."""
+
 DESCRIPTOR_PAUSE_S = 0.5
 """How long a request waits that found no descriptor free."""
+
+
+REFUSED_HERE = frozenset({FailureKind.INPUT, FailureKind.BLOCKED, FailureKind.INTERNAL})
+"""Kinds that come about without a word from outside."""
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -34,6 +42,8 @@ class Rules(msgspec.Struct, frozen=True):
 
     retries: int = 2
     max_redirects: int = 10
+    outage_patience_s: float | None = None
+    """How long our own network may be down; see `Outage`."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -65,9 +75,10 @@ class Judge:
         self._policy = RetryPolicy(rules.retries)
         self._observer = observer
         self._random = random
-        self.outage: Outage[Held] = Outage()
+        self.outage: Outage[Held] = Outage(rules.outage_patience_s)
         self.lowered_to: int | None = None
         """What `--limit` was lowered to because descriptors ran out; None = it wasn't."""
+        self._has_answers = False
 
     def verdict(
         self, job: Job, result: Answer | Miss, started: float, now: float, epoch: float
@@ -80,10 +91,11 @@ class Judge:
         job.note(result.measures)
         outcomes: list[Outcome] = []
         if isinstance(result, Answer):
+            self._has_answers = True
             outcomes += self.heard(now)
             outcome = self._answered(job, result, started, now, epoch)
         else:
-            if result.fault in (Fault.URL, Fault.HOST):
+            if _is_sign_of_life(result):
                 outcomes += self.heard(now)
             outcome = self._missed(job, result, started, now)
         if outcome is not None:
@@ -114,8 +126,9 @@ class Judge:
             return job.answered(answer, now)
         retry = self._decide(job, setback)
         if retry is not None and retry.host_wide:
-            self._observer.parked(host, retry.after_s, str(head.status))
+            before = self._scheduler.health(host).parked_until
             self._scheduler.throttled(host, now, started, retry.after_s, head.status)
+            self._note_parked(host, before, now, str(head.status))
         if retry is None or not retry.again:
             return job.answered(answer, now)
         self._again(job, retry, now)
@@ -142,6 +155,11 @@ class Judge:
             return None
         if miss.transient and miss.fault is not Fault.URL and miss.measures.peer is None:
             self._unreachable(job, miss.failure, started, now)
+            # A host is given up for its silence only when we have looked that it's not ours: with
+            # few hosts there are never enough silent ones in a row to make us look.
+            given_up = self._scheduler.health(job.target.host_key).fails_fast(now)
+            if silent and given_up and self._has_answers:
+                self.outage.suspect()
         retry = self._decide(job, Setback(miss.failure.kind, transient=miss.transient))
         if retry is not None:
             self._again(job, retry, now)
@@ -154,11 +172,15 @@ class Judge:
 
     def _unreachable(self, job: Job, failure: Failure, started: float, now: float) -> None:
         host = job.target.host_key
-        health = self._scheduler.health(host)
-        before = health.parked_until
+        before = self._scheduler.health(host).parked_until
         self._scheduler.unreachable(host, now, started, failure)
-        if health.parked_until > max(before, now):
-            self._observer.parked(host, health.parked_until - now, failure.detail)
+        self._note_parked(host, before, now, failure.detail)
+
+    def _note_parked(self, host: str, before: float, now: float, why: str) -> None:
+        """Tell of a pause of *host* beyond the one it was in until *before*."""
+        pause_s = self._scheduler.health(host).parked_until - max(before, now)
+        if pause_s > 0:
+            self._observer.parked(host, pause_s, why)
 
     def out_of_descriptors(self, job: Job, now: float) -> None:
         """Put *job* back unspent, and do fewer at a time from now on."""
@@ -177,7 +199,8 @@ class Judge:
         self._observer.retried()
         job.free += retry.free
         job.start_over()
-        self._scheduler.again(job.target.host_key, job, now + retry.after_s, now)
+        at = now + retry.after_s + (GIVE_WAY_S if retry.host_wide else 0.0)
+        self._scheduler.again(job.target.host_key, job, at, now)
 
     def _unspent(self, job: Job, at: float, now: float) -> None:
         job.free += 1
@@ -198,3 +221,8 @@ class Judge:
         for each in held:
             self._unspent(each.job, now, now)
         return []
+
+
+def _is_sign_of_life(miss: Miss) -> bool:
+    """Return True if *miss* shows that something outside was heard."""
+    return miss.fault in (Fault.URL, Fault.HOST) and miss.failure.kind not in REFUSED_HERE

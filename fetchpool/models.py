@@ -67,8 +67,6 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     """The line's number within *source*, from 1."""
     problem: str | None = None
     """Why the line can't be a URL, when the reader knows already (too long, a NUL); else None."""
-    locator: int = -1
-    """Where the line starts in its file, in bytes, so that it can be read again; -1 = unknown."""
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):

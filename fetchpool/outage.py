@@ -24,14 +24,20 @@ SILENT_HOSTS = 5
 
 PROBE_EVERY_S = 1.0
 
+HELD_AT_MOST = 100
+"""Silent failures held back before we look for ourselves: hosts that accept connections and then
+say nothing would otherwise have their outcomes at the end of the list only."""
+
 GIVE_UP_AFTER_S = 180.0
-"""How long an outage may last before the run stops, to be gone on with later."""
+"""How long an outage may last before the run stops, where nobody says otherwise."""
 
 
 class Outage(Generic[T]):
     """Watches all hosts together; holds what failed silently until it is known why."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float | None = None) -> None:
+        """Give up after *patience_s* of an outage (None = `GIVE_UP_AFTER_S`)."""
+        self._patience_s = patience_s
         self.suspected = False
         self.since: float | None = None
         """When the outage began; None while there is none."""
@@ -61,6 +67,8 @@ class Outage(Generic[T]):
     def hold(self, item: T) -> None:
         """Keep *item* until it is known whose its failure is."""
         self.held.append(item)
+        if len(self.held) >= HELD_AT_MOST:
+            self.suspect()
 
     def confirm(self, now: float) -> None:
         """A probe was silent, too: it is us."""
@@ -79,4 +87,5 @@ class Outage(Generic[T]):
 
     def hopeless(self, now: float) -> bool:
         """Return True if the outage has lasted too long for this run."""
-        return self.since is not None and now - self.since >= GIVE_UP_AFTER_S
+        patience_s = GIVE_UP_AFTER_S if self._patience_s is None else self._patience_s
+        return self.since is not None and now - self.since >= patience_s

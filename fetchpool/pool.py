@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import AsyncIterable, Callable, Iterable
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from fetchpool.config import Config
-from fetchpool.connector import make_connector
+from fetchpool.connector import FetchConnector, make_connector, why_not_lendable
 from fetchpool.decoding import ACCEPT_ENCODING
 from fetchpool.descriptors import Budget, make_budget
 from fetchpool.engine import Engine
+from fetchpool.engine.direct import DirectExchange
+from fetchpool.engine.exchange import Exchange
 from fetchpool.engine.receiver import BodyPolicy
 from fetchpool.engine.session import SessionExchange
 from fetchpool.engine.watch import Timeouts
-from fetchpool.fetching import Fetching, Headers
+from fetchpool.fetching import Fetching, Headers, RunObserver
 from fetchpool.jobs import Job
-from fetchpool.judge import Observer, Rules
+from fetchpool.judge import Rules
 from fetchpool.proxies import proxy_chooser
 from fetchpool.scheduler import Limits, Scheduler
 from fetchpool.sources import RequestReader, pack_text, requests_from, unpack_text
@@ -29,6 +33,8 @@ from fetchpool.urls import parse_url
 if TYPE_CHECKING:
     from fetchpool.models import Request
     from fetchpool.stores import Store
+
+log = logging.getLogger("fetchpool")
 
 
 class FetchPool:
@@ -55,7 +61,7 @@ class FetchPool:
         self._budget = make_budget(config.limit)
         connector = make_connector(config, limit=self.budget.limit, idle_limit=self.budget.idle)
         self._engine = Engine(
-            SessionExchange(connector, proxy_chooser(config.proxy)),
+            make_exchange(config, connector),
             connector,
             Timeouts(config.connect_timeout, config.read_timeout, config.min_speed),
             BodyPolicy(config.max_size, config.keep_errors, config.hash, config.max_redirects > 0),
@@ -104,17 +110,23 @@ class FetchPool:
         reader: RequestReader,
         *,
         stats: Stats | None = None,
-        observer: Observer | None = None,
-        pack: Callable[[Request], bytes] = pack_text,
-        unpack: Callable[[bytes], Request] = unpack_text,
+        observer: RunObserver | None = None,
+        spill_directory: str | None = None,
     ) -> Fetching:
-        """Like `fetch`, for a reader; *pack* and *unpack* say how a request waits on disk."""
+        """Like `fetch`, for a reader; what doesn't fit into memory waits in *spill_directory*.
+
+        Without one it waits in the system's own for temporary files, which is often memory.
+        """
         if self._engine is None:
             raise RuntimeError("use the pool in 'async with FetchPool(...) as pool:'")
         if self._current is not None and not self._current.ended:
             raise RuntimeError("this pool is fetching a list already: await its aclose() first")
         config = self.config
-        self._spill = Spill(lambda job: pack(job.request), lambda data: _job(unpack(data)))
+        self._spill = Spill(
+            lambda job: pack_text(job.request),
+            lambda data: _job(unpack_text(data)),
+            spill_directory,
+        )
         scheduler = Scheduler(
             Limits(self.budget.limit, config.per_host, config.rate, config.host_rate), self._spill
         )
@@ -124,7 +136,7 @@ class FetchPool:
             reader,
             stats or Stats(monotonic()),
             observer=observer,
-            rules=Rules(config.retries, config.max_redirects),
+            rules=Rules(config.retries, config.max_redirects, config.outage_patience or math.inf),
             headers_for=header_maker(config),
             budget_s=config.timeout or None,
             public_only=config.public_only,
@@ -139,6 +151,24 @@ class FetchPool:
         if self._spill is not None:
             self._spill.close()
             self._spill = None
+
+
+def make_exchange(config: Config, connector: FetchConnector) -> Exchange:
+    """Return the way to exchange requests for answers that `--exchange` asks for.
+
+    The direct way needs aiohttp's inside to be as it was when it was written: another aiohttp is
+    used through its public door only.
+    """
+    proxy_for = proxy_chooser(config.proxy)
+    session = SessionExchange(connector, proxy_for)
+    if config.exchange == "session":
+        return session
+    changed = why_not_lendable(connector)
+    if changed is None:
+        return DirectExchange(connector, proxy_for, session)
+    level = logging.WARNING if config.exchange == "direct" else logging.INFO
+    log.log(level, "no direct exchange with this aiohttp (%s is another): using sessions", changed)
+    return session
 
 
 def header_maker(config: Config) -> Callable[[Job], Headers]:

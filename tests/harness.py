@@ -39,13 +39,6 @@ ERROR_KINDS = frozenset(
 )
 
 PROGRAM = (sys.executable, "-m", "fetchpool")
-ON_ASYNCIO = (
-    sys.executable,
-    "-c",
-    "import sys; sys.modules['uvloop'] = None; sys.argv[0] = 'fetchpool';"
-    " from fetchpool.cli import main; main()",
-)
-"""The program where uvloop isn't installed: whatever it does must hold on asyncio's own loop."""
 
 
 @dataclass(frozen=True, slots=True)

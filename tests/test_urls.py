@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import unicodedata
 
@@ -538,6 +539,27 @@ def test_urls_in_a_sentence_are_redacted() -> None:
     shown = redact_in(sentence)
     assert shown == "407, message='no', ***@proxy:3128/' for https://medium.com/@user"
     assert redact_in(shown) == shown
+
+
+@given(st.text(st.sampled_from("a:/@ \t\n\u2028\u00a0") | st.characters()))
+def test_each_word_with_an_at_sign_is_redacted_and_the_rest_left(sentence: str) -> None:
+    expected = ""
+    for is_blank, chars in itertools.groupby(sentence, str.isspace):
+        word = "".join(chars)
+        expected += redact(word) if "@" in word and not is_blank else word
+    assert redact_in(sentence) == expected
+
+
+def test_sentence_without_an_at_sign_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(urls, "_WORD")
+    assert redact_in("x" * 100 + " https://example.org/") == "x" * 100 + " https://example.org/"
+
+
+@given(st.text(st.sampled_from("a: @") | st.characters()))
+def test_search_for_words_looks_at_no_character_twice(sentence: str) -> None:
+    """A search that fails somewhere begins anew behind; this one succeeds at every non-blank."""
+    words = urls._WORD.findall(sentence)
+    assert "".join(words) == "".join(char for char in sentence if not char.isspace())
 
 
 # --- display --------------------------------------------------------------------------------------

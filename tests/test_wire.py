@@ -98,9 +98,15 @@ def test_limits_hold_over_many_hosts_with_redirects_and_retries(
     assert {r["attempts"] for r in result.records if "/again" in r["url"]} == {2}
 
 
+def _warm_then_many(server: CountingServer, warm: int, many: int) -> list[str]:
+    """Return *many* URLs for each address, after *warm* that are answered at once."""
+    paths = [f"/warm/{n}" for n in range(warm)] + [f"/{n}" for n in range(many)]
+    return [server.url(path, host) for path in paths for host in server.addresses]
+
+
 def test_every_slot_of_the_limit_is_used(tmp_path: Path) -> None:
     with CountingServer(_hosts(4), gate=12) as server:
-        urls = [server.url(f"/{n}", host) for host in server.addresses for n in range(10)]
+        urls = _warm_then_many(server, 3, 10)
         assert all_ok(fetch(tmp_path, urls, "--limit", "12", "--per-host", "3"))
         assert server.counts.peak == 12
         assert set(server.counts.peaks.values()) == {3}
@@ -116,7 +122,7 @@ def test_one_host_gets_no_more_than_its_limit_however_long_its_list(
 
 def test_per_host_0_leaves_the_total_limit_alone_to_hold(tmp_path: Path) -> None:
     with CountingServer(gate=30) as server:
-        urls = [server.url(f"/{n}?delay=0.01") for n in range(90)]
+        urls = _warm_then_many(server, 30, 60)
         assert all_ok(fetch(tmp_path, urls, "--limit", "30", "--per-host", "0"))
         assert server.counts.peak == 30
 
@@ -124,20 +130,20 @@ def test_per_host_0_leaves_the_total_limit_alone_to_hold(tmp_path: Path) -> None
 def test_limit_0_takes_as_many_as_there_are(tmp_path: Path) -> None:
     raise_descriptor_limit()
     with CountingServer(gate=150) as server:
-        urls = [server.url(f"/{n}") for n in range(150)]
+        urls = _warm_then_many(server, 150, 150)
         assert all_ok(fetch(tmp_path, urls, "--limit", "0", "--per-host", "0"))
         assert server.counts.peak == 150
 
 
 def test_default_is_ten_to_a_host(tmp_path: Path) -> None:
     with CountingServer(gate=10) as server:
-        assert all_ok(fetch(tmp_path, [server.url(f"/{n}?delay=0.01") for n in range(40)]))
+        assert all_ok(fetch(tmp_path, _warm_then_many(server, 10, 40)))
         assert server.counts.peak == 10
 
 
 def test_two_ports_are_two_hosts(tmp_path: Path) -> None:
     with CountingServer(gate=2) as one, CountingServer(gate=2) as other:
-        urls = [s.url(f"/{n}") for s in (one, other) for n in range(6)]
+        urls = _warm_then_many(one, 2, 6) + _warm_then_many(other, 2, 6)
         assert all_ok(fetch(tmp_path, urls, "--per-host", "2"))
         assert (one.counts.peak, other.counts.peak) == (2, 2)
 
@@ -222,11 +228,11 @@ def test_force_close_with_keepalive_is_a_usage_error(
 def test_server_sees_as_many_requests_as_attempts(
     tmp_path: Path, server: CountingServer, retries: int
 ) -> None:
-    url = server.url("/broken?status=503")
+    url = server.url("/broken?status=500")
     result = fetch(tmp_path, [url], "--retries", str(retries))
     assert result.returncode == 1
     record = result.of(url)
-    assert (record["error"], record["status"]) == ("status", 503)
+    assert (record["error"], record["status"]) == ("status", 500)
     assert record["attempts"] == len(server.counts.hits) == 1 + retries
 
 

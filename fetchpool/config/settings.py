@@ -257,6 +257,16 @@ class Config:
         Whole(0, 1000),
         "Further attempts after a passing fault",
     ] = 2
+    outage_patience: Annotated[
+        float,
+        Panel.RETRIES,
+        seconds(),
+        "How long our own network may be down until the run exits 75; 0 = for ever",
+        Also(
+            more="Meanwhile nothing starts, and no URL is recorded as failed for it; the same "
+            "command goes on later."
+        ),
+    ] = 180.0
 
     header: Annotated[
         tuple[tuple[str, str], ...],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,14 @@ import msgspec
 from fetchpool.decoding import BodyError
 from fetchpool.engine.exchange import Call, Exchange, ExchangeError, Fault
 from fetchpool.engine.receiver import BodyPolicy, Receiver
+from fetchpool.engine.resuming import Resumption, StartAnewError, may_resume
 from fetchpool.engine.watch import Timeouts, Watch
 from fetchpool.models import Failure, FailureKind, Head, Target
 from fetchpool.stores import StoreError
 
 if TYPE_CHECKING:
     from fetchpool.connector import FetchConnector
-    from fetchpool.stores import Store, Stored
+    from fetchpool.stores import PartWriter, Store, Stored
 
 log = logging.getLogger("fetchpool")
 
@@ -104,19 +106,26 @@ class Engine:
         """Exchange *call* for an answer within *budget_s* seconds (None = no such limit).
 
         A kept connection that its server has closed meanwhile doesn't count: the call goes out
-        again, at the latest on a new one. Raises `StoreError`: our disk's trouble is no URL's.
+        again, at the latest on a new one. Nor does an answer that shows that a body which broke off
+        can't be gone on with. Raises `StoreError`: our disk's trouble is no URL's.
         """
         if self._ticker is None:
             self._ticker = asyncio.create_task(self._tick(), name="fetchpool-ticker")
-        began = monotonic()
+        left_s = budget_s
+        anew = False
         while True:
+            part = None if anew else self._reopen(call)
+            resumption = None if part is None else await self._resume(call, part)
             now = monotonic()
-            left_s = None if budget_s is None else budget_s - (now - began)
             watch = Watch(self._timeouts, left_s, now, asyncio.current_task())
-            receiver = Receiver(call.named_by or call.target, self._bodies, self._store)
+            receiver = Receiver(call, self._bodies, self._store, resumption)
             self._watches.add(watch)
             try:
-                return await self._exchange_once(call, watch, receiver)
+                return await self._exchange_once(
+                    call if resumption is None else resumption.request(call), watch, receiver
+                )
+            except StartAnewError:
+                anew = True
             except BodyError as error:
                 return _miss(
                     ExchangeError(
@@ -131,6 +140,8 @@ class Engine:
             finally:
                 self._watches.discard(watch)
                 self._received += watch.bytes_seen
+            if left_s is not None:
+                left_s -= monotonic() - watch.started_at
 
     async def _exchange_once(self, call: Call, watch: Watch, receiver: Receiver) -> Answer | Miss:
         complete = False
@@ -144,14 +155,14 @@ class Engine:
             if watch.task.uncancel() > 0:  # somebody else wants this task to end, too
                 raise
             raise _timed_out(watch.verdict) from None
-        except (BodyError, ExchangeError, StoreError):
+        except (BodyError, ExchangeError, StartAnewError, StoreError):
             raise
         except Exception as error:
             log.exception("internal error while fetching")
             raise ExchangeError(Failure(FailureKind.INTERNAL, repr(error))) from error
         finally:
             if not complete:
-                receiver.abandon()
+                receiver.abandon(keep=_may_go_on(sys.exception()))
         assert receiver.answer is not None
         return Answer(
             receiver.answer,
@@ -160,6 +171,16 @@ class Engine:
             receiver.sha256,
             _measures(watch, receiver),
         )
+
+    def _reopen(self, call: Call) -> PartWriter | None:
+        return self._store.reopen(call.named_by or call.target, call.target.url)
+
+    async def _resume(self, call: Call, part: PartWriter) -> Resumption | None:
+        """Return the resumption of *part*; None if *call* can't ask for its rest."""
+        if may_resume(call, part):
+            return await Resumption.of(part, sha256=self._bodies.sha256)
+        part.suspend()
+        return None
 
     async def _tick(self) -> None:
         """End what has taken too long; close what has been idle for too long."""
@@ -193,6 +214,17 @@ class Engine:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
         await self._exchange.close()
+
+
+def _may_go_on(ending: BaseException | None) -> bool:
+    """Return whether a body that ended so may be gone on with: nothing was wrong but its end."""
+    match ending:
+        case BodyError():
+            return ending.failure.kind is FailureKind.TRUNCATED
+        case ExchangeError():
+            return ending.transient
+        case _:
+            return isinstance(ending, asyncio.CancelledError)
 
 
 def _timed_out(verdict: str) -> ExchangeError:

@@ -19,9 +19,9 @@ from fetchpool.engine.exchange import ExchangeError, Fault
 from fetchpool.models import Failure, FailureKind
 from fetchpool.resolver import LookupFailedError
 
-OUT_OF_DESCRIPTORS = frozenset(
-    {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
-)
+# EADDRNOTAVAIL is not among them: beside "all ports are in use" it says "no IPv6 here", which no
+# waiting mends. As silence it is retried, and looked into if it befalls everybody.
+OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 NETWORK_DOWN = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.ENONET})
 
 
@@ -148,10 +148,10 @@ def explain_tls(error: BaseException) -> str:
     for cause in _chain(error):
         certificate = getattr(cause, "certificate_error", None)
         for candidate in (cause, certificate):
-            if isinstance(candidate, ssl.SSLCertVerificationError):
-                return f"certificate refused: {candidate.verify_message}"
-            if isinstance(candidate, ssl.SSLError) and candidate.reason:
-                reason = candidate.reason
+            # aiohttp's own errors are ssl's by type, but have nothing of it.
+            if message := getattr(candidate, "verify_message", None):
+                return f"certificate refused: {message}"
+            if isinstance(candidate, ssl.SSLError) and (reason := getattr(candidate, "reason", "")):
                 return _TLS_REASONS.get(reason, reason.replace("_", " ").lower())
     return "the TLS handshake failed"
 

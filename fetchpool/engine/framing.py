@@ -8,42 +8,63 @@ from __future__ import annotations
 from fetchpool.engine.exchange import ExchangeError
 from fetchpool.models import Failure, FailureKind, Head
 
-MAX_LENGTH_DIGITS = 18
-"""Lengths beyond 10^18 bytes overflow somebody's integer; nobody serves them."""
+MAX_LENGTH = 2**63 - 1
+"""Longer bodies overflow somebody's integer; nobody serves them."""
+
+BODILESS_STATUSES = frozenset({204, 304})
+"""RFC 9112 §6.3: answers that end with their head."""
 
 
-def check_framing(head: Head) -> None:
-    """Raise `ExchangeError` (protocol) if *head* frames its body ambiguously or impossibly.
+def body_length(head: Head) -> int | None:
+    """Return the length of the body after *head*, or None if only its end will tell.
 
-    RFC 9112 §6.1–6.3, RFC 9110 §8.6 and §15: one valid length at most, or chunked alone, never
-    both; a final status between 200 and 999; nothing asked for 101.
+    That is the case of a chunked body, and of one that ends with its connection. Raises
+    `ExchangeError` (protocol) if the head frames its body ambiguously or impossibly (RFC 9112
+    §6.1–6.3, RFC 9110 §8.6 and §15): one valid length at most, or chunked alone, never both; a
+    final status between 200 and 999; nothing asked for 101; one Location.
     """
-    if not 200 <= head.status <= 999:
-        raise _protocol(f"a final status can't be {head.status}")
-    lengths = head.get_all("content-length")
-    codings = head.get_all("transfer-encoding")
-    if codings:
-        if lengths:
-            raise _protocol("both Content-Length and Transfer-Encoding")
-        if [coding.strip(" \t").lower() for coding in codings] != ["chunked"]:
-            raise _protocol("a Transfer-Encoding other than chunked")
-    if lengths:
-        _check_lengths(lengths)
-    locations = head.get_all("location")
-    if len(set(locations)) > 1:
-        raise _protocol("two different Locations")
+    status = head.status
+    if not 200 <= status <= 999:
+        raise not_http(f"a final status can't be {status}")
+    fields = dict(head.headers)
+    if len(fields) != len(head.headers):
+        _check_repeated(head)
+    declared = fields.get("content-length")
+    coding = fields.get("transfer-encoding")
+    if coding is not None:
+        if declared is not None:
+            raise not_http("both Content-Length and Transfer-Encoding")
+        if coding.strip(" \t").lower() != "chunked":
+            raise not_http("a Transfer-Encoding other than chunked")
+    length = None if declared is None else _parse_length(declared)
+    return 0 if status in BODILESS_STATUSES else length
 
 
-def _check_lengths(lengths: list[str]) -> None:
-    values = {part.strip(" \t") for value in lengths for part in value.split(",")}
-    if len(values) > 1:
-        raise _protocol("several different Content-Lengths")
-    (value,) = values
-    if not (value.isascii() and value.isdigit()):
-        raise _protocol("a Content-Length that is no number")
-    if len(value) > MAX_LENGTH_DIGITS:
-        raise _protocol("an impossible Content-Length")
+def _check_repeated(head: Head) -> None:
+    """Refuse fields that say two things where only one can be true."""
+    if len(head.get_all("transfer-encoding")) > 1:
+        raise not_http("a Transfer-Encoding other than chunked")
+    if len({_parse_length(value) for value in head.get_all("content-length")}) > 1:
+        raise not_http("several different Content-Lengths")
+    if len(set(head.get_all("location"))) > 1:
+        raise not_http("two different Locations")
 
 
-def _protocol(what: str) -> ExchangeError:
+def _parse_length(text: str) -> int:
+    """Return the one length that the value of a Content-Length says, if need be several times."""
+    if not (text.isascii() and text.isdigit()):
+        values = {part.strip(" \t") for part in text.split(",")}
+        if len(values) > 1:
+            raise not_http("several different Content-Lengths")
+        (text,) = values
+        if not (text.isascii() and text.isdigit()):
+            raise not_http("a Content-Length that is no number")
+    length = int(text) if len(text) <= len(str(MAX_LENGTH)) else MAX_LENGTH + 1
+    if length > MAX_LENGTH:
+        raise not_http("an impossible Content-Length")
+    return length
+
+
+def not_http(what: str) -> ExchangeError:
+    """Return the error of an answer that isn't HTTP, *what* saying why not."""
     return ExchangeError(Failure(FailureKind.PROTOCOL, f"not HTTP: {what}"))

@@ -13,11 +13,20 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fetchpool.decoding import BodyError, make_decoder
-from fetchpool.models import Failure, FailureKind, Head, Target
+from fetchpool.engine.resuming import (
+    PARTIAL_CONTENT,
+    Reply,
+    StartAnewError,
+    asks_for_range,
+    representation,
+)
+from fetchpool.models import Failure, FailureKind, Head
 from fetchpool.stores import Chunk, Stored
 
 if TYPE_CHECKING:
     from fetchpool.decoding import Decoder
+    from fetchpool.engine.exchange import Call
+    from fetchpool.engine.resuming import Resumption
     from fetchpool.stores import BodyWriter, Store
 
 WHOLE_BODY_BYTES = 256 * 1024
@@ -28,9 +37,6 @@ DRAIN_BYTES = 64 * 1024
 
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 """RFC 9110 §15.4: those that send a GET elsewhere."""
-
-BODILESS_STATUSES = frozenset({204, 304})
-"""RFC 9112 §6.3: answers that end with their head."""
 
 
 class Appetite(Enum):
@@ -53,15 +59,43 @@ class BodyPolicy(msgspec.Struct, frozen=True):
 
 
 class Receiver:
-    """Takes in one answer. Raises `BodyError` for a body that can't be had whole."""
+    """Takes in one answer. Raises `BodyError` for a body that can't be had whole.
 
-    def __init__(self, target: Target, policy: BodyPolicy, store: Store) -> None:
-        self._target = target
+    With a *resumption*, *call* asked for the rest of a part: the body then is the part and that
+    rest, or a whole one, or `StartAnewError` is raised. The part is the receiver's until `finish`
+    has returned or `abandon` was called.
+    """
+
+    __slots__ = (
+        "_call",
+        "_decoder",
+        "_hash",
+        "_length",
+        "_pending",
+        "_policy",
+        "_resumption",
+        "_store",
+        "_total",
+        "_writer",
+        "answer",
+        "appetite",
+        "body_bytes",
+        "stored",
+        "wire_bytes",
+    )
+
+    def __init__(
+        self, call: Call, policy: BodyPolicy, store: Store, resumption: Resumption | None = None
+    ) -> None:
+        self._call = call
         self._policy = policy
+        self._resumption = resumption
+        self._length: int | None = None
+        self._total: int | None = None  # of a body that may be gone on with
         self._store = store
-        self._decoder: Decoder | None = None
+        self._decoder: Decoder | None = None  # None: what comes is the body
         self._writer: BodyWriter | None = None
-        self._pending: list[Chunk] = []
+        self._pending: list[bytes] = []
         self._hash = hashlib.sha256() if policy.sha256 else None
         self.appetite = Appetite.NONE
         self.answer: Head | None = None
@@ -74,33 +108,76 @@ class Receiver:
         """The body's hash in hexadecimal, once stored and if asked for."""
         return self._hash.hexdigest() if self._hash is not None and self.stored else None
 
-    def head(self, head: Head) -> Appetite:
-        """Take the answer's head; return how much of its body is wanted."""
+    def head(self, head: Head, length: int | None) -> Appetite:
+        """Take the answer's head; return how much of its body is wanted.
+
+        *length* is that of the body, None where only its end will tell.
+        """
         self.answer = head
-        length = _declared_length(head)
-        redirects = self._policy.follow_redirects and is_redirect(head)
-        if not redirects and (200 <= head.status < 300 or self._policy.keep_errors):
+        self._length = length
+        if self._resumption is not None:
+            if self._goes_on(self._resumption, head, length):
+                return self.appetite
+        elif head.status == PARTIAL_CONTENT and not asks_for_range(self._call):
+            # Never stored: who asked for a whole body would take a part of it for that.
+            what = "not HTTP: a 206 without having been asked for a part"
+            raise BodyError(Failure(FailureKind.PROTOCOL, what))
+        if head.status in REDIRECT_STATUSES and self._policy.follow_redirects and is_redirect(head):
+            return self.appetite  # the way goes on, whatever becomes of this body
+        if 200 <= head.status < 300 or self._policy.keep_errors:
             cap = self._policy.max_bytes
             if cap and length is not None and length > cap:
                 raise _too_big(f"Content-Length is {length} bytes", cap)
-            self._decoder = make_decoder(head.get_all("content-encoding"), cap)
+            codings = head.get_all("content-encoding")
+            if codings:
+                self._decoder = make_decoder(codings, cap)
             self.appetite = Appetite.ALL
-        elif length is None:  # it may never end; a redirect's body is nobody's loss
-            self.appetite = Appetite.NONE if redirects else Appetite.DRAIN
-        else:
-            self.appetite = Appetite.DRAIN if length <= DRAIN_BYTES else Appetite.NONE
+        elif length is None or length <= DRAIN_BYTES:
+            self.appetite = Appetite.DRAIN
         return self.appetite
 
-    def feed(self, chunk: bytes) -> bool:
-        """Take a piece of the body as received; return False if no more of it is wanted."""
+    def _goes_on(self, resumption: Resumption, head: Head, length: int | None) -> bool:
+        """Return True if the body with *head* is the rest of the part."""
+        part = resumption.part
+        reply = resumption.judge(head, length)
+        if reply is Reply.LATER:
+            part.suspend()
+        elif reply is not Reply.REST:
+            part.discard()
+        self._resumption = None
+        if reply is Reply.REFUSED:
+            raise StartAnewError
+        if reply is not Reply.REST:
+            return False
+        self._writer = part
+        self._hash = resumption.sha256
+        self._total = part.about.total
+        self.wire_bytes = self.body_bytes = part.length
+        self.answer = resumption.complete(head)
+        self.appetite = Appetite.ALL
+        cap = self._policy.max_bytes
+        if cap and self._total > cap:
+            raise _too_big(f"the body has {self._total} bytes", cap)
+        return True
+
+    def feed(self, chunk: bytes | memoryview) -> bool:
+        """Take a piece of the body as received; return False if no more of it is wanted.
+
+        The memory behind a memoryview is the caller's again after the call: what is kept is copied.
+        """
         self.wire_bytes += len(chunk)
-        if self._decoder is None:
+        if self.appetite is not Appetite.ALL:
             return self.wire_bytes <= DRAIN_BYTES
         cap = self._policy.max_bytes
         if cap and self.wire_bytes > cap:
             raise _too_big("the body is longer", cap)
-        for piece in self._decoder.feed(chunk):
-            self._keep(piece)
+        if self._total is not None and self.wire_bytes > self._total:
+            raise StartAnewError  # a chunked rest that is longer than its Content-Range
+        if self._decoder is None:
+            self._keep(chunk)
+        else:
+            for piece in self._decoder.feed(chunk):
+                self._keep(piece)
         return True
 
     def _keep(self, piece: Chunk) -> None:
@@ -110,48 +187,54 @@ class Receiver:
         if self._writer is not None:
             self._writer.write(piece)
             return
-        self._pending.append(piece)
+        self._pending.append(bytes(piece))  # no copy of what is bytes already
         if self.body_bytes > WHOLE_BODY_BYTES:
             assert self.answer is not None
-            self._writer = self._store.open(self._target, self.answer)
+            call = self._call
+            about = representation(call.target.url, self.answer, self._length)
+            self._total = None if about is None else about.total
+            self._writer = self._store.open(call.named_by or call.target, self.answer, about)
             for early in self._pending:
                 self._writer.write(early)
             self._pending.clear()
 
     def finish(self) -> None:
         """The answer is complete: store the body under its final name, if it is wanted."""
-        if self._decoder is None:
+        if self.appetite is not Appetite.ALL:
             return
-        for piece in self._decoder.finish():
-            self._keep(piece)
+        if self._decoder is not None:
+            for piece in self._decoder.finish():
+                self._keep(piece)
         assert self.answer is not None
+        if self._total is not None and self.body_bytes != self._total:
+            what = f"the body ended after {self.body_bytes} of {self._total} bytes"
+            raise BodyError(Failure(FailureKind.TRUNCATED, what))
         if self._writer is not None:
             self.stored = self._writer.commit()
             self._writer = None
         else:
             pending = self._pending
             body = pending[0] if len(pending) == 1 else b"".join(pending)
-            self.stored = self._store.put(self._target, self.answer, body)
+            call = self._call
+            self.stored = self._store.put(call.named_by or call.target, self.answer, body)
 
-    def abandon(self) -> None:
-        """Leave nothing of an unfinished body behind."""
+    def abandon(self, *, keep: bool) -> None:
+        """Leave nothing of an unfinished body behind; with *keep*, what may be gone on with."""
         self._pending.clear()
+        if self._resumption is not None:  # no answer came: nothing was said about the part
+            self._resumption.part.suspend()
+            self._resumption = None
         if self._writer is not None:
-            self._writer.discard()
+            if keep:
+                self._writer.suspend()
+            else:
+                self._writer.discard()
             self._writer = None
 
 
 def is_redirect(head: Head) -> bool:
     """Return True if *head* sends the request elsewhere."""
     return head.status in REDIRECT_STATUSES and bool(head.get("location"))
-
-
-def _declared_length(head: Head) -> int | None:
-    """Return the length of the body as its head declares it, or None if only its end will tell."""
-    if head.status in BODILESS_STATUSES:
-        return 0
-    declared = head.get("content-length")
-    return int(declared.partition(",")[0]) if declared else None
 
 
 def _too_big(what: str, cap: int) -> BodyError:

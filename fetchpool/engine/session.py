@@ -13,7 +13,7 @@ from fetchpool.connector import FetchConnector, public_only, watcher
 from fetchpool.connector import close as close_connector
 from fetchpool.engine.exchange import Call, ExchangeError
 from fetchpool.engine.faults import translate
-from fetchpool.engine.framing import check_framing
+from fetchpool.engine.framing import body_length
 from fetchpool.engine.receiver import Appetite, Receiver
 from fetchpool.models import Head, Target
 
@@ -81,11 +81,11 @@ class SessionExchange:
     async def _read(self, response: aiohttp.ClientResponse, receiver: Receiver) -> None:
         head = Head(
             response.status,
-            tuple((key.decode("latin-1").lower(), value.decode("latin-1"))
+            # A blank before the colon means nothing (RFC 9112 §5.1), to the parser neither.
+            tuple((key.decode("latin-1").rstrip(" \t").lower(), value.decode("latin-1"))
                   for key, value in response.raw_headers),
         )  # fmt: skip
-        check_framing(head)
-        if receiver.head(head) is Appetite.NONE:
+        if receiver.head(head, body_length(head)) is Appetite.NONE:
             return
         async for chunk in response.content.iter_any():
             if not receiver.feed(chunk):

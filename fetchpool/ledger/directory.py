@@ -6,6 +6,7 @@ import secrets
 import stat as modes
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -142,15 +143,13 @@ class RunDirectory:
 
     def close(self) -> None:
         """Close everything and let DEST go; may be called again."""
-        try:
-            if self._ledger is not None:
-                self._ledger.close()
-        finally:
+        with ExitStack() as last_first:
+            last_first.callback(self._lock.release)
+            last_first.callback(self._foreign.close)
             if self._waiting is not None:
-                self._waiting.close()
-                self._waiting = None
-            self._foreign.close()
-            self._lock.release()
+                last_first.callback(self._waiting.close)
+            if self._ledger is not None:
+                last_first.callback(self._ledger.close)
 
     def __enter__(self) -> RunDirectory:
         return self
@@ -185,7 +184,8 @@ class RunDirectory:
         state.requests = old.requests
         with output_errors(self._layout.dest):
             standing = self._take_stock()
-        if self._keeping().everything and not standing.unfit and not standing.userinfo:
+        all_kept = self._keeping().everything or not standing.totals.failed
+        if all_kept and not standing.unfit and not standing.userinfo:
             state.run, state.started_at = old.run, old.started_at
             with output_errors(self._layout.dest):
                 write_state(self._layout.state, state, fsync=self._fsync)

@@ -68,6 +68,8 @@ def remember_names(dest: Path, private: Path, path: Path) -> None:
             insert = "INSERT OR IGNORE INTO name VALUES (?)"
             names_db.execute(insert, (_folded(first),))
             names_db.executemany(insert, ((_folded(name),) for name in names))
+    with beside.open("rb") as written:  # what it protects is not ours to lose
+        os.fsync(written.fileno())
     beside.replace(path)
 
 

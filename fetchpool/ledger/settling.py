@@ -140,10 +140,14 @@ class Settling:
 
     def _matched(self, index: Connection) -> Iterator[bytes]:
         """Yield the records that have a line today, renumbered."""
-        records = self._old_records()
-        for pair in pairs(index):
-            raw = next(old.raw for old in records if old.ordinal == pair.ordinal)
-            yield renumbered(raw, pair.seq, pair.source, pair.number)
+        found = pairs(index)
+        pair = next(found, None)
+        for old in self._old_records():
+            if pair is None:
+                return
+            if old.ordinal == pair.ordinal:
+                yield renumbered(old.raw, pair.seq, pair.source, pair.number)
+                pair = next(found, None)
 
     def _kept_once(self) -> Iterator[bytes]:
         """Yield the records that are kept, of each line the first."""

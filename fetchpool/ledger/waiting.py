@@ -23,11 +23,11 @@ _FIRST_OF_URL = "SELECT ordinal FROM record WHERE url = ? ORDER BY place LIMIT 1
 class Waiting:
     """The records in *path* that are kept, found by URL over an index on disk.
 
-    6 µs to find one, 2 µs to find none. From one thread at a time.
+    14 µs to find one, 4 µs to find none, of ten million. From one thread at a time.
     """
 
     def __init__(self, path: Path, index_path: Path, keeping: Keeping) -> None:
-        """Build the index: 2.5 µs a record."""
+        """Build the index: 3.6 µs a record, 48 MB for ten million."""
         self._file = path.open("rb", buffering=4096)
         try:
             self._index = open_index(index_path)

@@ -46,7 +46,9 @@ class Ledger:
         self._fsync = durability != "none"
         self._clock = clock
         self._synced_at = self._checkpoint_at = clock()
-        self._unsynced = False
+        self.before_sync: Callable[[], None] = lambda: None
+        """Called before each sync: bodies must be on stable storage before their records."""
+        self._unsynced = True  # a killed process may have left records that are not
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
         flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         self._fd = os.open(layout.ledger, flags, 0o666)
@@ -80,6 +82,7 @@ class Ledger:
     def sync(self) -> None:
         """Wait until all records are on stable storage; at level `none`, don't."""
         if self._fsync and self._unsynced:
+            self.before_sync()
             _fdatasync(self._fd)
             self._unsynced = False
         self._synced_at = self._clock()

@@ -37,14 +37,15 @@ class Remaining:
         self.requests = 0
         """Requests of the list so far, those passed over included."""
         self.ended = False
+        self.skipped = 0
+        """Lines before the first request that are blank or comments."""
 
     async def find_first(self) -> bool:
         """Read until the first request, which stays to be read; return False if there is none."""
-        skipped = 0
         while (batch := await self._reader.next_batch()) is not None:
-            skipped += batch.skipped
+            self.skipped += batch.skipped
             if batch.requests:
-                self._first.append(Batch(batch.requests, skipped, batch.lines))
+                self._first.append(Batch(batch.requests, self.skipped, batch.lines))
                 return True
         return False
 

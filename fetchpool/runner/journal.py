@@ -1,7 +1,7 @@
 """Records on their way out: gathered into batches, to the ledger first, then to `--records`.
 
-    put(line) ──▶ pending ──(256 of them, or 100 ms)──▶ bodies synced ▶ ledger ▶ --records
-                                                              one lane             another
+    put(line) ──▶ pending ──(256 of them, or 100 ms)──▶ ledger ──▶ --records
+                                                         one lane   another
 
 While one batch is being written the next one gathers; when that is full, `put` waits: a slow disk
 or a slow reader of `--records -` slows the fetching down and nothing piles up.
@@ -10,137 +10,142 @@ or a slow reader of `--records -` slows the fetching down and nothing piles up.
 from __future__ import annotations
 
 import asyncio
-import os
-import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fetchpool.runner.lanes import Lane
+from fetchpool.runner.records import OutputClosedError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fetchpool.ledger import Ledger
-    from fetchpool.stores import Store
+    from fetchpool.runner.records import RecordsFile
 
 BATCH_LINES = 256
 BATCH_S = 0.1
 MOST_PENDING = 4096
 """Lines that gather before `put` waits."""
 
-SYNC_BODIES_EVERY_S = 1.0
-"""As the ledger syncs itself: bodies must be there before the records that speak of them."""
-
-STDOUT = 1
-
-
-class OutputClosedError(Exception):
-    """The reader of standard output has gone."""
-
-
-class RecordsFile:
-    """Where `--records` go: a file made anew, or standard output."""
-
-    def __init__(self, target: str) -> None:
-        """Open *target*, a path or `-`; raises OSError."""
-        self._is_stdout = target == "-"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0)
-        self._fd = os.dup(STDOUT) if self._is_stdout else os.open(target, flags, 0o666)
-
-    def write(self, data: bytes) -> None:
-        """Write all of *data*; raises `OutputClosedError` or OSError."""
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[os.write(self._fd, view) :]
-        except BrokenPipeError as error:
-            raise OutputClosedError from error
-
-    def close(self) -> None:
-        """Close the descriptor; standard output itself stays open."""
-        os.close(self._fd)
-
 
 class Journal:
     """Writes encoded records to the ledger and to `--records`, whichever there are."""
 
     def __init__(
-        self, ledger: Ledger | None, records: RecordsFile | None, store: Store, *, sync: bool
+        self,
+        ledger: Ledger | None,
+        records: RecordsFile | None,
+        *,
+        path: Path | None,
     ) -> None:
+        """Take over *records*, to be closed at the end; *path* is the ledger's, for a person."""
         self._ledger = ledger
+        self._path = path
         self._records = records
-        self._store = store
-        self._sync = sync
-        self._synced_at = time.monotonic()
         self._ledger_lane = Lane("ledger")
         self._records_lane = Lane("records")
         self._pending: list[bytes] = []
+        self._pending_kept: list[bytes] = []
         self._writing: asyncio.Task[None] | None = None
         self._ticker: asyncio.Task[None] | None = None
+        self._on_trouble: Callable[[], None] = lambda: None
+        self._trouble: BaseException | None = None
+        self._reader_given_up = asyncio.Event()
+        self.reader_has_gone = False
+        """True once nobody reads standard output any more; the ledger gets its records still."""
 
-    def start(self) -> None:
-        """Begin to write what gathers; needs a running loop."""
+    def start(self, on_trouble: Callable[[], None]) -> None:
+        """Begin to write what gathers; *on_trouble* is called once fetching on is no use."""
+        self._on_trouble = on_trouble
         self._ticker = asyncio.create_task(self._tick(), name="fetchpool-journal")
 
-    async def put(self, line: bytes) -> None:
-        """Take a record; raises what went wrong with writing earlier ones.
+    async def put(self, line: bytes, *, kept: bool = False) -> None:
+        """Take a record; one *kept* of an earlier run goes to the ledger only.
 
-        `OutputClosedError` if nobody reads standard output any more, else OSError or `StoreError`.
+        Raises what went wrong with writing earlier ones: OSError or `StoreError`.
         """
-        self._pending.append(line)
-        if len(self._pending) >= BATCH_LINES:
+        (self._pending_kept if kept else self._pending).append(line)
+        count = len(self._pending) + len(self._pending_kept)
+        if count >= BATCH_LINES:
             self._check()
-            if self._writing is None:
-                self._start_writing()
-            elif len(self._pending) >= MOST_PENDING:
+            self._start_writing()
+            if count >= MOST_PENDING and self._writing is not None:
                 await asyncio.wait((self._writing,))
 
     async def flush(self) -> None:
         """Write everything taken so far; raises like `put`."""
-        while self._writing is not None or self._pending:
+        while True:
             self._check()
+            self._start_writing()
             if self._writing is None:
-                self._start_writing()
-            if self._writing is not None:
-                await asyncio.wait((self._writing,))
-        self._check()
+                return
+            await asyncio.wait((self._writing,))
 
     async def in_ledger_lane(self, call: Callable[[], object]) -> None:
-        """Run *call*, which uses the ledger, where the ledger is used."""
-        await self._ledger_lane.submit(call)
+        """Run *call*, which uses the ledger, where the ledger is used; an OSError names a file."""
+        await self._ledger_lane.submit(partial(self._naming_the_ledger, call))
 
-    def sync_bodies(self) -> None:
-        """Bring the bodies to stable storage, if the run promises that; blocks."""
-        if self._sync:
-            self._store.sync()
-            self._synced_at = time.monotonic()
+    def give_up_reader(self) -> None:
+        """Wait no longer for whoever reads `--records`: from now on only the ledger is written."""
+        self._reader_given_up.set()
 
     def _check(self) -> None:
-        if self._writing is not None and self._writing.done():
-            self._writing.result()
-            self._writing = None
+        if self._trouble is not None:
+            raise self._trouble
 
     def _start_writing(self) -> None:
-        lines, self._pending = self._pending, []
-        if lines:
-            self._writing = asyncio.create_task(self._write(lines), name="fetchpool-records")
+        """Begin with what is pending, unless a batch is being written."""
+        if self._writing is not None or not (self._pending or self._pending_kept):
+            return
+        made, self._pending = self._pending, []
+        kept, self._pending_kept = self._pending_kept, []
+        self._writing = asyncio.create_task(self._write(made, kept), name="fetchpool-records")
+        self._writing.add_done_callback(self._written)
 
-    async def _write(self, lines: list[bytes]) -> None:
+    def _written(self, task: asyncio.Task[None]) -> None:
+        self._writing = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._trouble = error
+            self._on_trouble()
+
+    async def _write(self, made: list[bytes], kept: list[bytes]) -> None:
         if self._ledger is not None:
-            await self._ledger_lane.submit(lambda: self._append(lines))
+            await self.in_ledger_lane(partial(self._ledger.append, kept + made))
         records = self._records
-        if records is not None:
-            await self._records_lane.submit(lambda: records.write(b"".join(lines)))
+        if records is None or not made or self._reader_given_up.is_set() or self.reader_has_gone:
+            return
+        writing = self._records_lane.submit(partial(records.write, b"".join(made)))
+        try:
+            await self._unless_given_up(writing)
+        except OutputClosedError:
+            self.reader_has_gone = True
+            self._on_trouble()
 
-    def _append(self, lines: list[bytes]) -> None:
-        assert self._ledger is not None
-        if time.monotonic() - self._synced_at >= SYNC_BODIES_EVERY_S:
-            self.sync_bodies()
-        self._ledger.append(lines)
+    async def _unless_given_up(self, writing: asyncio.Future[None]) -> None:
+        """Wait for *writing*, or until the reader is given up; raises like *writing*."""
+        writing.add_done_callback(_look_at)
+        given_up = asyncio.ensure_future(self._reader_given_up.wait())
+        try:
+            await asyncio.wait((writing, given_up), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            given_up.cancel()
+        if writing.done():
+            writing.result()
+
+    def _naming_the_ledger(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except OSError as error:
+            if error.filename is None and self._path is not None:
+                error.filename = str(self._path)
+            raise
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(BATCH_S)
-            if self._writing is None or (self._writing.done() and not self._writing.exception()):
-                self._writing = None
+            if self._trouble is None:
                 self._start_writing()
 
     async def close(self) -> None:
@@ -149,5 +154,22 @@ class Journal:
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+        # What the lanes were given goes on without us: nobody may use the ledger before it ended.
+        await self._ledger_lane.submit(lambda: None)
         self._ledger_lane.close()
+        await self._close_records()
         self._records_lane.close()
+
+    async def _close_records(self) -> None:
+        """Have the file closed where it is used: after a write that may still be going on."""
+        if self._records is None:
+            return
+        closing = self._records_lane.submit(self._records.close)
+        with suppress(OSError):
+            await self._unless_given_up(closing)
+
+
+def _look_at(future: asyncio.Future[None]) -> None:
+    """Take note of an error nobody waits for any more: asyncio would complain of it."""
+    if not future.cancelled():
+        future.exception()

@@ -4,39 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import os
 import shlex
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from tempfile import gettempdir
 from time import monotonic, time
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO
 
-from fetchpool.config import Config, ConfigError, check_output
+from fetchpool.config import Config, check_output
 from fetchpool.connector import cleanup_closed_is_needless
+from fetchpool.descriptors import make_budget
 from fetchpool.eventlog import EventSink, open_event_log
 from fetchpool.exits import ExitStatus
-from fetchpool.fetching import OurSideDownError
-from fetchpool.ledger import (
-    BodyOptions,
-    Flag,
-    Ledger,
-    OutputError,
-    Record,
-    RunDirectory,
-    RunOptions,
-    encode,
-)
+from fetchpool.ledger import Kept, Ledger, OutputError, Record, RunDirectory, encode
+from fetchpool.ledger.checkpoint import boot_id
 from fetchpool.ledger.entries import read_entry
+from fetchpool.ledger.layout import LEDGER
 from fetchpool.pool import FetchPool
 from fetchpool.report import Heading, Reporter
+from fetchpool.runner.choices import (
+    check_targets,
+    destination,
+    loop_factory,
+    opened,
+    run_options,
+)
 from fetchpool.runner.intake import Remaining
-from fetchpool.runner.journal import Journal, OutputClosedError, RecordsFile
+from fetchpool.runner.journal import Journal
+from fetchpool.runner.records import STDOUT, RecordsFile
 from fetchpool.runner.screen import keep_showing
 from fetchpool.runner.stopping import Stopper
-from fetchpool.sources import Reader, RequestCounter, SourceReadError, Sources, open_sources
+from fetchpool.runner.streams import occupy_closed_streams
+from fetchpool.runner.trouble import READER_HAS_GONE, OurTrouble, Trouble, trouble_of
+from fetchpool.runner.watching import Observer, catching_internal_errors
+from fetchpool.sources import Reader, RequestCounter, Sources, open_sources
 from fetchpool.stats import Ending, Stats, Summary, failure_label
 from fetchpool.stores import StoreError
 from fetchpool.stores.directory import DirectoryStore
@@ -67,12 +70,15 @@ def run(
 
     Raises before anything is fetched: `ConfigError`, `InputError` (a list can't be read),
     `OutputError` (the directory can't be used), `DirectoryBusyError`, `CannotGoOnError`. What goes
-    wrong later ends the run and is told in the summary.
+    wrong later ends the run and is told in the summary. KeyboardInterrupt comes out after what was
+    fetched is recorded.
     """
     given = check_output(output)
+    if STDOUT in occupy_closed_streams() and config.records == "-":
+        raise OutputError("--records - needs a standard output; it is closed")
     with open_sources(sources, stdin) as lists:
-        work = Runner(config, lists, sources, given, reporter or Reporter(None), title)
-        with asyncio.Runner(loop_factory=_loop_factory(config)) as loop:
+        work = Runner(config, lists, sources, given, reporter, title)
+        with asyncio.Runner(loop_factory=loop_factory(config)) as loop:
             return loop.run(work.go(signals=signals))
 
 
@@ -85,41 +91,71 @@ class Runner:
         lists: Sources,
         names: Sequence[str],
         output: str | None,
-        reporter: Reporter,
+        reporter: Reporter | None,
         title: str | None = None,
     ) -> None:
         self._config = config
         self._lists = lists
         self._names = names
-        self._reporter = reporter
+        self._reporter = reporter or Reporter(None)
+        self._told = reporter is not None
         self._title = title or lists.title
         self._named = output is not None
-        self._dest = _destination(config, names, output)
+        self._dest = destination(config, names, output)
+        self._spill_directory: str | None = None
+        self._files: DirectoryStore | None = None
         self._stats = Stats(monotonic())
         self._events: EventSink = open_event_log(None)
         self._journal: Journal | None = None
+        self._total_is_told = False
+        self._warned_of_descriptors = False
 
     # -- the order of things ---------------------------------------------------------------------
 
     async def go(self, *, signals: bool) -> Summary:
         """Fetch the list; see `run`."""
         remaining = Remaining(Reader(self._lists.batches()))
+        check_targets(self._config, self._dest, self._names)
         async with AsyncExitStack() as stack:
+            stopper = stack.enter_context(
+                Stopper(lambda reason: self._events.event("stopping", why=reason))
+            )
+            self._listen(stopper, signals=signals)
             stack.push_async_callback(remaining.aclose)
-            self._events = _opened(self._config.log_file, open_event_log)
+            self._events = opened(self._config.log_file, open_event_log)
             stack.callback(self._events.close)
-            stack.enter_context(self._catching_internal_errors())
-            if not await remaining.find_first():
-                return self._nothing_to_do()
+            if self._told:
+                stack.enter_context(catching_internal_errors(self._reporter, self._events))
+            if not await self._find_first(remaining, stopper):
+                self._stats.line_skipped(remaining.skipped)
+                return await self._nothing_done(stopper)
+            # Opening and settling can't be left halfway: who asks twice gets the default action.
+            stopper.steps(lambda: None)
             ledger, store = await self._open_output(stack, remaining)
-            records = _opened(self._config.records, _open_records)
-            if records is not None:
-                stack.callback(records.close)
-            self._journal = Journal(ledger, records, store, sync=self._config.durability == "batch")
+            records = opened(self._config.records, _open_records)
+            self._journal = Journal(
+                ledger, records, path=None if self._dest is None else self._dest / LEDGER
+            )
             stack.push_async_callback(self._journal.close)
-            self._journal.start()
             pool = await stack.enter_async_context(FetchPool(self._config, store=store))
-            return await self._fetch(pool, remaining, ledger, signals=signals)
+            return await self._fetch(pool, remaining, ledger, stopper)
+
+    def _listen(self, stopper: Stopper, *, signals: bool) -> None:
+        if signals:
+            stopper.watch_signals()
+        if self._config.max_time:
+            stopper.after(self._config.max_time, "--max-time", ExitStatus.STOPPED_EARLY)
+
+    async def _find_first(self, remaining: Remaining, stopper: Stopper) -> bool:
+        """Wait for the list's first URL; return False if there is none, or somebody said stop."""
+        finding = asyncio.ensure_future(remaining.find_first())
+        stopper.steps(finding.cancel)
+        try:
+            return await finding
+        except asyncio.CancelledError:
+            if stopper.reason is None:
+                raise
+            return False
 
     async def _open_output(
         self, stack: AsyncExitStack, remaining: Remaining
@@ -131,7 +167,8 @@ class Runner:
         directory = await asyncio.to_thread(
             RunDirectory.open, self._dest, options, named=self._named, sources=self._names
         )
-        stack.callback(directory.close)
+        stack.callback(_close_quietly, directory)
+        self._spill_directory = str(directory.parts_dir.parent)
         settled = await asyncio.to_thread(directory.settle, self._read_list)
         remaining.set_aside(settled.done, settled.waiting, self._keep)
         for label, count in settled.kept.failed.items():
@@ -144,15 +181,21 @@ class Runner:
                 self._dest,
                 is_foreign=directory.is_foreign,
                 durability=self._config.durability,
+                directories=make_budget(self._config.limit).directories,
                 filename_of=suggested_filename if self._config.content_disposition else None,
+                boot=boot_id(),
             )
+            stack.callback(store.close)
+            goes_on = directory.kept is not Kept.NOTHING
+            await asyncio.to_thread(partial(store.remove_leftovers, keep_parts=goes_on))
         except StoreError as error:
             raise OutputError(str(error)) from error
-        stack.callback(store.close)
+        self._files = store
+        settled.ledger.before_sync = store.sync
         return settled.ledger, store
 
     async def _fetch(
-        self, pool: FetchPool, remaining: Remaining, ledger: Ledger | None, *, signals: bool
+        self, pool: FetchPool, remaining: Remaining, ledger: Ledger | None, stopper: Stopper
     ) -> Summary:
         config, reporter = self._config, self._reporter
         self._warn_early(pool)
@@ -169,83 +212,93 @@ class Runner:
             remaining,
             stats=self._stats,
             observer=Observer(self._stats, self._events),
-            pack=self._lists.pack,
-            unpack=self._lists.unpack,
+            spill_directory=self._spill_directory,
         )
-        stopper = Stopper(fetching.stop, fetching.abort)
-        if signals:
-            stopper.watch_signals()
-        if config.max_time:
-            stopper.after(config.max_time, "--max-time", ExitStatus.STOPPED_EARLY)
+        journal = self._journal
+        assert journal is not None
+        journal.start(on_trouble=fetching.abort)
+        stopper.steps(fetching.stop, lambda: _abort(fetching, journal))
         async with self._display(pool, fetching, remaining) as counter:
-            try:
-                trouble = await self._drain(fetching, remaining, ledger)
-            finally:
-                stopper.close()
+            trouble = await self._drain(fetching, remaining, ledger)
         for _ in range(pool.connections_opened):
             self._stats.connection_opened()
         return await self._end(remaining, ledger, stopper, trouble, counter)
 
     async def _drain(
         self, fetching: Fetching, remaining: Remaining, ledger: Ledger | None
-    ) -> tuple[str, ExitStatus] | None:
-        """Take outcomes until there are no more; return what ended the run early, if it was us."""
+    ) -> Trouble | None:
+        """Record outcomes until there are no more; return what ended the run early, if it was us.
+
+        Whatever does end it, what was fetched is recorded, unless just that is the trouble.
+        """
+        journal = self._journal
+        assert journal is not None
+        trouble: Trouble | None = None
+        recording = asyncio.ensure_future(self._record_outcomes(fetching, remaining, ledger))
+        try:
+            await asyncio.shield(recording)
+        except OurTrouble as error:
+            trouble = self._trouble_of(error)
+            await fetching.aclose()
+        except asyncio.CancelledError:  # Ctrl-C in a program that doesn't have us watch signals
+            fetching.abort()
+            with contextlib.suppress(*OurTrouble):
+                await recording
+                await journal.flush()
+                if ledger is not None:
+                    await self._close_ledger(ledger, remaining, complete=False)
+            raise
+        try:
+            await journal.flush()
+        except OurTrouble as error:
+            trouble = trouble or self._trouble_of(error)
+        if journal.reader_has_gone:
+            trouble = trouble or READER_HAS_GONE
+        return trouble
+
+    async def _record_outcomes(
+        self, fetching: Fetching, remaining: Remaining, ledger: Ledger | None
+    ) -> None:
         journal = self._journal
         assert journal is not None
         several = self._lists.several
-        expected = False
-        trouble: tuple[str, ExitStatus] | None = None
-        try:
-            while outcomes := await fetching.batch():
-                if remaining.ended and not expected and ledger is not None:
-                    expected = True
-                    await journal.in_ledger_lane(partial(ledger.expect, remaining.requests))
-                for outcome in outcomes:
-                    if not outcome.ok:
-                        self._log_failure(outcome)
-                    await journal.put(encode(Record.of(outcome, several=several)))
-        except OSError as error:
-            trouble = (_os_trouble(error), ExitStatus.IO_ERROR)
-        except (StoreError, SourceReadError) as error:
-            trouble = (str(error), ExitStatus.IO_ERROR)
-        except OutputClosedError:
-            trouble = ("", ExitStatus.PIPE_CLOSED)
-        except OurSideDownError as error:
-            trouble = (str(error), ExitStatus.STOPPED_EARLY)
-        if trouble is not None:
-            await fetching.aclose()
-        try:
-            await journal.flush()
-        except (OSError, StoreError) as error:
-            trouble = trouble or (str(error), ExitStatus.IO_ERROR)
-        except OutputClosedError:
-            trouble = trouble or ("", ExitStatus.PIPE_CLOSED)
-        return trouble
+        while outcomes := await fetching.batch():
+            if remaining.ended and ledger is not None and not self._total_is_told:
+                self._total_is_told = True
+                await journal.in_ledger_lane(partial(ledger.expect, remaining.requests))
+            for outcome in outcomes:
+                if not outcome.ok:
+                    self._log_failure(outcome)
+                await journal.put(encode(Record.of(outcome, several=several)))
+            self._warn_of_descriptors(fetching)
 
     async def _end(
         self,
         remaining: Remaining,
         ledger: Ledger | None,
         stopper: Stopper,
-        trouble: tuple[str, ExitStatus] | None,
+        trouble: Trouble | None,
         counter: RequestCounter | None,
     ) -> Summary:
         """Settle ledger, exit status and summary."""
         numbers = self._stats.summary(monotonic(), Ending(exit_status=0))
         complete = remaining.ended and numbers.total == remaining.requests
+        if ledger is not None:
+            try:
+                await self._close_ledger(ledger, remaining, complete=complete)
+            except OurTrouble as error:
+                trouble = trouble or self._trouble_of(error)
+        if complete and numbers.ok == numbers.total and self._files is not None:
+            with contextlib.suppress(StoreError):  # of lines that left the list; nobody waits
+                await asyncio.to_thread(self._files.remove_leftovers)
         status = ExitStatus.OK
         stopped_by: str | None = None
         if trouble is not None:
-            stopped_by, status = trouble
+            stopped_by, status = trouble.stopped_by, trouble.status
         elif not complete:
             stopped_by, status = stopper.reason, stopper.status or ExitStatus.STOPPED_EARLY
         elif self._config.fails(numbers.total - numbers.ok, numbers.total):
             status = ExitStatus.URLS_FAILED
-        if ledger is not None:
-            try:
-                await self._close_ledger(ledger, remaining, complete=complete)
-            except OSError as error:
-                stopped_by, status = _os_trouble(error), ExitStatus.IO_ERROR
         summary = self._stats.summary(
             monotonic(),
             Ending(
@@ -254,13 +307,13 @@ class Runner:
                 destination=self._dest_text,
                 records=f"{self._dest_text}/results.jsonl" if self._dest else self._config.records,
                 again=self._again(status),
-                stopped_by=stopped_by or None,
+                stopped_by=stopped_by,
                 expected=_expected(remaining, counter),
             ),
         )
         self._events.event("run-ended", status=int(status), ok=summary.ok, total=summary.total)
-        if trouble is not None and trouble[0]:
-            self._reporter.error(self._explain(trouble[0]))
+        if trouble is not None and trouble.what is not None:
+            self._reporter.error(self._explain(trouble.what))
         await self._write_metrics(summary)
         if status is not ExitStatus.PIPE_CLOSED:
             self._reporter.finish(summary)
@@ -269,24 +322,13 @@ class Runner:
     async def _close_ledger(self, ledger: Ledger, remaining: Remaining, *, complete: bool) -> None:
         journal = self._journal
         assert journal is not None
-        await journal.in_ledger_lane(journal.sync_bodies)
-        if complete:
-            await journal.in_ledger_lane(partial(ledger.finish, remaining.requests))
-        await journal.in_ledger_lane(ledger.close)
+        try:
+            if complete:
+                await journal.in_ledger_lane(partial(ledger.finish, remaining.requests))
+        finally:
+            await journal.in_ledger_lane(ledger.close)
 
     # -- small things ----------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _catching_internal_errors(self) -> Iterator[None]:
-        log = logging.getLogger("fetchpool")
-        handler = _InternalErrors(self._reporter, self._events)
-        log.addHandler(handler)
-        before, log.propagate = log.propagate, False
-        try:
-            yield
-        finally:
-            log.removeHandler(handler)
-            log.propagate = before
 
     @contextlib.asynccontextmanager
     async def _display(
@@ -319,7 +361,10 @@ class Runner:
         assert self._journal is not None
         assert entry is not None
         self._stats.kept(ok=entry.ok, label=failure_label(entry.error, entry.status))
-        await self._journal.put(record)
+        await self._journal.put(record, kept=True)
+
+    def _trouble_of(self, error: BaseException) -> Trouble:
+        return trouble_of(error, self._spill_directory or gettempdir())
 
     def _log_failure(self, outcome: Outcome) -> None:
         self._events.event(
@@ -333,15 +378,30 @@ class Runner:
 
     def _warn_early(self, pool: FetchPool) -> None:
         if pool.budget.warning:
+            self._warned_of_descriptors = True
             self._reporter.warn(pool.budget.warning)
         if self._config.cleanup_closed and cleanup_closed_is_needless():
             self._reporter.warn(
                 "--cleanup-closed does nothing on this Python, which closes TLS connections itself."
             )
 
-    def _nothing_to_do(self) -> Summary:
-        self._reporter.warn(f"no URL in {self._title}: nothing to do.")
-        return self._stats.summary(monotonic(), Ending(exit_status=0, source=self._title))
+    def _warn_of_descriptors(self, fetching: Fetching) -> None:
+        """Say once that the descriptors don't suffice for what was asked."""
+        if fetching.lowered_to is not None and not self._warned_of_descriptors:
+            self._warned_of_descriptors = True
+            self._reporter.warn(
+                f"no more files can be opened: {fetching.lowered_to} requests at a time from now "
+                "on. Raise the limit with 'ulimit -n'."
+            )
+
+    async def _nothing_done(self, stopper: Stopper) -> Summary:
+        """Return the summary of a run that had no URL, or was stopped before it had one."""
+        status = ExitStatus.OK if stopper.status is None else stopper.status
+        ending = Ending(exit_status=int(status), source=self._title, stopped_by=stopper.reason)
+        summary = self._stats.summary(monotonic(), ending)
+        self._reporter.finish(summary)
+        await self._write_metrics(summary)
+        return summary
 
     @property
     def _dest_text(self) -> str | None:
@@ -359,7 +419,7 @@ class Runner:
     def _explain(self, what: str) -> str:
         if self._dest is None:
             return f"{what}."
-        return f"{what}. What was fetched is recorded; run the same command again to go on."
+        return f"{what}. Run the same command again to go on."
 
     async def _write_metrics(self, summary: Summary) -> None:
         path = self._config.metrics_file
@@ -370,75 +430,19 @@ class Runner:
         try:
             await asyncio.to_thread(write_metrics, path, summary, time())
         except OSError as error:
-            self._reporter.error(f"cannot write --metrics-file {path}: {error.strerror}")
+            self._reporter.warn(f"cannot write --metrics-file {path}: {error.strerror}")
 
 
-class Observer:
-    """Counts what happens beside outcomes, and notes it in the log file."""
-
-    def __init__(self, stats: Stats, events: EventSink) -> None:
-        self._stats = stats
-        self._events = events
-
-    def retried(self) -> None:
-        """Count a further attempt."""
-        self._stats.retried()
-
-    def parked(self, host: str, seconds: float, why: str) -> None:
-        """Count and note that *host* is left alone for a while."""
-        self._stats.parked(host, seconds, why)
-        self._events.event("host-parked", host=host, seconds=round(seconds, 3), why=why)
-
-    def outage(self, began: bool) -> None:
-        """Note that our side's network is down, or back."""
-        self._events.event("our-network-down" if began else "our-network-back")
+def _close_quietly(directory: RunDirectory) -> None:
+    """Let the directory go; what is wrong with it was told by then."""
+    with contextlib.suppress(OSError):
+        directory.close()
 
 
-class _InternalErrors(logging.Handler):
-    """Our own bugs: one line for a person, the traceback for the log file."""
-
-    def __init__(self, reporter: Reporter, events: EventSink) -> None:
-        super().__init__()
-        self._reporter = reporter
-        self._events = events
-
-    def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else None
-        if error is None:
-            return
-        self._events.crash("internal-error", error)
-        self._reporter.warn(
-            f"a bug in fetchpool: {error!r}. With --log-file its traceback is kept."
-        )
-
-
-def run_options(config: Config) -> RunOptions:
-    """Return what of *config* decides how the run's directory is used."""
-    flag = Flag.PLAIN
-    if config.retry_failed:
-        flag = Flag.RETRY_FAILED
-    elif config.once:
-        flag = Flag.ONCE
-    elif config.fresh:
-        flag = Flag.FRESH
-    return RunOptions(
-        flag,
-        config.retry_kinds,
-        BodyOptions(config.no_body, config.hash, config.keep_errors),
-        config.durability,
-    )
-
-
-def _destination(config: Config, names: Sequence[str], output: str | None) -> Path | None:
-    """Return the directory of the run; None where nothing stays on disk."""
-    if output is not None:
-        return Path(output)
-    if config.no_body:
-        return None
-    only = names[0] if len(names) == 1 else ""
-    if only.lower().endswith(".txt") and "://" not in only:
-        return Path(Path(only).name[: -len(".txt")] + ".fetched")
-    return Path("fetched")
+def _abort(fetching: Fetching, journal: Journal) -> None:
+    """Cut off what runs, and wait for no reader of records."""
+    fetching.abort()
+    journal.give_up_reader()
 
 
 def _expected(remaining: Remaining, counter: RequestCounter | None) -> int | None:
@@ -448,34 +452,5 @@ def _expected(remaining: Remaining, counter: RequestCounter | None) -> int | Non
     return counter.total if counter is not None else None
 
 
-R = TypeVar("R")
-
-
-def _opened(path: str | None, opener: Callable[[str | None], R]) -> R:
-    """Return what *opener* makes of *path*; raises `OutputError` where it can't be created."""
-    try:
-        return opener(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
-
-
 def _open_records(path: str | None) -> RecordsFile | None:
     return None if path is None else RecordsFile(path)
-
-
-def _os_trouble(error: OSError) -> str:
-    where = f" {error.filename}" if error.filename else ""
-    return f"cannot write{where}: {os.strerror(error.errno) if error.errno else error}"
-
-
-def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes the event loop: uvloop where it runs (+20 % on small bodies)."""
-    if config.event_loop == "asyncio":
-        return asyncio.new_event_loop
-    try:
-        import uvloop
-    except ImportError:
-        if config.event_loop == "uvloop":
-            raise ConfigError("--event-loop uvloop is not installed here: use auto") from None
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop

@@ -1,14 +1,18 @@
 """What ends a run before its list ends: signals and `--max-time`.
 
-The first signal: nothing more starts, what runs gets a few seconds. The second: now.
+first      nothing more starts, what runs gets a few seconds
+second     what runs is cut off
+third      the process dies of the signal, as exact as after any other kill
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from types import TracebackType
 
 from fetchpool.exits import ExitStatus
 
@@ -23,26 +27,28 @@ _SIGNALS = {
 
 
 class Stopper:
-    """Asks a run to stop, for one reason, with one exit status."""
+    """Asks a run to stop, for one reason, with one exit status; a context manager."""
 
-    def __init__(self, stop: Callable[[], None], abort: Callable[[], None]) -> None:
-        self._stop = stop
-        self._abort = abort
+    def __init__(self, on_first: Callable[[str], object]) -> None:
+        """Call *on_first* with the reason when the run is asked to stop."""
+        self._on_first = on_first
         self.reason: str | None = None
         """What follows "stopped by"; None while nothing asked to stop."""
         self.status: ExitStatus | None = None
+        self._steps: tuple[Callable[[], object], ...] = ()
+        self._asked = 0
         self._timers: list[asyncio.TimerHandle] = []
         self._installed: list[int] = []
 
     def watch_signals(self) -> None:
         """Listen to SIGINT, SIGTERM and SIGHUP, unless they are ignored (`nohup`)."""
         loop = asyncio.get_running_loop()
-        for name, (reason, status) in _SIGNALS.items():
+        for name in _SIGNALS:
             number = getattr(signal, name, None)
             if number is None or signal.getsignal(number) is signal.SIG_IGN:
                 continue
             with suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self.ask, reason, status)
+                loop.add_signal_handler(number, self._on_signal, number)
                 self._installed.append(number)
 
     def after(self, seconds: float, reason: str, status: ExitStatus) -> None:
@@ -51,16 +57,47 @@ class Stopper:
             asyncio.get_running_loop().call_later(seconds, self.ask, reason, status)
         )
 
-    def ask(self, reason: str, status: ExitStatus) -> None:
-        """Stop gently; asked again: at once."""
-        if self.reason is not None:
-            self._abort()
-            return
-        self.reason, self.status = reason, status
-        self._stop()
-        self._timers.append(asyncio.get_running_loop().call_later(GRACE_S, self._abort))
+    def steps(self, *steps: Callable[[], object]) -> None:
+        """Say what from now on is done when first asked, and when asked again; at once if it was.
 
-    def close(self) -> None:
+        A signal that finds no further step ends the process.
+        """
+        self._steps = steps
+        for step in steps[: self._asked]:
+            step()
+
+    def ask(self, reason: str, status: ExitStatus) -> None:
+        """Take the next step: stop gently; asked again: at once."""
+        if self.reason is None:
+            self.reason, self.status = reason, status
+            self._timers.append(asyncio.get_running_loop().call_later(GRACE_S, self._hurry))
+        self._asked += 1
+        for step in self._steps[self._asked - 1 : self._asked]:
+            step()
+        if self._asked == 1:
+            self._on_first(reason)
+
+    def _hurry(self) -> None:
+        """The grace is over: as if asked a second time."""
+        if self._asked == 1 and self.reason is not None and self.status is not None:
+            self.ask(self.reason, self.status)
+
+    def _on_signal(self, number: int) -> None:
+        if self._asked >= len(self._steps):
+            # Something in the system hangs: a disk, a settling of millions of records.
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.ask(*_SIGNALS[signal.Signals(number).name])
+
+    def __enter__(self) -> Stopper:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Listen no more."""
         for timer in self._timers:
             timer.cancel()

@@ -1,12 +1,12 @@
 """File, standard input, argument, iterable → requests with their line numbers, off the event loop.
 
-open_sources ─▶ Sources.batches ──thread──▶ Reader.next_batch ─▶ pool      pack ─▶ spill ─▶ unpack
-requests_from(iterable) ──────────────────▶ Reader | AsyncReader
+open_sources ─▶ Sources.batches ──thread──▶ Reader.next_batch ─▶ pool ─pack_text─▶ spill
+requests_from(iterable) ──────────────────▶ Reader | AsyncReader   ◀─unpack_text─┘
 """
 
 from fetchpool.sources.codec import pack_text, unpack_text
 from fetchpool.sources.counter import RequestCounter
-from fetchpool.sources.kinds import Fingerprint, InputError, SourceReadError
+from fetchpool.sources.kinds import InputError, SourceReadError
 from fetchpool.sources.lines import MAX_LINE, Batch
 from fetchpool.sources.lists import Sources, open_sources
 from fetchpool.sources.reader import AsyncReader, Reader, RequestReader, requests_from
@@ -15,7 +15,6 @@ __all__ = [
     "MAX_LINE",
     "AsyncReader",
     "Batch",
-    "Fingerprint",
     "InputError",
     "Reader",
     "RequestCounter",

@@ -1,7 +1,6 @@
 """What a list can come from: a regular file, a stream, an argument; each knows how it is read.
 
-Everything here blocks and belongs in a thread, but for `line_at`: one `pread` of what was read
-before (1 µs from the page cache).
+Everything here blocks and belongs in a thread.
 """
 
 from __future__ import annotations
@@ -13,16 +12,13 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, Protocol
 
 from fetchpool.sources.lines import BLOCK, MAX_LINE, Stretch, foreign_format, stretches
 from fetchpool.urls import display, redact
 
 _HEAD = 4096
 """Bytes looked at to tell text from something else."""
-
-_USUAL_LINE = 2048
-"""Bytes read at first to read one line again; a longer one takes a second read."""
 
 _FORMS = "a source is a file, - for standard input, or a URL that begins with http:// or https://"
 
@@ -32,18 +28,7 @@ class InputError(Exception):
 
 
 class SourceReadError(Exception):
-    """A list failed on the way: reading it, or reading a line of it again."""
-
-
-class Fingerprint(NamedTuple):
-    """What tells whether a list is still the same; all but the name are 0 for an argument."""
-
-    name: str
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
+    """A list can't be read on."""
 
 
 class Source(Protocol):
@@ -51,14 +36,11 @@ class Source(Protocol):
 
     name: str
     """As in `Request.source`: valid Unicode, userinfo redacted."""
-    fingerprint: Fingerprint | None
-    """None for a stream: it can be read only once."""
+    seekable: bool
+    """Whether it can be read again from its start: all but a stream."""
 
     def stretches(self) -> Iterator[Stretch]:
         """Read the list from its start; OSError or `InputError` where that fails."""
-
-    def line_at(self, offset: int) -> bytes:
-        """Return the line that begins at byte *offset*, up to `MAX_LINE` + 1 bytes of it."""
 
     def close(self) -> None:
         """Give descriptors back; a thread that is reading keeps its own until it is done."""
@@ -67,33 +49,32 @@ class Source(Protocol):
 class ArgumentSource:
     """A URL given in place of a list: one line."""
 
+    seekable = True
+
     def __init__(self, text: str) -> None:
         if "\n" in text:
             raise InputError("an argument holds several lines; give the list as a file or on -")
         self._line = os.fsencode(text)
         self.name = redact(valid_text(text))
-        self.fingerprint: Fingerprint | None = Fingerprint(self.name, 0, 0, 0, 0, 0)
 
     def stretches(self) -> Iterator[Stretch]:
         """Yield the one line."""
         length = len(self._line)
-        yield Stretch(0, self._line[:MAX_LINE], length if length > MAX_LINE else 0)
-
-    def line_at(self, offset: int) -> bytes:
-        """Return the one line."""
-        return self._line[offset:]
+        yield Stretch(self._line[:MAX_LINE], length if length > MAX_LINE else 0)
 
     def close(self) -> None:
         """Do nothing."""
 
 
 class FileSource:
-    """A regular file, read by position: from its start any number of times, and line by line.
+    """A regular file, read from its start any number of times, by several threads at once.
 
     Of a file with *keep_open* the descriptor stays: should it be renamed, replaced or removed
-    meanwhile, what was opened is read on. Another is opened by name again, and a file that was put
-    in its place is noticed.
+    meanwhile, it is what was opened that is read again. Another is opened by name each time, and a
+    file that was put in its place is noticed.
     """
+
+    seekable = True
 
     def __init__(self, name: str, path: Path | int, *, keep_open: bool) -> None:
         """Open *path*, or take a copy of a descriptor; OSError, or `InputError` if not text."""
@@ -102,22 +83,13 @@ class FileSource:
         descriptor = _opened(path)
         try:
             self._start = os.lseek(descriptor, 0, os.SEEK_CUR)
-            self._status = status = os.fstat(descriptor)
+            self._status = os.fstat(descriptor)
             check_format(os.pread(descriptor, _HEAD, self._start), name)
         except BaseException:
             os.close(descriptor)
             raise
-        self.fingerprint: Fingerprint | None = Fingerprint(
-            name,
-            status.st_dev,
-            status.st_ino,
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-        )
         self._lock = threading.Lock()
-        self._kept = descriptor if keep_open else -1
-        self._keep_open = keep_open
+        self._kept = descriptor if keep_open else None
         if not keep_open:
             os.close(descriptor)
 
@@ -133,33 +105,21 @@ class FileSource:
             return block
 
         try:
-            yield from stretches(read, position)
+            yield from stretches(read)
         finally:
             os.close(descriptor)
-
-    def line_at(self, offset: int) -> bytes:
-        """Return the line that begins at byte *offset*, up to `MAX_LINE` + 1 bytes of it."""
-        descriptor = self._kept if self._keep_open else self._descriptor()
-        try:
-            line, end, _ = os.pread(descriptor, _USUAL_LINE, offset).partition(b"\n")
-            if not end and len(line) == _USUAL_LINE:
-                line = os.pread(descriptor, MAX_LINE + 1, offset).partition(b"\n")[0]
-            return line
-        finally:
-            if not self._keep_open:
-                os.close(descriptor)
 
     def close(self) -> None:
         """Give the descriptor back."""
         with self._lock:
-            if self._kept >= 0:
+            if self._kept is not None:
                 os.close(self._kept)
-                self._kept = -1
+                self._kept = None
 
     def _descriptor(self) -> int:
         """Return a descriptor of the file that the caller closes."""
         with self._lock:  # a copy of a number that `close` frees could be one of another file
-            if self._keep_open:
+            if self._kept is not None:
                 return os.dup(self._kept)
         descriptor = _opened(self._path)
         if os.path.samestat(os.fstat(descriptor), self._status):
@@ -171,7 +131,7 @@ class FileSource:
 class StreamSource:
     """A pipe, terminal, socket or device: read once, as it comes."""
 
-    fingerprint: Fingerprint | None = None
+    seekable = False
 
     def __init__(self, name: str, origin: Path | int | BinaryIO) -> None:
         """Take a path to open when its turn comes, a descriptor that stays open, or a file."""
@@ -191,10 +151,6 @@ class StreamSource:
                 os.close(descriptor)
         else:
             yield from stretches(self._checked(self._origin.read))
-
-    def line_at(self, offset: int) -> bytes:
-        """Fail: a stream has no place to go back to."""
-        raise SourceReadError(f"{display(self.name)} can't be read again at byte {offset}")
 
     def close(self) -> None:
         """Do nothing: the thread that reads closes what it opened."""

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from fetchpool.models import Request
-from fetchpool.sources.codec import Place, check_of, pack_place, pack_text, unpack
 from fetchpool.sources.kinds import (
     ArgumentSource,
-    Fingerprint,
     InputError,
     Source,
     SourceReadError,
     source_of,
 )
-from fetchpool.sources.lines import BATCH, Batch, Origin, Stretch, batches, request_in
+from fetchpool.sources.lines import BATCH, Batch, Origin, Stretch, batches
 from fetchpool.urls import display
 
 _KEPT_OPEN = 8
-"""Files whose descriptor stays open for lines to be read again: few, as sockets need theirs."""
+"""Lists whose descriptor stays open for them to be read again: few, as sockets need theirs."""
 
 
 def open_sources(names: Sequence[str], stdin: BinaryIO | None) -> Sources:
@@ -52,7 +48,6 @@ class Sources:
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = sources
-        self._first_seqs: list[int] = []
 
     @property
     def several(self) -> bool:
@@ -62,7 +57,7 @@ class Sources:
     @property
     def seekable(self) -> bool:
         """Whether every list can be read again from its start: files and arguments only."""
-        return all(source.fingerprint is not None for source in self._sources)
+        return all(source.seekable for source in self._sources)
 
     @property
     def names(self) -> list[str]:
@@ -79,13 +74,6 @@ class Sources:
         only_urls = all(isinstance(source, ArgumentSource) for source in self._sources)
         return f"{len(self._sources)} {'URLs' if only_urls else 'lists'}"
 
-    def fingerprints(self) -> list[Fingerprint | None]:
-        """Return what tells whether each list is still the same, None for a pipe.
-
-        As of when it was opened. An argument never changes.
-        """
-        return [source.fingerprint for source in self._sources]
-
     def batches(self, max_lines: int = BATCH) -> Iterator[Batch]:
         """Read all lists in batches of up to *max_lines* lines; blocks while a pipe is silent.
 
@@ -95,11 +83,10 @@ class Sources:
         """
         lines = 0
         handed_out = False
-        for index, source in enumerate(self._sources):
-            self._first_seqs[index : index + 1] = [lines + 1]
-            pieces = source.stretches()
+        for source in self._sources:
+            origin = Origin(lines + 1, source.name if self.several else None)
             try:
-                for batch in batches(pieces, self._origin(index), max_lines):
+                for batch in batches(source.stretches(), origin, max_lines):
                     lines = batch.lines
                     handed_out = handed_out or bool(batch.requests)
                     yield batch
@@ -110,23 +97,6 @@ class Sources:
         """Read the whole lines of all lists, without making requests of them; blocks."""
         for source in self._sources:
             yield from source.stretches()
-
-    def pack(self, request: Request) -> bytes:
-        """Return *request*, one of these lists', as bytes for the time it waits on disk.
-
-        A line of a file takes 21 bytes, whatever its length; one of a pipe its own and some 10.
-        """
-        if request.locator < 0 or request.problem is not None:
-            return pack_text(request)
-        return pack_place(request)
-
-    def unpack(self, data: bytes) -> Request:
-        """Return the request that `pack` made *data* of, in this process.
-
-        Raises `SourceReadError` if its line can't be read again or now holds another URL.
-        """
-        found = unpack(data)
-        return self._reread(found) if isinstance(found, Place) else found
 
     def close(self) -> None:
         """Give all descriptors back; a thread still in `batches` closes its own when it ends."""
@@ -143,25 +113,6 @@ class Sources:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _origin(self, index: int) -> Origin:
-        source = self._sources[index]
-        name = source.name if self.several else None
-        return Origin(self._first_seqs[index], name, located=source.fingerprint is not None)
-
-    def _reread(self, place: Place) -> Request:
-        index = bisect_right(self._first_seqs, place.seq) - 1
-        source = self._sources[index]
-        try:
-            line = source.line_at(place.offset)
-        except OSError as error:
-            raise SourceReadError(f"{display(source.name)}: {error.strerror}") from error
-        request = request_in(line, place.seq, place.offset, self._origin(index))
-        if request is None or check_of(request.url) != place.check:
-            raise SourceReadError(
-                f"{display(source.name)} was changed while it was read; run the same command again"
-            )
-        return request
 
 
 def _trouble(error: OSError | InputError, source: Source, *, handed_out: bool) -> Exception:

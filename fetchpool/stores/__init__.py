@@ -2,7 +2,8 @@
 
     engine ──put(target, head, body)──────────────────────────▶ Stored     a body that came whole
     engine ──open(target, head)──▶ BodyWriter ──write…commit──▶ Stored     a body that streams
-                                              └─discard                    nothing of it remains
+                  ▲                           ├─discard                    nothing of it remains
+                  └─── reopen(target) ◀───────└─suspend                    may be gone on with
 
 One file a kind: `directory` keeps bodies as files, `memory` hands them back, `null` drops them.
 """
@@ -30,6 +31,19 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     """The body itself, from a store that hands bodies back."""
 
 
+class Representation(msgspec.Struct, frozen=True):
+    """What exactly a body is the bytes of, so that one that broke off can be gone on with."""
+
+    url: str
+    """Of the hop that answered, without userinfo."""
+    etag: str
+    """A strong validator (RFC 9110 §8.8.1): the same one at the same URL means the same bytes."""
+    total: int
+    """Length of the whole body in bytes."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Fields that describe it and which the answer with the rest may leave out."""
+
+
 class StoreError(Exception):
     """Trouble on our side: disk full, quota, I/O error, a directory gone or read-only.
 
@@ -54,7 +68,7 @@ class StoreError(Exception):
 
 
 class BodyWriter(Protocol):
-    """A body on its way into a store; ends with one `commit` or `discard`."""
+    """A body on its way into a store; ends with one `commit`, `discard` or `suspend`."""
 
     def write(self, chunk: Chunk) -> None:
         """Take the body's next bytes; they may be reused after the call.
@@ -74,6 +88,31 @@ class BodyWriter(Protocol):
         """Leave nothing of the body behind. May be called again, or after `commit`: no effect."""
         ...
 
+    def suspend(self) -> None:
+        """Keep what came for `reopen`, if that is possible; else, and after `commit`: `discard`."""
+        ...
+
+
+class PartWriter(BodyWriter, Protocol):
+    """A body that broke off: what is written comes after what there is."""
+
+    @property
+    def about(self) -> Representation:
+        """What the bytes belong to."""
+        ...
+
+    @property
+    def length(self) -> int:
+        """How many bytes there were when it was reopened: at least 1, less than the whole."""
+        ...
+
+    def read(self, start: int, size: int) -> bytes:
+        """Return up to *size* of the bytes there were, from *start* on; from any thread.
+
+        Raises StoreError.
+        """
+        ...
+
 
 class Store(Protocol):
     """A place for bodies.
@@ -86,8 +125,18 @@ class Store(Protocol):
         """Store a complete body with one call; raises StoreError."""
         ...
 
-    def open(self, target: Target, head: Head) -> BodyWriter:
-        """Begin a body that comes in chunks; raises StoreError."""
+    def open(self, target: Target, head: Head, about: Representation | None = None) -> BodyWriter:
+        """Begin a body that comes in chunks; raises StoreError.
+
+        With *about* it may be gone on with if it breaks off, should the store be able to.
+        """
+        ...
+
+    def reopen(self, target: Target, url: str) -> PartWriter | None:
+        """Return what there is of *target*'s body, as *url* answered; None if that is nothing.
+
+        Nobody else gets it until that writer has ended. Raises StoreError.
+        """
         ...
 
     def sync(self) -> None:

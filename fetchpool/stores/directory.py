@@ -3,6 +3,8 @@
 target ──names──▶ HOST/PATH ──tree──▶ directory ──drafts──▶ file without a name ──▶ named
                       ▲                                                               │
                       └───── the next name ◀── by something not ours ◀── is taken ◀───┘
+
+A body that may be gone on with is no file without a name but a part (see `parts`).
 """
 
 from __future__ import annotations
@@ -12,13 +14,15 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
 from fetchpool.models import Head, Target
 from fetchpool.names import alternate_path, body_path
-from fetchpool.stores import Chunk, Stored, StoreError
+from fetchpool.stores import Chunk, Representation, Stored, StoreError
 from fetchpool.stores.drafts import PARTS, Draft, Drafts
+from fetchpool.stores.parts import Part, Parts, part_key
 from fetchpool.stores.tree import UNUSABLE_NAME, DirectoryTree
 
 Durability: TypeAlias = Literal["none", "batch", "strict"]
@@ -56,6 +60,10 @@ class DirectoryStore:
       ahead of the ledger's own sync may describe a body that it did not.
     - `strict`: every body whose `commit` or `put` returned: the file is synced before it gets its
       name, the directory after, a new directory's parent before its use. Milliseconds a body.
+
+    Bodies that broke off are kept for `reopen`, by a later run too. *boot* is what changes with
+    every start of the system: of what was written before that, only what `close` had synced (at
+    `batch` and `strict`) is gone on with; without *boot*, no more than that ever.
     """
 
     def __init__(
@@ -66,6 +74,7 @@ class DirectoryStore:
         durability: Durability = "batch",
         directories: int = 64,
         filename_of: Callable[[Head], str | None] | None = None,
+        boot: str = "",
     ) -> None:
         """Open *dest*, made if it is missing; raises StoreError where it cannot be written."""
         self._dest = Path(dest)
@@ -83,6 +92,12 @@ class DirectoryStore:
         except OSError as error:
             self._tree.close()
             raise self._error("cannot write to", PARTS, error) from error
+        try:
+            self._parts = Parts(self._drafts, boot=boot)
+        except OSError as error:
+            self._drafts.close()
+            self._tree.close()
+            raise self._error("cannot read", PARTS, error) from error
 
     def put(self, target: Target, head: Head, body: Chunk) -> Stored:
         """Store a complete body; four system calls where the name is free.
@@ -97,15 +112,38 @@ class DirectoryStore:
             writer.discard()
             raise
 
-    def open(self, target: Target, head: Head) -> _FileWriter:
-        """Begin a body that comes in chunks, in a file without its final name."""
-        filename = self._filename_of(head) if self._filename_of else None
-        paths = _Paths(target, head.get("content-type"), filename)
+    def open(self, target: Target, head: Head, about: Representation | None = None) -> _FileWriter:
+        """Begin a body that comes in chunks, in a file without its final name.
+
+        Bodies of URLs with userinfo can't be gone on with: whose they are isn't put on disk.
+        """
+        if target.authorization is not None:
+            about = None
+        paths = self._paths(target, head)
         try:
-            draft = self._on_first_usable(paths, self._begin)
+            draft = self._on_first_usable(paths, lambda path: self._begin(path, target, about))
         except OSError as error:
             raise self._error("cannot write", paths.first, error) from error
+        if isinstance(draft, Part):
+            return _PartWriter(self, draft, paths)
         return _FileWriter(self, draft, paths)
+
+    def reopen(self, target: Target, url: str) -> _PartWriter | None:
+        """Return what there is of *target*'s body, as *url* answered; None if that is nothing."""
+        if not self._parts.waiting or target.authorization is not None:
+            return None
+        try:
+            part = self._parts.reopen(part_key(target))
+            if part is None:
+                return None
+            about = part.facts.about
+            if about.url != url:
+                self._parts.suspend(part)
+                return None
+            paths = self._paths(target, Head(200, about.headers))
+            return _PartWriter(self, part, paths)
+        except OSError as error:
+            raise self._error("cannot go on with", PARTS, error) from error
 
     def sync(self) -> None:
         """At level `batch`, wait until all bodies committed before are on stable storage.
@@ -119,18 +157,26 @@ class DirectoryStore:
         except OSError as error:
             raise self._error("cannot sync", "", error) from error
 
-    def remove_leftovers(self) -> None:
-        """Delete what killed runs left unfinished; raises StoreError.
+    def remove_leftovers(self, *, keep_parts: bool = False) -> None:
+        """Delete what was left unfinished, with *keep_parts* all but what can be gone on with.
 
-        Only for the process that holds DEST's lock, before any store there has begun a body.
+        Only for the process that holds DEST's lock, while no store there is writing a body. Raises
+        StoreError.
         """
         try:
-            self._drafts.remove_leftovers()
+            self._parts.remove_leftovers(keep=keep_parts)
         except OSError as error:
             raise self._error("cannot clean", PARTS, error) from error
 
     def close(self) -> None:
-        """Close every directory; may be called again."""
+        """Sync, as far as *durability* asks for it, the parts that wait; close every directory.
+
+        May be called again.
+        """
+        if self._durability != "none":
+            with suppress(OSError):  # they are trusted less then, that is all
+                self._parts.sync()
+        self._parts.waiting.clear()
         self._drafts.close()
         self._tree.close()
 
@@ -138,6 +184,10 @@ class DirectoryStore:
 
     def _publish(self, draft: Draft, paths: _Paths) -> str:
         """Give *draft* the first of *paths* it can have; return that."""
+        if isinstance(draft, Part):
+            self._parts.release(draft)
+        elif self._parts.waiting:
+            self._parts.forget(part_key(paths.target))
         if self._strict:
             os.fsync(draft.fd)
         self._drafts.finish(draft)
@@ -170,8 +220,14 @@ class DirectoryStore:
             self._drafts.forget()
             return step(path)
 
-    def _begin(self, path: str) -> Draft:
-        return self._drafts.begin(self._tree.open(path.rpartition("/")[0]))
+    def _paths(self, target: Target, head: Head) -> _Paths:
+        filename = self._filename_of(head) if self._filename_of else None
+        return _Paths(target, head.get("content-type"), filename)
+
+    def _begin(self, path: str, target: Target, about: Representation | None) -> Draft:
+        directory = self._tree.open(path.rpartition("/")[0])
+        part = about and self._parts.begin(part_key(target), about, directory)
+        return part or self._drafts.begin(directory)
 
     def _place(self, draft: Draft, path: str) -> str:
         """Put *draft* at *path* and return that; FileExistsError if what is there isn't ours."""
@@ -195,7 +251,10 @@ class DirectoryStore:
         return stat.S_ISREG(found.st_mode) and not self._is_foreign(path)
 
     def _drop(self, draft: Draft) -> None:
-        self._drafts.drop(draft)
+        if isinstance(draft, Part):
+            self._parts.drop(draft)
+        else:
+            self._drafts.drop(draft)
 
     def _error(self, what: str, path: str, error: OSError) -> StoreError:
         return StoreError(what, str(self._dest / path), error.errno or errno.EIO)
@@ -204,17 +263,17 @@ class DirectoryStore:
 class _Paths:
     """Where a body may be stored, best first: a function of its URL, so a later run finds it."""
 
-    __slots__ = ("_content_type", "_filename", "_target", "first")
+    __slots__ = ("_content_type", "_filename", "first", "target")
 
     def __init__(self, target: Target, content_type: str | None, filename: str | None) -> None:
-        self._target = target
+        self.target = target
         self._content_type = content_type
         self._filename = filename
         self.first = body_path(target, content_type, filename)
 
     def __iter__(self) -> Iterator[str]:
         yield self.first
-        alternate = alternate_path(self._target, self._content_type, self._filename)
+        alternate = alternate_path(self.target, self._content_type, self._filename)
         if alternate != self.first:
             yield alternate
         # What is in the way may be a directory of the path; so the rest lie beside the host's own.
@@ -254,9 +313,36 @@ class _FileWriter:
     def discard(self) -> None:
         self._store._drop(self._draft)
 
+    def suspend(self) -> None:
+        self.discard()
+
     def _failed(self, what: str, error: OSError) -> StoreError:
         self.discard()
         return self._store._error(what, self._paths.first, error)
+
+
+class _PartWriter(_FileWriter):
+    """A body on its way into a part."""
+
+    __slots__ = ("_part", "length")
+
+    def __init__(self, store: DirectoryStore, part: Part, paths: _Paths) -> None:
+        super().__init__(store, part, paths)
+        self._part = part
+        self.length = part.size
+
+    @property
+    def about(self) -> Representation:
+        return self._part.facts.about
+
+    def read(self, start: int, size: int) -> bytes:
+        try:
+            return os.pread(self._part.fd, min(size, self.length - start), start)
+        except OSError as error:
+            raise self._store._error("cannot read", PARTS, error) from error
+
+    def suspend(self) -> None:
+        self._store._parts.suspend(self._part)
 
 
 def _sync_file_system(fd: int) -> None:

@@ -79,7 +79,7 @@ class Drafts:
         """Return a new empty draft; without a name it lives on the file system of *directory*."""
         if self.unnamed:
             return Draft(os.open(".", _UNNAMED, 0o666, dir_fd=directory), None)
-        parts = self._parts()
+        parts = self.parts()
         return Draft(*self._unused_part(lambda part: os.open(part, _PART, 0o666, dir_fd=parts)))
 
     def finish(self, draft: Draft) -> None:
@@ -92,7 +92,7 @@ class Drafts:
         if draft.part is None:
             self._link_unnamed(draft.fd, directory, name)
             return
-        parts = self._parts()
+        parts = self.parts()
         try:
             os.link(draft.part, name, src_dir_fd=parts, dst_dir_fd=directory, follow_symlinks=False)
         except OSError as error:
@@ -105,12 +105,20 @@ class Drafts:
 
     def replace(self, draft: Draft, directory: int, name: str) -> None:
         """Put *draft* in the place of the file called *name*, in one step."""
-        parts = self._parts()
+        parts = self.parts()
         if draft.part is None:
             fd = draft.fd
             _, draft.part = self._unused_part(lambda part: self._link_unnamed(fd, parts, part))
         os.rename(draft.part, name, src_dir_fd=parts, dst_dir_fd=directory)
         draft.part = None
+
+    def rename(self, draft: Draft) -> None:
+        """Give *draft*, which has a name among the parts, another one."""
+        assert draft.part is not None
+        parts = self.parts()
+        other = self._next_name()
+        os.rename(draft.part, other, src_dir_fd=parts, dst_dir_fd=parts)
+        draft.part = other
 
     def drop(self, draft: Draft) -> None:
         """Leave nothing of *draft*; never raises, may be called again."""
@@ -119,14 +127,17 @@ class Drafts:
         if draft.part is not None:
             part, draft.part = draft.part, None
             with suppress(OSError):
-                os.unlink(part, dir_fd=self._parts())
+                os.unlink(part, dir_fd=self.parts())
 
-    def remove_leftovers(self) -> None:
-        """Delete every part there is."""
-        parts = self._parts()
-        for part in os.listdir(parts):  # noqa: PTH208 - a descriptor, not a path
-            with suppress(FileNotFoundError):
-                os.unlink(part, dir_fd=parts)
+    def parts(self) -> int:
+        """Return a descriptor of the private directory, made if missing."""
+        if self._parts_fd == _CLOSED:
+            private = open_directory(self._root, PRIVATE, fsync=self._fsync)
+            try:
+                self._parts_fd = open_directory(private, "parts", fsync=self._fsync)
+            finally:
+                os.close(private)
+        return self._parts_fd
 
     def forget(self) -> None:
         """Look for the parts directory anew when it is next needed."""
@@ -143,7 +154,7 @@ class Drafts:
 
     def _try_unnamed(self) -> bool:
         """Go the usual way once: it takes O_TMPFILE, hard links, and /proc."""
-        parts = self._parts()
+        parts = self.parts()
         if not hasattr(os, "O_TMPFILE"):
             return False
         try:
@@ -169,18 +180,12 @@ class Drafts:
         """Return what *make* made of a part's name that was free, and that name."""
         while True:
             # In a container every run may have the same pid: a leftover's name is passed over.
-            part = f"{os.getpid():x}-{next(self._serial):x}"
+            part = self._next_name()
             with suppress(FileExistsError):
                 return make(part), part
 
-    def _parts(self) -> int:
-        if self._parts_fd == _CLOSED:
-            private = open_directory(self._root, PRIVATE, fsync=self._fsync)
-            try:
-                self._parts_fd = open_directory(private, "parts", fsync=self._fsync)
-            finally:
-                os.close(private)
-        return self._parts_fd
+    def _next_name(self) -> str:
+        return f"{os.getpid():x}-{next(self._serial):x}"
 
 
 def _rename_to_free(part: str, parts: int, directory: int, name: str) -> None:

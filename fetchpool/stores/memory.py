@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 
 from fetchpool.models import Head, Target
-from fetchpool.stores import Chunk, Stored
+from fetchpool.stores import Chunk, Representation, Stored
 
 
 class _MemoryWriter:
@@ -27,6 +27,8 @@ class _MemoryWriter:
     def discard(self) -> None:
         self._buffer.close()
 
+    suspend = discard
+
 
 class MemoryStore:
     """Returns each body as `Stored.body` and forgets it."""
@@ -35,9 +37,14 @@ class MemoryStore:
         """Return *body*; bytes are passed on without a copy."""
         return Stored(body=bytes(body))
 
-    def open(self, target: Target, head: Head) -> _MemoryWriter:
+    def open(
+        self, target: Target, head: Head, about: Representation | None = None
+    ) -> _MemoryWriter:
         """Begin a body that is collected chunk by chunk, in one buffer."""
         return _MemoryWriter()
+
+    def reopen(self, target: Target, url: str) -> None:
+        """Return None: what broke off was forgotten."""
 
     def sync(self) -> None:
         """Do nothing: memory promises nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fetchpool.models import Head, Target
-from fetchpool.stores import Chunk, Stored
+from fetchpool.stores import Chunk, Representation, Stored
 
 _DROPPED = Stored()
 
@@ -18,6 +18,8 @@ class _NullWriter:
 
     def discard(self) -> None: ...
 
+    def suspend(self) -> None: ...
+
 
 _WRITER = _NullWriter()
 
@@ -29,9 +31,12 @@ class NullStore:
         """Drop *body*."""
         return _DROPPED
 
-    def open(self, target: Target, head: Head) -> _NullWriter:
+    def open(self, target: Target, head: Head, about: Representation | None = None) -> _NullWriter:
         """Begin a body whose chunks are dropped."""
         return _WRITER
+
+    def reopen(self, target: Target, url: str) -> None:
+        """Return None: nothing was kept."""
 
     def sync(self) -> None:
         """Do nothing: nothing was kept."""

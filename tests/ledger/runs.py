@@ -22,6 +22,7 @@ from fetchpool.models import FailureKind, Outcome, Request
 
 BATCH = 3
 
+
 def outcome(request: Request, *, ok: bool = True, **changes: Any) -> Outcome:
     """Return an outcome of *request* that looks like a real one."""
     fields: dict[str, Any] = {
@@ -100,6 +101,7 @@ class Run:
             requests = self.requests(pipe)
             batch: list[bytes] = []
             begun = 0
+            stopped = False
             for request in requests:
                 if settled.done is not None and request.seq in settled.done:
                     continue
@@ -108,9 +110,10 @@ class Run:
                     kept = settled.waiting.kept_for(request.seq, request.url)
                 if kept is None:
                     if begun == stop_after:
+                        stopped = True
                         break
                     begun += 1
-                    kept = self._fetch(request)
+                    kept = self.fetch(request)
                 batch.append(kept)
                 if len(batch) == BATCH:
                     ledger.append(batch)
@@ -119,13 +122,16 @@ class Run:
                 ledger.expect(len(requests))
             if batch:
                 ledger.append(batch)
-            return ledger.finish(len(requests))
+            return not stopped and ledger.finish(len(requests))
 
-    def _fetch(self, request: Request) -> bytes:
+    def fetch(self, request: Request) -> bytes:
+        """Return the encoded record of an answer to *request*."""
         self.note_fetch(request.url)
-        ok = request.url not in self.failing
-        answer = outcome(request, ok=ok, started_at=next(self.clock))
-        return encode(Record.of(answer, several=False))
+        return encode(Record.of(self.answer(request), several=False))
+
+    def answer(self, request: Request) -> Outcome:
+        """Return what the network says."""
+        return outcome(request, ok=request.url not in self.failing, started_at=next(self.clock))
 
     def note_fetch(self, url: str) -> None:
         """Count a request for *url*."""

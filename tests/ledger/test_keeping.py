@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fetchpool.ledger import Flag, Kept, Previous, decide
-from fetchpool.models import FailureKind
-from tests.ledger.runs import Run, urls
+from fetchpool.models import FailureKind, Outcome, Request
+from tests.ledger.runs import Run, outcome, urls
 
 TABLE = {
     (Previous.STOPPED, Flag.PLAIN): Kept.ALL,
@@ -100,17 +100,15 @@ def test_retry_kinds_say_which_failures_are_meant(
 
 
 class _FailingRun(Run):
-    def __init__(
-        self, root: Path, failures: dict[str, tuple[FailureKind, int | None]]
-    ) -> None:
+    """Its URLs fail as their last part says."""
+
+    def __init__(self, root: Path, failures: dict[str, tuple[FailureKind, int | None]]) -> None:
         super().__init__(root)
         self._failures = failures
 
-    def _fetch(self, request):  # type: ignore[no-untyped-def]
-        from fetchpool.ledger import Record, encode
-        from tests.ledger.runs import outcome
-
-        self.note_fetch(request.url)
-        error, status = self._failures.get(request.url.rpartition("/")[2], (None, 200))
-        answer = outcome(request, ok=error is None, error=error, status=status)
-        return encode(Record.of(answer, several=False))
+    def answer(self, request: Request) -> Outcome:
+        name = request.url.rpartition("/")[2]
+        if name not in self._failures:
+            return outcome(request)
+        error, status = self._failures[name]
+        return outcome(request, ok=False, error=error, status=status)

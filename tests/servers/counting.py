@@ -82,8 +82,10 @@ class Counts:
 class CountingServer(ThreadedServer):
     """Listens on one port of each of *addresses*.
 
-    With *gate* no request is answered until so many are in progress at once; from then on all are.
-    A program that cannot get there times out: so its reaching a limit is seen without a clock.
+    With *gate* no request is answered until so many are held at once; from then on all are. A
+    program that cannot get there times out: so its reaching a limit is seen without a clock.
+    Requests for `/warm…` are answered all the same: a program may want to see good answers before
+    it trusts a host with many requests at once.
     """
 
     def __init__(
@@ -150,7 +152,7 @@ class CountingServer(ThreadedServer):
         now[hit.host] += 1
         counts.peak = max(counts.peak, now.total())
         counts.peaks[hit.host] = max(counts.peaks[hit.host], now[hit.host])
-        if not self._gate:
+        if not self._gate or hit.target.startswith("/warm"):
             return True
         self._held.append(connection)
         if len(self._held) >= self._gate:
@@ -173,7 +175,10 @@ class CountingServer(ThreadedServer):
 
     def wait_for(self, answers: int, connection: _Connection) -> None:
         """Let *connection* answer once so many *answers* have been given."""
-        self._waiting.append((answers, connection))
+        if self._answers >= answers:
+            connection.answer()
+        else:
+            self._waiting.append((answers, connection))
 
     def times_seen(self, hit: Hit) -> int:
         """Count and return how often this target was asked for, *hit* included."""

@@ -175,7 +175,7 @@ class FaultServer(ThreadedServer):
     def __init__(self, cases: Iterable[Case], authority: Authority | None = None) -> None:
         super().__init__()
         self.cases = list(cases)
-        self._authority = authority or Authority()
+        self.authority = authority or Authority()
         self._doors: dict[tuple[str, bool], _Door] = {}
         self._log = _Log()
 
@@ -190,7 +190,7 @@ class FaultServer(ThreadedServer):
 
         context: ssl.SSLContext | None = None
         if case.tls and not landing:
-            context = self._authority.contexts[case.tls]
+            context = self.authority.contexts[case.tls]
         server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context, backlog=64)
         door = _Door(case, server, server.sockets[0].getsockname()[1], landing)
         self._doors[case.name, landing] = door

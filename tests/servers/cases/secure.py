@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 from tests.servers.behaviours import (
     BODY,
     LENGTH,
@@ -41,6 +43,26 @@ def _instead(name: str, data: bytes, *, greets: bool = False) -> Case:
     return Case(f"tls-{name}", behave, expect, speaks_first=True, scheme="https")
 
 
+async def _old_version(exchange: Exchange) -> None:
+    """Shake hands by hand as a server that knows nothing newer than TLS 1.1.
+
+    asyncio resets the connection when a handshake fails, so that the alert a real server sends is
+    lost: the program would not see TLS at all.
+    """
+    heard, said = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = exchange.server.authority.contexts["tls-1.1"]
+    session = context.wrap_bio(heard, said, server_side=True)
+    while data := await exchange.reader.read(65536):
+        heard.write(data)
+        try:
+            session.do_handshake()
+        except ssl.SSLWantReadError:
+            await exchange.send(said.read())
+        except ssl.SSLError:
+            await exchange.send(said.read())
+            return
+
+
 _PLAIN_400 = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 CASES = [
@@ -53,9 +75,9 @@ CASES = [
             "wrong-host",
             "untrusted",
             "self-signed",
-            "tls-1.1",
         )
     ),
+    Case("tls-1.1", _old_version, fails("tls", sent=None), speaks_first=True, scheme="https"),
     _instead("plain-http", _PLAIN_400),
     _instead("ssh-banner", b"SSH-2.0-OpenSSH_9.6\r\n", greets=True),
     _instead("plain-http-at-once", _PLAIN_400, greets=True),

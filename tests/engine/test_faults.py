@@ -1,0 +1,375 @@
+"""Every exception aiohttp may raise is a kind of failure on purpose, in words fit for a record."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import aiohttp
+import pytest
+from aiohttp import client_exceptions, http_exceptions
+from aiohttp.client_reqrep import ConnectionKey
+
+from fetchpool.connector import BlockedAddressError
+from fetchpool.engine.exchange import ExchangeError, Fault
+from fetchpool.engine.faults import translate
+from fetchpool.models import FailureKind
+from fetchpool.resolver import LookupFailedError
+
+KEY = ConnectionKey("a.test", 443, True, True, None, None, None)
+REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 443)")
+UNVERIFIED = ssl.SSLCertVerificationError(1, "[SSL] certificate verify failed")
+UNVERIFIED.verify_message = "certificate has expired"
+UNVERIFIED.reason = "CERTIFICATE_VERIFY_FAILED"
+
+
+def translated(
+    error: BaseException, *, answering: bool = False, reused: bool = False, quiet: bool = True
+) -> ExchangeError:
+    return translate(error, answering=answering, reused=reused, quiet=quiet)
+
+
+def os_error(code: int) -> OSError:
+    return OSError(code, os.strerror(code))
+
+
+def wrapped(error: OSError) -> aiohttp.ClientConnectorError:
+    return aiohttp.ClientConnectorError(KEY, error)
+
+
+def caused(error: BaseException, cause: BaseException) -> BaseException:
+    error.__cause__ = cause
+    return error
+
+
+# --- no gap in the table
+
+TAKES: dict[type[BaseException], Callable[[Any], BaseException]] = {
+    aiohttp.ClientResponseError: lambda kind: kind(None, (), status=502, message="odd"),
+    aiohttp.ClientConnectorCertificateError: lambda kind: kind(KEY, UNVERIFIED),
+    client_exceptions.UnixClientConnectorError: lambda kind: kind("/x", KEY, REFUSED),
+    aiohttp.ClientConnectorError: lambda kind: kind(KEY, REFUSED),
+    aiohttp.ServerFingerprintMismatch: lambda kind: kind(b"a", b"b", "a.test", 443),
+    aiohttp.InvalidURL: lambda kind: kind("http://user:secret@a.test/"),
+    http_exceptions.LineTooLong: lambda kind: kind(b"x" * 9000, "8190", "9000"),
+    http_exceptions.InvalidHeader: lambda kind: kind(b"x\x1b[31m"),
+    http_exceptions.BadStatusLine: lambda kind: kind("SSH-2.0-OpenSSH_9.6\r\nmore\r\n"),
+    http_exceptions.BadHttpMessage: lambda kind: kind("odd"),
+    http_exceptions.HttpProcessingError: lambda kind: kind(message="odd"),
+}
+"""How the classes with arguments of their own are made; the first base that is listed counts."""
+
+NEVER_MET = {
+    aiohttp.ClientError,  # only ever raised as one of its kinds
+    aiohttp.RedirectClientError,  # redirects are hops of ours
+    client_exceptions.UploadAbortedError,  # nothing is uploaded
+    aiohttp.WSMessageTypeError,  # no web sockets
+}
+"""What can't come from a GET: if it does, that is a bug of ours and must be loud."""
+
+KINDS = {
+    aiohttp.ClientConnectionError: FailureKind.CONNECT,
+    aiohttp.ClientConnectionResetError: FailureKind.CONNECT,
+    aiohttp.ClientOSError: FailureKind.CONNECT,
+    aiohttp.ClientConnectorError: FailureKind.CONNECT,
+    aiohttp.ClientConnectorDNSError: FailureKind.DNS,
+    aiohttp.ClientProxyConnectionError: FailureKind.CONNECT,
+    client_exceptions.UnixClientConnectorError: FailureKind.CONNECT,
+    aiohttp.ServerConnectionError: FailureKind.CONNECT,
+    aiohttp.ServerDisconnectedError: FailureKind.CONNECT,
+    aiohttp.ServerTimeoutError: FailureKind.TIMEOUT,
+    aiohttp.ConnectionTimeoutError: FailureKind.TIMEOUT,
+    aiohttp.SocketTimeoutError: FailureKind.TIMEOUT,
+    aiohttp.ServerFingerprintMismatch: FailureKind.TLS,
+    aiohttp.ClientSSLError: FailureKind.TLS,
+    aiohttp.ClientConnectorSSLError: FailureKind.TLS,
+    aiohttp.ClientConnectorCertificateError: FailureKind.TLS,
+    aiohttp.ClientPayloadError: FailureKind.CONNECT,
+    aiohttp.InvalidURL: FailureKind.INPUT,
+    aiohttp.InvalidUrlClientError: FailureKind.INPUT,
+    aiohttp.InvalidUrlRedirectClientError: FailureKind.INPUT,
+    aiohttp.NonHttpUrlClientError: FailureKind.INPUT,
+    aiohttp.NonHttpUrlRedirectClientError: FailureKind.INPUT,
+    aiohttp.ClientHttpProxyError: FailureKind.CONNECT,
+    aiohttp.ClientResponseError: FailureKind.PROTOCOL,
+    aiohttp.ContentTypeError: FailureKind.PROTOCOL,
+    aiohttp.TooManyRedirects: FailureKind.PROTOCOL,
+    aiohttp.WSServerHandshakeError: FailureKind.PROTOCOL,
+}
+
+
+def exceptions_of(module: ModuleType) -> Iterator[type[Exception]]:
+    for found in vars(module).values():
+        own = getattr(found, "__module__", None) == module.__name__
+        if own and inspect.isclass(found) and issubclass(found, Exception):
+            yield found
+
+
+def example(kind: type[Exception]) -> BaseException:
+    for base in kind.__mro__:
+        if base in TAKES:
+            return TAKES[base](kind)
+    return kind()
+
+
+AIOHTTPS = [*exceptions_of(client_exceptions), *exceptions_of(http_exceptions)]
+
+
+def test_the_walk_finds_what_there_is() -> None:
+    assert len(AIOHTTPS) > 40
+    assert {*KINDS, *NEVER_MET} == set(exceptions_of(client_exceptions)), "aiohttp has new ones"
+
+
+@pytest.mark.parametrize("kind", AIOHTTPS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("answering", [False, True])
+def test_each_exception_of_aiohttp_has_a_kind_on_purpose(
+    kind: type[Exception], answering: bool
+) -> None:
+    error = example(kind)
+    if kind in NEVER_MET:
+        with pytest.raises(kind):
+            translated(error, answering=answering)
+        return
+    result = translated(error, answering=answering)
+    expected = KINDS.get(kind, FailureKind.PROTOCOL)  # all of the parser's are no HTTP
+    if (
+        answering
+        and expected is FailureKind.CONNECT
+        and isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError)
+        and not isinstance(error, aiohttp.ClientConnectorError)
+    ):
+        expected = FailureKind.TRUNCATED
+    assert result.failure.kind is expected
+    assert result.failure.kind is not FailureKind.INTERNAL
+    detail = result.failure.detail
+    assert detail
+    assert "\n" not in detail
+    assert "secret" not in detail
+    assert len(detail) <= 220
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), RuntimeError("x"), KeyError("x")])
+def test_what_nobody_expected_stays_loud(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        translated(error)
+
+
+# --- whose trouble it is
+
+
+class Row(NamedTuple):
+    error: BaseException
+    kind: FailureKind
+    fault: Fault
+    transient: bool
+    detail: str
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        Row(wrapped(REFUSED), FailureKind.CONNECT, Fault.HOST, True, "connection refused"),
+        Row(
+            wrapped(ConnectionResetError(errno.ECONNRESET, "x")),
+            FailureKind.CONNECT, Fault.HOST, True, "connection reset by peer",
+        ),
+        Row(
+            wrapped(os_error(errno.EHOSTUNREACH)),
+            FailureKind.CONNECT, Fault.SILENT, True, "no route to host",
+        ),
+        Row(
+            wrapped(os_error(errno.ETIMEDOUT)),
+            FailureKind.CONNECT, Fault.SILENT, True, "connection timed out",
+        ),
+        Row(
+            wrapped(os_error(errno.ENETUNREACH)),
+            FailureKind.CONNECT, Fault.OURS, True, "network is unreachable",
+        ),
+        Row(
+            wrapped(os_error(errno.EMFILE)),
+            FailureKind.CONNECT, Fault.DESCRIPTORS, True, "too many open files",
+        ),
+        Row(
+            os_error(errno.ENFILE),
+            FailureKind.CONNECT, Fault.DESCRIPTORS, True, "too many open files in system",
+        ),
+        Row(
+            caused(aiohttp.ClientOSError(), os_error(errno.ENOBUFS)),
+            FailureKind.CONNECT, Fault.DESCRIPTORS, True, "no buffer space available",
+        ),
+        # No IPv6 on this machine: waiting for a descriptor would be waiting for ever.
+        Row(
+            wrapped(os_error(errno.EADDRNOTAVAIL)),
+            FailureKind.CONNECT, Fault.SILENT, True, "cannot assign requested address",
+        ),
+        Row(
+            wrapped(BlockedAddressError("127.0.0.1 is not public: loopback address (RFC 1122)")),
+            FailureKind.BLOCKED, Fault.URL, False,
+            "127.0.0.1 is not public: loopback address (RFC 1122)",
+        ),
+        Row(
+            caused(aiohttp.ClientError(), LookupFailedError("no such name", temporary=False)),
+            FailureKind.DNS, Fault.HOST, False, "no such name",
+        ),
+        Row(
+            aiohttp.ClientConnectorDNSError(
+                KEY, LookupFailedError("the name server failed", temporary=True)
+            ),
+            FailureKind.DNS, Fault.SILENT, True, "the name server failed",
+        ),
+        Row(
+            socket.gaierror(socket.EAI_AGAIN, "x"),
+            FailureKind.DNS, Fault.SILENT, True, "the name can't be resolved",
+        ),
+        Row(
+            aiohttp.ClientProxyConnectionError(KEY, REFUSED),
+            FailureKind.CONNECT, Fault.OURS, True, "the proxy: connection refused",
+        ),
+        Row(
+            aiohttp.ClientHttpProxyError(None, (), status=407),  # type: ignore[arg-type]
+            FailureKind.CONNECT, Fault.URL, False, "the proxy answered 407",
+        ),
+        Row(
+            aiohttp.ClientHttpProxyError(None, (), status=502),  # type: ignore[arg-type]
+            FailureKind.CONNECT, Fault.URL, True, "the proxy answered 502",
+        ),
+        Row(
+            UnicodeError("label too long"),
+            FailureKind.INPUT, Fault.URL, False, "the URL can't be requested",
+        ),
+        Row(
+            TimeoutError(),
+            FailureKind.TIMEOUT, Fault.SILENT, True, "the operating system gave up waiting",
+        ),
+        Row(
+            aiohttp.ServerDisconnectedError(),
+            FailureKind.CONNECT, Fault.URL, True,
+            "the server closed the connection without an answer",
+        ),
+        Row(
+            aiohttp.ClientOSError(errno.ECONNRESET, "x"),
+            FailureKind.CONNECT, Fault.URL, True, "no answer: connection reset by peer",
+        ),
+    ],
+    ids=lambda row: row.detail.replace(" ", "_"),
+)  # fmt: skip
+def test_whose_trouble_it_is(row: Row) -> None:
+    result = translated(row.error)
+    assert (result.failure.kind, result.fault, result.transient) == row[1:4]
+    assert result.failure.detail == row.detail
+
+
+def test_connection_that_a_proxy_refuses_is_not_taken_for_the_hosts() -> None:
+    """`ClientProxyConnectionError` is a `ClientConnectorError`: the table's order matters."""
+    assert translated(aiohttp.ClientProxyConnectionError(KEY, REFUSED)).fault is Fault.OURS
+
+
+@pytest.mark.parametrize("reused", [True, False])
+@pytest.mark.parametrize("quiet", [True, False])
+@pytest.mark.parametrize("answering", [True, False])
+def test_only_a_kept_connection_without_a_byte_is_stale(
+    reused: bool, quiet: bool, answering: bool
+) -> None:
+    for error in (aiohttp.ServerDisconnectedError(), aiohttp.ClientOSError(errno.EPIPE, "x")):
+        result = translated(error, answering=answering, reused=reused, quiet=quiet)
+        assert result.stale is (reused and quiet and not answering)
+    refused = translated(wrapped(REFUSED), reused=True, quiet=True)
+    assert not refused.stale
+
+
+# --- bodies
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        (http_exceptions.ContentLengthError("Not enough data to satisfy length"),
+         FailureKind.TRUNCATED),
+        (http_exceptions.TransferEncodingError("Not enough data for chunks"),
+         FailureKind.TRUNCATED),
+        (http_exceptions.TransferEncodingError("Bad chunk size"), FailureKind.PROTOCOL),
+        (http_exceptions.BadHttpMessage("Invalid character in chunk size"), FailureKind.PROTOCOL),
+        (ConnectionResetError(errno.ECONNRESET, "x"), FailureKind.TRUNCATED),
+    ],
+)  # fmt: skip
+def test_body_cut_short_is_told_from_one_that_is_no_http(
+    cause: BaseException, kind: FailureKind
+) -> None:
+    error = caused(aiohttp.ClientPayloadError("Response payload is not completed"), cause)
+    result = translated(error, answering=True, quiet=False)
+    assert result.failure.kind is kind
+    assert result.transient is (kind is FailureKind.TRUNCATED)
+
+
+def test_connection_lost_in_the_body_is_a_cut_body() -> None:
+    for error in (aiohttp.ClientPayloadError(), ConnectionResetError(), aiohttp.ClientOSError()):
+        result = translated(error, answering=True, quiet=False)
+        assert result.failure.kind is FailureKind.TRUNCATED
+        assert (result.transient, result.stale) == (True, False)
+
+
+# --- TLS in plain words
+
+
+def tls_error(reason: str) -> ssl.SSLError:
+    error = ssl.SSLError(1, f"[SSL: {reason}] (_ssl.c:1006)")
+    error.reason = reason
+    return error
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (tls_error("WRONG_VERSION_NUMBER"), "the server doesn't speak TLS on this port"),
+        (tls_error("HTTP_REQUEST"), "the server speaks plain HTTP on this port"),
+        (tls_error("UNSUPPORTED_PROTOCOL"), "the server offers only outdated versions of TLS"),
+        (tls_error("UNEXPECTED_EOF_WHILE_READING"), "the server broke off the TLS handshake"),
+        (tls_error("SSLV3_ALERT_HANDSHAKE_FAILURE"), "sslv3 alert handshake failure"),
+        (UNVERIFIED, "certificate refused: certificate has expired"),
+        (ConnectionResetError(errno.ECONNRESET, "x"), "the TLS handshake failed"),
+    ],
+)
+def test_tls_failures_are_said_in_plain_words(cause: OSError, words: str) -> None:
+    for error in (
+        aiohttp.ClientConnectorSSLError(KEY, cause),
+        aiohttp.ClientConnectorCertificateError(KEY, cause),
+        caused(aiohttp.ClientSSLError(KEY, OSError()), cause),
+    ):
+        result = translated(error)
+        assert (result.failure.kind, result.failure.detail) == (FailureKind.TLS, words)
+        assert not result.transient
+
+
+@pytest.mark.parametrize("error", [tls_error("WRONG_VERSION_NUMBER"), UNVERIFIED])
+def test_bare_errors_of_ssl_are_tls(error: ssl.SSLError) -> None:
+    assert translated(error).failure.kind is FailureKind.TLS
+
+
+# --- what was not HTTP, in words
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (http_exceptions.BadStatusLine("SSH-2.0-x"), "not HTTP: Bad status line 'SSH-2.0-x'"),
+        (http_exceptions.BadHttpMessage("Data after `Connection: close`:\n\n  b'junk'\n  ^"),
+         "not HTTP: Data after `Connection: close`"),
+        (http_exceptions.HttpProcessingError(), "not HTTP"),
+        (http_exceptions.BadHttpMessage("x" * 10_000), "not HTTP: " + "x" * 200),
+    ],
+)  # fmt: skip
+def test_what_was_no_http_is_said_in_one_short_line(error: Exception, words: str) -> None:
+    assert translated(error).failure.detail == words
+
+
+def test_status_that_the_parser_made_up_is_not_taken_for_the_servers() -> None:
+    """aiohttp says 400 for everything its parser refuses."""
+    error = aiohttp.ClientResponseError(None, (), status=400, message="odd")  # type: ignore[arg-type]
+    assert translated(error).failure.kind is FailureKind.PROTOCOL
+    assert "400" not in translated(error).failure.detail

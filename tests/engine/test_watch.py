@@ -1,0 +1,199 @@
+"""Each time limit ends an exchange at its second, and none before."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fetchpool.engine.watch import SPEED_WINDOW_S, Timeouts, Watch
+
+NO_LIMITS = Timeouts(connect_s=0.0, silence_s=0.0, min_speed=0.0)
+TICK_S = 0.1
+
+
+def watch(limits: Timeouts = NO_LIMITS, budget_s: float | None = None, now: float = 0.0) -> Watch:
+    return Watch(limits, budget_s, now, None)
+
+
+def connected(limits: Timeouts, *, first_byte_at: float | None = 0.0) -> Watch:
+    """A watch whose connection was made, and first byte came, at second 0."""
+    clock = watch(limits)
+    clock.connected(0.0, "127.0.0.1", reused=False)
+    if first_byte_at is not None:
+        clock.received(1, first_byte_at)
+    return clock
+
+
+def test_without_limits_nothing_is_ever_overdue() -> None:
+    clock = watch()
+    assert clock.overdue(1e9) is None
+    clock.connected(1e9, None, reused=False)
+    assert clock.overdue(2e9) is None
+    clock.received(1, 2e9)
+    assert clock.overdue(3e9) is None
+
+
+# --- connecting
+
+
+def test_connecting_takes_too_long_at_its_limit() -> None:
+    clock = watch(Timeouts(connect_s=10.0), now=5.0)
+    assert clock.overdue(14.99) is None
+    assert clock.overdue(15.0) == "no connection within 10 s"
+
+
+def test_once_connected_the_connect_limit_is_over_and_silence_counts_from_there() -> None:
+    clock = watch(Timeouts(connect_s=10.0, silence_s=30.0))
+    clock.connected(9.0, "127.0.0.1", reused=True)
+    assert clock.overdue(38.9) is None
+    assert clock.overdue(39.0) == "no answer for 30 s"
+    assert (clock.peer, clock.reused) == ("127.0.0.1", True)
+
+
+def test_silence_limit_does_not_bound_the_connecting() -> None:
+    clock = watch(Timeouts(connect_s=0.0, silence_s=1.0))
+    assert clock.overdue(100.0) is None
+
+
+# --- silence
+
+
+def test_silence_counts_anew_from_each_byte() -> None:
+    clock = connected(Timeouts(silence_s=30.0, min_speed=0.0))
+    for now in (29.9, 59.8, 89.7):
+        assert clock.overdue(now) is None
+        clock.received(1, now)
+    assert clock.overdue(119.6) is None
+    assert clock.overdue(119.8) == "silence for 30 s"
+
+
+def test_fractions_of_a_second_read_well() -> None:
+    clock = connected(Timeouts(silence_s=0.5), first_byte_at=None)
+    assert clock.overdue(0.5) == "no answer for 0.5 s"
+
+
+# --- speed
+
+
+def drip(clock: Watch, bytes_a_second: float, until: float, since: float = 0.0) -> float | None:
+    """Let bytes come evenly, looked at with each tick; return when the speed was too low."""
+    steps = round((until - since) / TICK_S)
+    for step in range(1, steps + 1):
+        now = since + step * TICK_S
+        clock.received(0, now)
+        before, after = (int(bytes_a_second * TICK_S * at) for at in (step - 1, step))
+        if after > before:
+            clock.received(after - before, now)
+        verdict = clock.overdue(now)
+        if verdict is not None:
+            assert "bytes/s over the last 30 s" in verdict
+            return now
+    return None
+
+
+@pytest.mark.parametrize("speed", [1.0, 32.0, 63.0])
+def test_slower_than_the_least_speed_ends_after_half_a_minute(speed: float) -> None:
+    ended = drip(connected(Timeouts(min_speed=64.0)), speed, until=200.0)
+    assert ended is not None
+    assert SPEED_WINDOW_S <= ended <= SPEED_WINDOW_S + 1.5
+
+
+@pytest.mark.parametrize("speed", [66.0, 640.0, 1e6])
+def test_faster_than_the_least_speed_goes_on_for_ever(speed: float) -> None:
+    assert drip(connected(Timeouts(min_speed=64.0)), speed, until=400.0) is None
+
+
+def test_a_fast_beginning_does_not_pay_for_a_slow_rest() -> None:
+    clock = connected(Timeouts(min_speed=64.0))
+    assert drip(clock, 1e6, until=100.0) is None
+    ended = drip(clock, 10.0, since=100.0, until=300.0)
+    assert ended is not None
+    # The window still holds some of the fast bytes for its 30 s and a sample of one second.
+    assert 100.0 + SPEED_WINDOW_S <= ended <= 100.0 + SPEED_WINDOW_S + 2.5
+
+
+def test_a_slow_stretch_shorter_than_the_window_is_forgiven() -> None:
+    clock = connected(Timeouts(min_speed=64.0))
+    assert drip(clock, 300.0, until=60.0) is None
+    assert drip(clock, 1.0, since=60.0, until=80.0) is None
+    assert drip(clock, 300.0, since=80.0, until=150.0) is None
+
+
+def test_speed_counts_from_the_first_byte_not_from_the_request() -> None:
+    clock = connected(Timeouts(silence_s=0.0, min_speed=64.0), first_byte_at=None)
+    assert clock.overdue(500.0) is None
+    clock.received(1, 500.0)
+    assert drip(clock, 1.0, since=500.0, until=529.0) is None
+    assert drip(clock, 1.0, since=529.0, until=540.0) is not None
+
+
+def test_memory_of_a_long_exchange_stays_small() -> None:
+    clock = connected(Timeouts(min_speed=64.0))
+    drip(clock, 1e4, until=600.0)
+    assert clock._samples is not None
+    assert len(clock._samples) <= SPEED_WINDOW_S + 3
+
+
+# --- the whole
+
+
+def test_budget_bounds_everything() -> None:
+    clock = watch(NO_LIMITS, budget_s=2.0, now=10.0)
+    assert clock.overdue(11.99) is None
+    assert clock.overdue(12.0) == "took longer than --timeout allows"
+    clock.connected(11.0, None, reused=False)
+    clock.received(10**9, 11.9)
+    assert clock.overdue(12.0) == "took longer than --timeout allows"
+
+
+@pytest.mark.parametrize("budget_s", [0.0, -1.0])
+def test_budget_that_is_spent_ends_at_once(budget_s: float) -> None:
+    assert watch(budget_s=budget_s, now=10.0).overdue(10.0) is not None
+
+
+# --- a process that was not running
+
+
+def test_time_in_which_the_process_was_stopped_does_not_count() -> None:
+    limits = Timeouts(connect_s=10.0, silence_s=30.0, min_speed=64.0)
+    connecting = watch(limits, budget_s=60.0)
+    connecting.shift(1000.0)
+    assert connecting.overdue(1009.9) is None
+    assert connecting.overdue(1010.0) is not None
+
+    waiting = connected(limits, first_byte_at=None)
+    waiting.shift(1000.0)
+    assert waiting.overdue(1029.9) is None
+    assert waiting.overdue(1030.0) == "no answer for 30 s"
+
+    spending = watch(NO_LIMITS, budget_s=60.0)
+    spending.shift(1000.0)
+    assert spending.overdue(1059.9) is None
+    assert spending.overdue(1060.0) is not None
+
+
+def test_speed_is_measured_over_time_awake() -> None:
+    clock = connected(Timeouts(silence_s=0.0, min_speed=64.0))
+    assert drip(clock, 70.0, until=29.0) is None
+    clock.shift(1000.0)
+    assert drip(clock, 70.0, since=1029.0, until=1100.0) is None
+    assert drip(clock, 10.0, since=1100.0, until=1150.0) is not None
+
+
+@given(
+    events=st.lists(st.tuples(st.floats(0, 20), st.integers(0, 5000)), max_size=60),
+    shift=st.floats(0, 1e5),
+)
+def test_a_shift_changes_nothing_but_the_time_of_day(
+    events: list[tuple[float, int]], shift: float
+) -> None:
+    clocks = (connected(Timeouts()), connected(Timeouts()))
+    clocks[1].shift(float(round(shift)))
+    now = 0.0
+    for gap, length in events:
+        now += round(gap * 8) / 8  # exact in binary, so that sums are
+        for clock, at in zip(clocks, (now, now + round(shift)), strict=True):
+            if length:
+                clock.received(length, at)
+        assert clocks[0].overdue(now) == clocks[1].overdue(now + round(shift))

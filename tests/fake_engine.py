@@ -1,0 +1,136 @@
+"""An engine that answers when a test says so, and a `Fetching` around it.
+
+What is waited for is an event; the only clock is the one that keeps a test that hangs from hanging
+for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+from fetchpool.engine import Answer, Miss
+from fetchpool.engine.exchange import Call
+from fetchpool.fetching import Fetching
+from fetchpool.jobs import Job
+from fetchpool.judge import Rules
+from fetchpool.models import Request, Target
+from fetchpool.scheduler import Limits, Scheduler
+from fetchpool.sources import requests_from
+from fetchpool.spill import Spill
+from fetchpool.stats import Stats
+from tests.judging import answer, job
+
+if TYPE_CHECKING:
+    from fetchpool.engine import Engine
+
+Result: TypeAlias = Answer | Miss | BaseException
+Urls: TypeAlias = Iterable[str | Request] | AsyncIterator[str | Request]
+
+
+class FakeEngine:
+    """Answers 200 at once, but where the test has said otherwise."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.budgets: list[float | None] = []
+        self.calls: list[Call] = []
+        self.running: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
+        self.most_together = 0
+        self.script: dict[str, list[Result]] = {}
+        self.gates: dict[str, asyncio.Event] = {}
+        self.probed: list[str] = []
+        self.world_is_there = asyncio.Event()
+        self.world_is_there.set()
+        self._news = asyncio.Event()
+
+    def hold(self, url: str) -> asyncio.Event:
+        """Have attempts at *url* wait until the returned event is set."""
+        return self.gates.setdefault(url, asyncio.Event())
+
+    async def attempt(self, call: Call, budget_s: float | None) -> Answer | Miss:
+        url, host = call.target.url, call.target.host_key
+        self.started.append(url)
+        self.calls.append(call)
+        self.budgets.append(budget_s)
+        self.running[host] += 1
+        self.most[host] = max(self.most[host], self.running[host])
+        self.most_together = max(self.most_together, self.running.total())
+        self._news.set()
+        try:
+            gate = self.gates.get(url)
+            await (asyncio.sleep(0) if gate is None else gate.wait())
+        finally:
+            self.running[host] -= 1
+            self._news.set()
+        results = self.script.get(url)
+        result = results.pop(0) if results else answer()
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    async def reachable(self, target: Target) -> bool:
+        self.probed.append(target.host_key)
+        self._news.set()
+        return self.world_is_there.is_set()
+
+    async def until(self, claim: Callable[[], bool]) -> None:
+        """Wait until *claim* holds; it is looked at whenever something has started or ended."""
+        while not claim():
+            self._news.clear()
+            await self._news.wait()
+
+
+def pack(waiting: Job) -> bytes:
+    return f"{waiting.request.seq} {waiting.request.url}".encode()
+
+
+def unpack(data: bytes) -> Job:
+    seq, _, url = data.decode().partition(" ")
+    return job(url, int(seq))
+
+
+@asynccontextmanager
+async def fetching(
+    urls: Urls,
+    engine: FakeEngine,
+    limits: Limits | None = None,
+    *,
+    retries: int = 2,
+    budget_s: float | None = None,
+) -> AsyncIterator[Fetching]:
+    """A `Fetching` of *urls*, closed at the end; fails if the test takes longer than any may."""
+    spill: Spill[Job] = Spill(pack, unpack)
+    fetch = Fetching(
+        cast("Engine", engine),
+        Scheduler(limits or Limits(), spill),
+        requests_from(urls),
+        Stats(0.0),
+        rules=Rules(retries=retries),
+        headers_for=lambda each: (),
+        budget_s=budget_s,
+    )
+    try:
+        async with asyncio.timeout(5):
+            yield fetch
+    finally:
+        await fetch.aclose()
+        spill.close()
+
+
+async def loop_turns(number: int = 3000) -> None:
+    """Let everything that can go on go on."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def endless(hosts: int, seen: list[int]) -> AsyncIterator[str]:
+    """Yield URLs for ever; *seen* tells how many."""
+    for number in count(1):
+        seen.append(number)
+        yield f"http://h{number % hosts}.test/{number}"

@@ -1,0 +1,140 @@
+"""What the tests of judge and fetching share: jobs, answers and misses, and a court for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fetchpool.engine import Answer, Fault, Miss
+from fetchpool.engine.core import Measures
+from fetchpool.jobs import Job
+from fetchpool.judge import Judge, Rules
+from fetchpool.models import Failure, FailureKind, Head, Outcome, Request
+from fetchpool.scheduler import Limits, Scheduler
+from fetchpool.stores import Stored
+from fetchpool.urls import parse_url
+
+EPOCH = 784_111_777.0
+"""Sun, 06 Nov 1994 08:49:37 GMT: the time of day in a court."""
+
+PUBLIC = "93.184.215.14"
+"""An address that is a public one; never contacted."""
+
+LOOPBACK = "127.0.0.1"
+
+
+def job(url: str = "http://a.test/1", seq: int = 1) -> Job:
+    return Job(Request(url, seq), parse_url(url))
+
+
+def measures(
+    peer: str | None = LOOPBACK, *, elapsed_s: float = 0.1, reused: bool = False
+) -> Measures:
+    return Measures(elapsed_s, 0.05, 3, reused, peer)
+
+
+def answer(
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    *,
+    peer: str | None = LOOPBACK,
+    elapsed_s: float = 0.1,
+) -> Answer:
+    head = Head(status, tuple((headers or {}).items()))
+    stored = Stored(body=b"abc") if 200 <= status < 300 else None
+    return Answer(head, stored, 3 if stored else 0, None, measures(peer, elapsed_s=elapsed_s))
+
+
+def redirect(location: str, *, peer: str | None = LOOPBACK, elapsed_s: float = 0.1) -> Answer:
+    return answer(302, {"location": location}, peer=peer, elapsed_s=elapsed_s)
+
+
+def miss(
+    kind: FailureKind = FailureKind.TIMEOUT,
+    fault: Fault = Fault.URL,
+    *,
+    transient: bool = True,
+    peer: str | None = None,
+    head: Head | None = None,
+) -> Miss:
+    return Miss(Failure(kind, f"a {kind} of the test"), transient, fault, head, measures(peer))
+
+
+class NoBacklog:
+    """Where nothing ever goes: the tests put in less than memory holds."""
+
+    def push(self, host: str, item: Job) -> None:
+        raise AssertionError("too many for this test")
+
+    def pull(self, host: str, limit: int) -> list[Job]:
+        return []
+
+    def waiting(self, host: str) -> int:
+        return 0
+
+
+class Counts:
+    """Takes note of what a progress display would."""
+
+    def __init__(self) -> None:
+        self.retries = 0
+        self.pauses: list[tuple[str, float, str]] = []
+
+    def retried(self) -> None:
+        self.retries += 1
+
+    def parked(self, host: str, seconds: float, why: str) -> None:
+        self.pauses.append((host, seconds, why))
+
+
+class Court:
+    """A judge with a real scheduler, a clock that is a number, and the dice at their lowest."""
+
+    def __init__(self, rules: Rules | None = None, limits: Limits | None = None) -> None:
+        self.now = 100.0
+        self.scheduler: Scheduler[Job] = Scheduler(limits or Limits(), NoBacklog())
+        self.counts = Counts()
+        self.judge = Judge(self.scheduler, rules or Rules(), self.counts, lambda: 0.0)
+
+    def add(self, *jobs: Job) -> None:
+        for each in jobs:
+            self.scheduler.add(each.target.host_key, each, self.now)
+
+    def take(self, budget_s: float | None = None) -> Job | None:
+        """Start what may start now, as a worker does."""
+        taken = self.scheduler.take(self.now)
+        if taken is not None:
+            taken.start_attempt(self.now, EPOCH, budget_s)
+        return taken
+
+    def take_later(self) -> Job:
+        """Let time pass until something starts."""
+        while True:
+            taken = self.take()
+            if taken is not None:
+                return taken
+            at = self.scheduler.next_start()
+            assert at is not None, "nothing would ever start"
+            assert at > self.now
+            self.now = at
+
+    def end(self, taken: Job, result: Answer | Miss, took_s: float = 0.1) -> list[Outcome]:
+        """Let the attempt of *taken* end with *result*."""
+        host = taken.target.host_key
+        started = self.now
+        self.now += took_s
+        outcomes = self.judge.verdict(taken, result, started, self.now, EPOCH + self.now)
+        self.scheduler.done(host, self.now)
+        return outcomes
+
+    def run(self, taken: Job, *results: Answer | Miss) -> Outcome:
+        """Add *taken* and let its attempts end with *results*; return its outcome."""
+        self.add(taken)
+        for number, result in enumerate(results):
+            assert self.take_later() is taken
+            outcomes = self.end(taken, result)
+            if outcomes:
+                assert number == len(results) - 1, "ended early"
+                (outcome,) = outcomes
+                assert self.scheduler.idle
+                return outcome
+        raise AssertionError("it never ended")

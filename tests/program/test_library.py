@@ -1,0 +1,176 @@
+"""`fetchpool.run`: the command line's own door, from a program that watches for what it leaves."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from tests.harness import check_bodies, clean_environment, read_records
+from tests.program.helpers import (
+    PATIENCE_S,
+    check_records,
+    eventually,
+    hits,
+    start,
+    write_list,
+)
+from tests.servers.counting import CountingServer
+
+STRICT = (sys.executable, "-W", "error", "-c")
+"""Python that makes an error of every warning, so also complains of what was left open."""
+
+PRELUDE = """
+import gc, json, os, sys, threading, time
+import fetchpool
+
+def leftovers(threads):
+    gc.collect()
+    end = time.monotonic() + 20
+    while threading.active_count() > threads and time.monotonic() < end:
+        time.sleep(0.01)
+    return [thread.name for thread in threading.enumerate()][threads:]
+
+def descriptors():
+    return {os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")
+            if os.path.exists(f"/proc/self/fd/{n}")}
+"""
+
+
+def run_program(source: str, folder: Path) -> Any:
+    """Run *source* after the prelude under strict Python; return the JSON it prints."""
+    ran = subprocess.run(
+        [*STRICT, PRELUDE + textwrap.dedent(source)],
+        cwd=folder,
+        env=clean_environment(folder),
+        capture_output=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
+    assert ran.returncode == 0, ran.stderr.decode()
+    assert ran.stderr == b""
+    return json.loads(ran.stdout)
+
+
+def test_run_returns_the_summary_and_leaves_nothing_behind(
+    server: CountingServer, tmp_path: Path
+) -> None:
+    """Again and again in one process, on both loops; quiet on all streams.
+
+    libuv and c-ares keep a pipe and a thread of their own once they were used: so, beyond the
+    first run's.
+    """
+    urls = [server.url(f"/{i}") for i in range(30)] + [server.url("/x?status=404"), "no url"]
+    write_list(tmp_path / "urls.txt", urls)
+    found = run_program(
+        """
+        fetchpool.run(fetchpool.Config(retries=0), ["urls.txt"], "out")
+        leftovers(2)
+        threads, before = threading.active_count(), descriptors()
+        summaries = []
+        for name in ("auto", "asyncio"):
+            config = fetchpool.Config(limit=5, retries=0, event_loop=name)
+            summary = fetchpool.run(config, sources=["urls.txt"], output="out")
+            summaries.append([summary.total, summary.ok, summary.failed, summary.exit_status])
+        config = fetchpool.Config(retries=0, once=True)
+        summary = fetchpool.run(config, ["urls.txt"], output="out")
+        print(json.dumps({
+            "summaries": summaries,
+            "kept": [summary.kept, summary.exit_status],
+            "threads": leftovers(threads),
+            "descriptors": sorted(descriptors() - before),
+        }))
+        """,
+        tmp_path,
+    )
+    assert found == {
+        "summaries": [[32, 30, {"404": 1, "input": 1}, 1]] * 2,
+        "kept": [32, 1],
+        "threads": [],
+        "descriptors": [],
+    }
+    assert set(hits(server).values()) == {3}
+    check_bodies(check_records(tmp_path / "out", urls), tmp_path / "out")
+
+
+def test_mistakes_are_raised_before_anything_is_done(
+    server: CountingServer, tmp_path: Path
+) -> None:
+    write_list(tmp_path / "urls.txt", [server.url("/a")])
+    (tmp_path / "file").write_text("")
+    found = run_program(
+        """
+        from fetchpool.sources import InputError
+        from fetchpool.ledger import OutputError
+        threads = threading.active_count()
+        config = fetchpool.Config()
+        raised = []
+        for kind, call in (
+            (fetchpool.ConfigError, lambda: fetchpool.Config(limit=-1)),
+            (fetchpool.ConfigError, lambda: fetchpool.run(config, ["urls.txt"], "a.tar")),
+            (InputError, lambda: fetchpool.run(config, ["missing.txt"])),
+            (InputError, lambda: fetchpool.run(config, ["-"])),
+            (OutputError, lambda: fetchpool.run(config, ["urls.txt"], "file")),
+        ):
+            try:
+                call()
+            except kind as error:
+                raised.append(str(error))
+        print(json.dumps([raised, leftovers(threads)]))
+        """,
+        tmp_path,
+    )
+    raised, left = found
+    assert len(raised) == 5
+    assert all(len(message) > 20 for message in raised)
+    assert left == []
+    assert not server.counts.hits
+
+
+def test_interrupted_program_keeps_what_was_fetched(server: CountingServer, tmp_path: Path) -> None:
+    urls = [server.url("/a"), server.url("/b?until=100000"), server.url("/c")]
+    write_list(tmp_path / "urls.txt", urls)
+    source = """
+    try:
+        fetchpool.run(fetchpool.Config(limit=2), ["urls.txt"], "out")
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        sys.exit(9)
+    """
+    program = [*STRICT, PRELUDE + textwrap.dedent(source)]
+    with start([], cwd=tmp_path, program=program) as process:
+        eventually(lambda: len(server.counts.hits) == 3, "all are asked for")
+        eventually(lambda: (tmp_path / "out" / "results.jsonl").exists(), "the ledger")
+        process.send_signal(signal.SIGINT)
+        assert process.ended() == (9, "")
+    assert {record["url"] for record in read_records(tmp_path / "out")} == {urls[0], urls[2]}
+
+
+def test_pool_hands_back_bodies_without_a_store(server: CountingServer, tmp_path: Path) -> None:
+    found = run_program(
+        f"""
+        import asyncio
+        urls = [{server.url("/a")!r}, {server.url("/b?status=404")!r}, "no url"]
+        async def main():
+            async with fetchpool.FetchPool(fetchpool.Config(retries=0)) as pool:
+                rows = [[o.request.url, o.ok, o.error, o.body and o.body.decode()]
+                        async for o in pool.fetch(urls)]
+                async for outcome in pool.fetch(iter(urls)):
+                    break  # and leave the rest
+                return rows
+        asyncio.run(main())
+        leftovers(2)
+        threads, before = threading.active_count(), descriptors()
+        rows = sorted(asyncio.run(main()))
+        print(json.dumps([rows, leftovers(threads), sorted(descriptors() - before)]))
+        """,
+        tmp_path,
+    )
+    rows, threads, descriptors = found
+    assert sorted(row[1:3] for row in rows) == [[False, "input"], [False, "status"], [True, None]]
+    assert next(row[3] for row in rows if row[1]).endswith(" /a")
+    assert (threads, descriptors) == ([], [])

@@ -1,0 +1,254 @@
+"""What follows when a host asks for less, can't be reached, or the trouble is on our side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+
+from fetchpool.engine import Fault
+from fetchpool.jobs import Job
+from fetchpool.judge import DESCRIPTOR_PAUSE_S, Rules
+from fetchpool.models import FailureKind, Outcome
+from fetchpool.outage import SILENT_HOSTS
+from fetchpool.retry import MAX_FREE_ATTEMPTS
+from fetchpool.scheduler import Limits
+from tests.judging import EPOCH, Court, answer, job, miss
+
+# --- throttling
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "30",
+        " 30 ",
+        "30.0",
+        format_datetime(datetime.fromtimestamp(EPOCH + 130.1, UTC), usegmt=True),
+    ],
+)
+def test_nothing_starts_at_a_host_within_the_pause_it_asks_for(status: int, asked: str) -> None:
+    court = Court()
+    first, second, other = job("http://a.test/1"), job("http://a.test/2"), job("http://b.test/1")
+    court.add(first, second, other)
+    court.take()
+    court.end(first, answer(status, {"retry-after": asked}))
+    parked_at = court.now
+    assert court.take() is other, "others go on"
+    at = court.scheduler.next_start()
+    assert at is not None
+    assert parked_at + 29.0 <= at <= parked_at + 30.0  # a date has whole seconds
+    court.now = at - 1e-6
+    assert court.take() is None
+    court.now = at
+    assert court.take() in (first, second)
+
+
+def test_one_volley_is_one_parking() -> None:
+    court = Court(limits=Limits(per_host=2))
+    jobs = [job("http://a.test/1"), job("http://a.test/2")]
+    court.add(*jobs)
+    started = court.now
+    for each in jobs:
+        assert court.take() is each
+    court.now += 1.0
+    for each in jobs:
+        assert court.judge.verdict(each, answer(429), started, court.now, EPOCH) == []
+        court.scheduler.done("a.test", court.now)
+    health = court.scheduler.health("a.test")
+    assert (health.parkings, health.window) == (1, 1)
+    assert [each.free for each in jobs] == [1, 1]
+
+
+def test_three_parkings_are_forgiven_then_attempts_are_spent() -> None:
+    court = Court(Rules(retries=2))
+    outcome = court.run(job(), *[answer(429)] * 6)
+    assert (outcome.status, outcome.attempts) == (429, 6), "three free, then one and two retries"
+
+
+def test_url_refused_for_ever_does_not_speak_for_its_host() -> None:
+    """One page that always says 503, first in line at a host that serves all others."""
+    court = Court(Rules(retries=2))
+    refused = job("http://a.test/refused", 0)
+    court.add(refused, *(job(f"http://a.test/{number}", number) for number in range(1, 61)))
+    outcomes: list[Outcome] = []
+    while not court.scheduler.idle:
+        assert court.scheduler.take_doomed(court.now) is None
+        taken = court.take_later()
+        outcomes += court.end(taken, answer(503 if taken is refused else 200), took_s=0.02)
+    assert Counter(outcome.ok for outcome in outcomes) == {True: 60, False: 1}
+    assert refused.attempts <= 1 + 2 + MAX_FREE_ATTEMPTS
+    assert court.now < 160.0, "and holds it up for a minute at most"
+
+
+@pytest.mark.parametrize(
+    ("headers", "most_requests", "most_s"),
+    [({}, 12, 60.0), ({"retry-after": "0"}, 12, 60.0), ({"retry-after": "300"}, 12, 1600.0)],
+)
+@pytest.mark.parametrize("retries", [0, 2, 5])
+def test_host_that_always_throttles_ends_in_bounded_requests_and_time(
+    headers: dict[str, str], most_requests: int, most_s: float, retries: int
+) -> None:
+    court = Court(Rules(retries=retries))
+    jobs = [job(f"http://a.test/{number}", number) for number in range(60)]
+    court.add(*jobs)
+    began, requests = court.now, 0
+    outcomes: list[Outcome] = []
+    while len(outcomes) < len(jobs):
+        doomed = court.scheduler.take_doomed(court.now)
+        if doomed is not None:
+            outcomes.append(doomed[0].failed(doomed[1], court.now))
+            continue
+        taken = court.take_later()
+        requests += 1
+        outcomes += court.end(taken, answer(429, headers), took_s=0.01)
+    assert requests <= most_requests
+    assert court.now - began <= most_s
+    assert {outcome.error for outcome in outcomes} == {FailureKind.STATUS}
+    assert len({outcome.request.seq for outcome in outcomes}) == len(jobs)
+
+
+# --- hosts that can't be reached
+
+
+def test_dead_host_is_given_up_after_eight_attempts_and_its_urls_say_why() -> None:
+    court = Court(limits=Limits(per_host=4))
+    jobs = [job(f"http://dead.test/{number}", number) for number in range(60)]
+    court.add(*jobs)
+    outcomes: list[Outcome] = []
+    requests = 0
+    while len(outcomes) < len(jobs):
+        doomed = court.scheduler.take_doomed(court.now)
+        if doomed is not None:
+            outcomes.append(doomed[0].failed(doomed[1], court.now))
+            continue
+        requests += 1
+        outcomes += court.end(court.take_later(), miss(FailureKind.CONNECT, Fault.HOST))
+    assert requests == 8
+    assert {outcome.error for outcome in outcomes} == {FailureKind.CONNECT}
+    assert any("given up" in (outcome.detail or "") for outcome in outcomes)
+
+
+def test_failure_after_a_connection_says_nothing_about_the_host() -> None:
+    court = Court()
+    court.run(job(), *[miss(FailureKind.TIMEOUT, Fault.HOST, peer="127.0.0.1")] * 3)
+    court.add(job("http://a.test/2"))
+    assert court.scheduler.health("a.test").failures == 0
+
+
+# --- our side's trouble
+
+
+def test_out_of_descriptors_costs_no_attempt_and_lowers_the_limit() -> None:
+    court = Court(Rules(retries=0), Limits(limit=10, per_host=0))
+    jobs = [job(f"http://h{number}.test/", number) for number in range(12)]
+    court.add(*jobs)
+    running = []
+    while (taken := court.take()) is not None:
+        running.append(taken)
+    assert len(running) == 10
+    assert court.end(running[0], miss(FailureKind.CONNECT, Fault.DESCRIPTORS), took_s=0.0) == []
+    assert court.scheduler.limit == court.judge.lowered_to == 9
+    assert court.take() is None, "nine run, as many as may"
+    court.end(running[1], answer(200), took_s=0.0)
+    assert court.take() is not None
+    court.now += DESCRIPTOR_PAUSE_S
+    for each in running[2:]:
+        court.end(each, answer(200), took_s=0.0)
+    again = [court.take() for _ in range(2)]
+    assert running[0] in again
+    (outcome,) = court.end(running[0], answer(200), took_s=0.0)
+    assert outcome.ok
+
+
+def test_limit_never_falls_below_one() -> None:
+    court = Court(limits=Limits(limit=2))
+    first = job()
+    court.add(first)
+    for _ in range(5):
+        court.end(court.take_later(), miss(FailureKind.CONNECT, Fault.DESCRIPTORS))
+    assert court.scheduler.limit == 1
+    assert first.attempts - first.free == 0
+
+
+def silent(court: Court, hosts: int) -> list[Job]:
+    """Let one URL of each of many hosts fail silently until its attempts are spent."""
+    jobs = [job(f"http://silent{number}.test/", number) for number in range(1, hosts + 1)]
+    for each in jobs:
+        court.add(each)
+        assert court.take() is each
+        assert court.end(each, miss(FailureKind.CONNECT, Fault.SILENT)) == []
+    return jobs
+
+
+def test_silent_failures_are_held_then_released_by_a_sign_of_life() -> None:
+    court = Court(Rules(retries=0))
+    jobs = silent(court, 3)
+    well = job("http://well.test/", 99)
+    court.add(well)
+    assert court.take() is well
+    outcomes = court.end(well, answer(404))
+    assert [outcome.request for outcome in outcomes] == [*(each.request for each in jobs),
+                                                         well.request]  # fmt: skip
+    assert all(outcome.error is FailureKind.CONNECT for outcome in outcomes[:-1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault", "sign"),
+    [
+        (FailureKind.CONNECT, Fault.HOST, True),
+        (FailureKind.DNS, Fault.HOST, True),
+        (FailureKind.TLS, Fault.URL, True),
+        (FailureKind.PROTOCOL, Fault.URL, True),
+        (FailureKind.BLOCKED, Fault.URL, False),
+        (FailureKind.INPUT, Fault.URL, False),
+        (FailureKind.INTERNAL, Fault.URL, False),
+        (FailureKind.TIMEOUT, Fault.SILENT, False),
+    ],
+)
+def test_only_what_came_from_outside_is_a_sign_of_life(
+    kind: FailureKind, fault: Fault, sign: bool
+) -> None:
+    court = Court(Rules(retries=0))
+    silent(court, 2)
+    other = job("http://other.test/", 99)
+    court.add(other)
+    court.take()
+    court.end(other, miss(kind, fault, transient=False))
+    assert bool(court.judge.outage.held) is not sign
+
+
+def test_silence_at_many_hosts_pauses_and_an_outage_costs_no_attempt() -> None:
+    court = Court(Rules(retries=0))
+    jobs = silent(court, SILENT_HOSTS)
+    outage = court.judge.outage
+    assert outage.suspected
+    outage.confirm(court.now)
+    late = job("http://late.test/", 99)
+    court.add(late)
+    assert court.take() is late
+    assert court.end(late, miss(FailureKind.DNS, Fault.SILENT)) == [], "unspent, not held"
+    assert court.judge.heard(court.now) == []
+    assert not outage.paused
+    ended = []
+    for _ in range(SILENT_HOSTS + 1):
+        taken = court.take_later()
+        assert taken.attempts - taken.free == 1
+        ended += court.end(taken, answer(200))
+    assert sorted(outcome.request.seq for outcome in ended) == [*range(1, len(jobs) + 1), 99]
+
+
+def test_hosts_are_forgiven_what_was_our_own_outage() -> None:
+    court = Court()
+    dead = job("http://dead.test/")
+    court.add(dead)
+    court.judge.outage.suspect()
+    for _ in range(2):
+        court.end(court.take_later(), miss(FailureKind.CONNECT, Fault.SILENT))
+    court.judge.outage.confirm(court.now)
+    assert court.scheduler.health("dead.test").failures == 2
+    court.judge.heard(court.now)
+    assert court.scheduler.health("dead.test").failures == 0
