@@ -105,6 +105,7 @@ class Fetching:
         self._timer: asyncio.TimerHandle | None = None
         self._alive: deque[Target] = deque(maxlen=KNOWN_ALIVE)
         self._suspects: deque[Target] = deque(maxlen=KNOWN_ALIVE)
+        self._looking = False
         self._late = 0
         self._stopping = False
         self._started = False
@@ -138,13 +139,13 @@ class Fetching:
         return out
 
     async def _wait(self) -> None:
-        if not self._started:
+        if not self._started and not self._stopping:
             self._started = True
             self._help(self._take_in())
         while not self._out:
-            if self._error is not None:
-                raise self._error
             if self._finished:
+                if self._error is not None:
+                    raise self._error
                 return
             self._arrived.clear()
             await self._arrived.wait()
@@ -306,7 +307,8 @@ class Fetching:
             self._feed()
             idle = asyncio.get_running_loop().create_future()
             self._idle.append(idle)
-            self._set_timer(now)
+            if not self._judge.outage.paused:
+                self._set_timer(self._scheduler.next_start(), now)
             await idle
         return None
 
@@ -318,12 +320,11 @@ class Fetching:
         """Let one more worker look for something to do, if there may be something."""
         if self._stopping or self._judge.outage.paused:
             return
+        now = monotonic() if now is None else now
         at = self._scheduler.next_start()
-        if not self._scheduler.has_doomed and (
-            at is None or at > (monotonic() if now is None else now)
-        ):
-            return
-        if self._idle:
+        if not self._scheduler.has_doomed and (at is None or at > now):
+            self._set_timer(at, now)
+        elif self._idle:
             self._wake_one()
         elif len(self._workers) < self._scheduler.limits.limit:
             self._start(self._work(), self._workers)
@@ -340,10 +341,9 @@ class Fetching:
             self._wake_one()
         self._arrived.set()
 
-    def _set_timer(self, now: float) -> None:
-        """Have a worker woken when the next request may start by the passing of time."""
-        at = self._scheduler.next_start()
-        if at is None or self._judge.outage.paused:
+    def _set_timer(self, at: float | None, now: float) -> None:
+        """Have a worker woken at *at*, when the next request may start by the passing of time."""
+        if at is None:
             return
         loop = asyncio.get_running_loop()
         due = loop.time() + max(0.0, at - now) + TIMER_SLACK_S
@@ -398,8 +398,9 @@ class Fetching:
 
     def _look_around(self) -> None:
         """Start looking whether the network is there, unless somebody does already."""
-        if not any(task.get_name() == "fetchpool-look" for task in self._helpers):
-            self._help(self._look(), name="fetchpool-look")
+        if not self._looking:
+            self._looking = True
+            self._help(self._look())
 
     async def _look(self) -> None:
         outage = self._judge.outage
@@ -416,14 +417,16 @@ class Fetching:
                     self._observer.outage(began=True)
                 known = True
             if reachable:
+                if known and self._observer is not None:
+                    self._observer.outage(began=False)
+                known = False
                 for outcome in self._judge.heard(now):
                     await self._deliver(outcome)
-                break
+                continue  # it may be silent again by now
             if outage.hopeless(now):
                 raise OurSideDownError("nothing can be reached from here any more")
             await asyncio.sleep(PROBE_EVERY_S)
-        if known and self._observer is not None:
-            self._observer.outage(began=False)
+        self._looking = False
         self._kick()
         if self.source_ended:
             await self._settle()
@@ -441,25 +444,23 @@ class Fetching:
 
     # -- tasks -----------------------------------------------------------------------------------
 
-    def _help(self, work: Coroutine[None, None, None], name: str | None = None) -> None:
-        self._start(work, self._helpers, name)
+    def _help(self, work: Coroutine[None, None, None]) -> None:
+        self._start(work, self._helpers)
 
-    def _start(
-        self,
-        work: Coroutine[None, None, None],
-        group: set[asyncio.Task[None]],
-        name: str | None = None,
-    ) -> None:
-        task = asyncio.create_task(work, name=name)
+    def _start(self, work: Coroutine[None, None, None], group: set[asyncio.Task[None]]) -> None:
+        task = asyncio.create_task(work)
         group.add(task)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        working = task in self._workers
         self._workers.discard(task)
         self._helpers.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._error = self._error or error
-            self.stop()
-            self._finish()
-        elif self._stopping and not self._workers:
+            if working:  # the disk's trouble, or a bug of ours: the others would meet it, too
+                self.abort()
+            else:
+                self.stop()
+        if self._stopping and not self._workers:
             self._finish()

@@ -95,7 +95,6 @@ async def test_slow_host_does_not_delay_others() -> None:
         assert len([outcome async for outcome in fetch]) == 50
 
 
-@pytest.mark.xfail(strict=True, reason="_kick sets no timer for what is due later")
 async def test_retry_starts_when_it_is_due_though_everybody_who_was_idle_sleeps() -> None:
     """A retry is due while each worker is busy with something long: a slot is free, so it goes."""
     engine = FakeEngine()

@@ -59,7 +59,6 @@ async def test_stop_lets_end_what_runs_and_starts_nothing_more() -> None:
         assert fetch.ended
 
 
-@pytest.mark.xfail(strict=True, reason="_wait starts the intake although stopped")
 async def test_stop_before_anything_began_reads_nothing() -> None:
     seen: list[int] = []
     async with fetching(endless(5, seen), FakeEngine()) as fetch:
@@ -121,7 +120,6 @@ async def test_store_out_of_descriptors_costs_nothing_but_time(
         assert fetch.lowered_to == 1
 
 
-@pytest.mark.xfail(strict=True, reason="_ended finishes before what runs has ended")
 async def test_error_of_the_source_surfaces_after_the_outcomes_before_it() -> None:
     engine = FakeEngine()
     urls = [f"http://a.test/{number}" for number in range(5)]
@@ -186,7 +184,6 @@ async def test_dead_hosts_beside_a_living_one_fail_by_themselves() -> None:
     assert Counter(outcome.error for outcome in outcomes) == {None: 1, FailureKind.CONNECT: 8}
 
 
-@pytest.mark.xfail(strict=True, reason="_kick sets no timer for what is due later")
 async def test_retry_that_falls_due_after_a_pause_of_ours_does_start() -> None:
     """While paused no timer is set: when the pause ends, what is due later is not forgotten."""
     engine = FakeEngine()
@@ -253,9 +250,6 @@ async def test_outage_over_few_hosts_gives_no_waiting_url_up(
         assert all(outcome.ok for outcome in await rest)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="_look leaves its loop without looking whether it is paused again"
-)
 async def test_silence_while_outcomes_of_the_last_silence_wait_for_room_is_looked_into() -> None:
     """Who looks delivers what was held, and waits for a consumer that takes its time."""
     engine = FakeEngine()

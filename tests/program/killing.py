@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.harness import PROGRAM, check_bodies, read_records, run_fetchpool
-from tests.program.helpers import PATIENCE_S, PIPE, Running, eventually, hits, start, write_list
+from tests.program.helpers import PIPE, Running, eventually, hits, one_line, start, write_list
 from tests.servers.counting import CountingServer, Hit
 
 LEDGER = "results.jsonl"
@@ -180,17 +181,20 @@ class Stage:
         strace = series.strace(nth, self.dest)
         before = len(self._server.counts.hits)
         if series.later:
-            status = self._kill_later(strace)
+            status, error = self._kill_later(strace)
         else:
             with self._given(strace) as process:
-                status = process.wait(PATIENCE_S)
+                status, error = process.ended()
         self._check_whole()
         assert not hits(self._server, before) - Counter(self.urls), "fetched more than listed"
-        assert status in (1, -9, 137)
-        return status != 1
+        if status == 1:
+            assert "exit 1" in one_line(error)
+            return False
+        assert status == -signal.SIGKILL, error
+        return True
 
-    def _kill_later(self, strace: list[str]) -> int:
-        """Give the command, begin to watch it when requests are on their way; return its status."""
+    def _kill_later(self, strace: list[str]) -> tuple[int, str]:
+        """Give the command, begin to watch it when requests are on their way; return its end."""
         since = len(self._server.counts.hits)
         with self._server.holding(), self._given([]) as process:
             eventually(
@@ -199,7 +203,7 @@ class Stage:
             )
             with _watching(strace, process.pid):
                 self._server.let_go()
-                return process.wait(PATIENCE_S)
+                return process.ended()
 
     @contextmanager
     def _given(self, wrapper: list[str]) -> Iterator[Running]:
@@ -209,7 +213,6 @@ class Stage:
                 self._args,
                 cwd=self.folder,
                 stdin=stdin,
-                stderr=subprocess.DEVNULL,
                 program=[*wrapper, *PROGRAM],
             ) as process,
         ):
@@ -222,6 +225,7 @@ class Stage:
         stdin = "".join(f"{url}\n" for url in self.urls) if self._scenario.pipe else None
         result = run_fetchpool(self._args, stdin=stdin, cwd=self.folder)
         assert (result.returncode, result.stdout) == (1, ""), result.stderr
+        assert "exit 1" in one_line(result.stderr)
         again = hits(self._server, before)
         assert not kept & set(again), "what had its record was fetched again"
         assert not again - Counter(self.urls), "fetched more often than it is listed"
