@@ -139,8 +139,9 @@ def is_literal(host: str) -> bool:
 class FetchConnector(aiohttp.TCPConnector):
     """A `TCPConnector` that counts, bounds and guards its connections."""
 
-    def __init__(self, *, idle_limit: int, **options: Any) -> None:
-        super().__init__(resolver=RememberingResolver(), socket_factory=_open_socket, **options)
+    def __init__(self, *, idle_limit: int, dns_ttl_s: float = float("inf"), **options: Any) -> None:
+        resolver = RememberingResolver(dns_ttl_s)
+        super().__init__(resolver=resolver, socket_factory=_open_socket, **options)
         self._resolver_owner = True
         self._factory = cast(
             "functools.partial[ResponseHandler]", functools.partial(Handler, loop=self._loop)
@@ -319,7 +320,11 @@ def make_connector(config: Config, *, limit: int, idle_limit: int) -> FetchConne
     with warnings.catch_warnings():
         # Where Python needs no clean-up, aiohttp says so here; our users get a plain line instead.
         warnings.filterwarnings("ignore", "enable_cleanup_closed", DeprecationWarning)
-        return FetchConnector(idle_limit=0 if config.force_close else idle_limit, **options)
+        return FetchConnector(
+            idle_limit=0 if config.force_close else idle_limit,
+            dns_ttl_s=config.dns_ttl,
+            **options,
+        )
 
 
 def why_not_lendable(connector: FetchConnector) -> str | None:

@@ -106,6 +106,7 @@ class Fetching:
         self._alive: deque[Target] = deque(maxlen=KNOWN_ALIVE)
         self._suspects: deque[Target] = deque(maxlen=KNOWN_ALIVE)
         self._looking = False
+        self._told_of_outage = False
         self._late = 0
         self._stopping = False
         self._started = False
@@ -273,6 +274,8 @@ class Fetching:
         self._scheduler.done(host, now)
         if self._judge.outage.paused:
             self._look_around()
+        elif self._told_of_outage:
+            self._tell_of_outage()
         for outcome in outcomes:
             await self._deliver(outcome)
         if self.source_ended:
@@ -404,7 +407,6 @@ class Fetching:
 
     async def _look(self) -> None:
         outage = self._judge.outage
-        known = False
         while outage.paused:
             asked = monotonic()
             reachable = await self._any_reachable(list(self._alive or self._suspects))
@@ -413,14 +415,11 @@ class Fetching:
             self._late += late
             if late or not reachable:
                 outage.confirm(now)
-                if not known and self._observer is not None:
-                    self._observer.outage(began=True)
-                known = True
+                self._tell_of_outage()
             if reachable:
-                if known and self._observer is not None:
-                    self._observer.outage(began=False)
-                known = False
-                for outcome in self._judge.heard(now):
+                outcomes = self._judge.heard(now)
+                self._tell_of_outage()
+                for outcome in outcomes:
                     await self._deliver(outcome)
                 continue  # it may be silent again by now
             if outage.hopeless(now):
@@ -430,6 +429,14 @@ class Fetching:
         self._kick()
         if self.source_ended:
             await self._settle()
+
+    def _tell_of_outage(self) -> None:
+        """Tell the observer once when an outage has begun or ended."""
+        going_on = self._judge.outage.going_on
+        if going_on != self._told_of_outage:
+            self._told_of_outage = going_on
+            if self._observer is not None:
+                self._observer.outage(began=going_on)
 
     async def _any_reachable(self, targets: list[Target]) -> bool:
         looks = [asyncio.ensure_future(self._engine.reachable(target)) for target in targets]

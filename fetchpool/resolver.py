@@ -47,13 +47,15 @@ class LookupFailedError(OSError):
 
 
 class RememberingResolver(AbstractResolver):
-    """aiodns (c-ares: no threads, so thirty dead names block nobody), remembering failures."""
+    """aiodns (c-ares: no threads, so thirty dead names block nobody), remembering failures.
 
-    def __init__(self) -> None:
-        try:
-            self._resolver: AbstractResolver = AsyncResolver()
-        except (aiodns.error.DNSError, OSError, RuntimeError):
-            self._resolver = ThreadedResolver()  # no usable c-ares here (no inotify, say)
+    c-ares keeps answers by itself, for as long as the name server said: a resolver older than
+    *ttl_s* is replaced by a new one, so that no address outlives `--dns-ttl`.
+    """
+
+    def __init__(self, ttl_s: float = float("inf")) -> None:
+        self._ttl_s = ttl_s
+        self._current = _Lookups(_make_resolver(), monotonic())
         self._failed: dict[tuple[str, int], tuple[float, LookupFailedError]] = {}
 
     async def resolve(
@@ -67,7 +69,7 @@ class RememberingResolver(AbstractResolver):
                 raise LookupFailedError(known[1].reason, temporary=known[1].temporary)
             del self._failed[key]
         try:
-            found = await self._resolver.resolve(host, port, family)
+            found = await self._look_up(host, port, family)
         except OSError as error:
             failure = _failure(error)
         else:
@@ -77,6 +79,26 @@ class RememberingResolver(AbstractResolver):
         self._remember(key, failure)
         raise failure
 
+    async def _look_up(
+        self, host: str, port: int, family: socket.AddressFamily
+    ) -> list[ResolveResult]:
+        lookups = self._current
+        if lookups.asked and monotonic() - lookups.made_at >= self._ttl_s:
+            old = lookups
+            lookups = self._current = _Lookups(_make_resolver(), monotonic())
+            await self._close_if_done(old)
+        lookups.asked = True
+        lookups.running += 1
+        try:
+            return await lookups.resolver.resolve(host, port, family)
+        finally:
+            lookups.running -= 1
+            await self._close_if_done(lookups)
+
+    async def _close_if_done(self, lookups: _Lookups) -> None:
+        if lookups is not self._current and not lookups.running:
+            await lookups.resolver.close()
+
     def _remember(self, key: tuple[str, int], failure: LookupFailedError) -> None:
         if len(self._failed) >= REMEMBER_NAMES:
             self._failed.pop(next(iter(self._failed)))
@@ -85,8 +107,29 @@ class RememberingResolver(AbstractResolver):
 
     async def close(self) -> None:
         """Free the resolver's sockets."""
-        await self._resolver.close()
+        await self._current.resolver.close()
         await asyncio.sleep(0)
+
+
+class _Lookups:
+    """A resolver, and how many look-ups it is busy with: it must not be closed before they end."""
+
+    __slots__ = ("asked", "made_at", "resolver", "running")
+
+    def __init__(self, resolver: AbstractResolver, made_at: float) -> None:
+        self.resolver = resolver
+        self.made_at = made_at
+        self.asked = False
+        self.running = 0
+
+
+def _make_resolver() -> AbstractResolver:
+    try:
+        # Arguments make it one of our own, with a cache of its own. Two tries, of 2 s and 4 s, end
+        # before --connect-timeout does by default: so a silent name server is called by its name.
+        return AsyncResolver(timeout=2.0, tries=2)
+    except (aiodns.error.DNSError, OSError, RuntimeError):
+        return ThreadedResolver()  # no usable c-ares here (no inotify, say)
 
 
 def _failure(error: OSError) -> LookupFailedError:

@@ -48,6 +48,10 @@ long, takes at most a 64th of the time that part takes itself."""
 READ_AHEAD_AT_MOST = 10_000_000
 """What bounds an endless list: 25 bytes on disk a request of a file, the URL and 8 otherwise."""
 
+HOSTS_AT_MOST = 100_000
+"""Hosts known at a time: each takes 2.3 KB, so that a list of ten million that all ask for five
+minutes (a proxy may say so in their name) is not all in memory by then."""
+
 BURST_S = 0.1
 """How much of a rate may be caught up at once, in seconds' worth (at least one request)."""
 
@@ -314,8 +318,10 @@ class Scheduler(Generic[T]):
         is taken and not many more wait, or the next slot would go to a host not yet met, as all
         others have a request running or may not start.
 
-        What may wait for that is bounded, so that an endless list is.
+        What may wait for that is bounded, so that an endless list is, and so are the hosts.
         """
+        if len(self._slots) >= HOSTS_AT_MOST:
+            return False
         if self._waiting < (low_water if self.running < self.limit else READ_AHEAD_BUSY):
             return True
         ahead = min(READ_AHEAD_AT_MOST, READ_AHEAD + READ_AHEAD_A_START * self._started)

@@ -23,7 +23,7 @@ from fetchpool.scheduler import Limits, Scheduler
 from fetchpool.sources import requests_from
 from fetchpool.spill import Spill
 from fetchpool.stats import Stats
-from tests.judging import answer, job
+from tests.judging import Counts, answer, job
 
 if TYPE_CHECKING:
     from fetchpool.engine import Engine
@@ -103,6 +103,7 @@ async def fetching(
     *,
     retries: int = 2,
     budget_s: float | None = None,
+    observer: Counts | None = None,
 ) -> AsyncIterator[Fetching]:
     """A `Fetching` of *urls*, closed at the end; fails if the test takes longer than any may."""
     spill: Spill[Job] = Spill(pack, unpack)
@@ -112,6 +113,7 @@ async def fetching(
         requests_from(urls),
         Stats(0.0),
         rules=Rules(retries=retries),
+        observer=observer,
         headers_for=lambda each: (),
         budget_s=budget_s,
     )

@@ -78,12 +78,16 @@ class Counts:
     def __init__(self) -> None:
         self.retries = 0
         self.pauses: list[tuple[str, float, str]] = []
+        self.outages: list[bool] = []
 
     def retried(self) -> None:
         self.retries += 1
 
     def parked(self, host: str, seconds: float, why: str) -> None:
         self.pauses.append((host, seconds, why))
+
+    def outage(self, began: bool) -> None:
+        self.outages.append(began)
 
 
 class Court:

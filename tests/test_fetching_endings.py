@@ -18,7 +18,7 @@ from fetchpool.models import FailureKind, Outcome, Target
 from fetchpool.scheduler import Limits
 from fetchpool.stores import StoreError
 from tests.fake_engine import FakeEngine, endless, fetching, loop_turns
-from tests.judging import miss
+from tests.judging import Counts, miss
 
 # --- ending early
 
@@ -285,3 +285,34 @@ async def test_aclose_in_an_outage_leaves_no_task() -> None:
         await fetch.aclose()
         assert await first == []
         assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize(
+    "who_hears",
+    [
+        "a probe",
+        pytest.param(
+            "a request under way",
+        ),
+    ],
+)
+async def test_begin_and_end_of_an_outage_are_told_once_each(
+    monkeypatch: pytest.MonkeyPatch, who_hears: str
+) -> None:
+    monkeypatch.setattr(room, "PROBE_EVERY_S", 0.001)
+    engine, counts = FakeEngine(), Counts()
+    engine.world_is_there.clear()
+    urls = [f"http://h{number}.test/" for number in range(6)]
+    silent_everywhere(engine, urls, 1)
+    under_way = engine.hold("http://slow.test/")
+    lines = ["http://well.test/", "http://slow.test/", *urls]
+    async with fetching(lines, engine, retries=0, observer=counts) as fetch:
+        assert (await anext(fetch)).ok
+        rest = asyncio.ensure_future(outcomes_of(fetch))
+        await engine.until(lambda: len(engine.probed) > 3)
+        assert counts.outages == [True]
+        (engine.world_is_there if who_hears == "a probe" else under_way).set()
+        await engine.until(lambda: len(engine.started) == len(lines) + len(urls))
+        under_way.set()
+        assert all(outcome.ok for outcome in await rest)
+    assert counts.outages == [True, False]

@@ -315,6 +315,26 @@ def test_reading_goes_on_while_a_new_host_would_go_first(monkeypatch: pytest.Mon
     assert not sched.hungry(64)
 
 
+def test_hosts_that_all_ask_for_minutes_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them leaves its slot at once, so that nothing else would stop the reading."""
+    monkeypatch.setattr(room, "HOSTS_AT_MOST", 50)
+    sched = scheduler()
+    met = 0
+    while sched.hungry(64):
+        sched.add(f"h{met}", f"h{met}", 0.0)
+        assert sched.take(0.0) is not None
+        sched.throttled(f"h{met}", 1.0, 0.0, 300.0, 503)
+        sched.again(f"h{met}", f"h{met}", 301.0, 1.0)
+        sched.done(f"h{met}", 1.0)
+        met += 1
+    assert met == 50
+    assert sched.next_start() == 301.0
+    for item in taken(sched, 301.0):
+        sched.answered(item, 301.0)
+        sched.done(item, 301.0)
+    assert sched.hungry(64), "those that are done with are forgotten"
+
+
 def test_endless_list_of_one_host_is_read_in_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "READ_AHEAD", 1000)
     monkeypatch.setattr(room, "READ_AHEAD_AT_MOST", 3000)
