@@ -11,7 +11,7 @@ Each list is one that is read far faster than fetched, or nothing would ever wai
            while the other half, a host that refuses, fails fast
     crowd  ten lines a host, none of which listens: new hosts all the time, for a minute
 
-The processes measured are ended by SIGTERM once the list is read, or after a minute of `crowd`.
+`dead` runs to its end; the others are ended by SIGTERM, `stuck` when nothing moves any more.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from typing import IO
 
 SAMPLE_S = 0.1
 SETTLED_S = 5.0
-"""How long nothing must change until the list counts as read."""
+"""How long nothing must change until `stuck` counts as read."""
 CROWD_S = 60.0
-LONGEST_S = 1200.0
+LONGEST_S = 1800.0
 MIB = 2**20
 
 
@@ -145,7 +145,8 @@ def measure(lines: Lines, count: int, *, shuffled: bool, pipe: bool, ledger: boo
             text = lines(count, shuffled, port)
             threading.Thread(target=_write, args=(process.stdin, text), daemon=True).start()
         try:
-            peaks = _watch(process, CROWD_S if lines is crowd else LONGEST_S)
+            at_most_s = CROWD_S if lines is crowd else LONGEST_S
+            peaks = _watch(process, at_most_s, until_settled=lines is stuck)
         finally:
             process.kill()
             process.wait()
@@ -161,14 +162,15 @@ def _write(stdin: IO[str], lines: Iterator[str]) -> None:
         stdin.writelines(lines)
 
 
-def _watch(process: subprocess.Popen[str], at_most_s: float) -> Peaks:
-    """Sample until *process* ends, has read its list or has had its time; then end it."""
+def _watch(process: subprocess.Popen[str], at_most_s: float, *, until_settled: bool) -> Peaks:
+    """Sample until *process* ends, doesn't move any more or has had its time; then end it."""
     peaks = Peaks()
     began = time.monotonic()
     while process.poll() is None:
         now = time.monotonic()
         peaks.seconds = now - began
-        if peaks.sample(process.pid, now) or now - began > at_most_s:
+        settled = peaks.sample(process.pid, now)
+        if (settled and until_settled) or now - began > at_most_s:
             process.send_signal(signal.SIGTERM)
             time.sleep(1.0)
             process.send_signal(signal.SIGTERM)

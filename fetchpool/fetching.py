@@ -410,6 +410,8 @@ class Fetching:
         while outage.paused:
             asked = monotonic()
             reachable = await self._any_reachable(list(self._alive or self._suspects))
+            if not outage.paused:  # meanwhile a request that was under way was answered
+                break
             now = monotonic()
             late = reachable and now - asked >= LATE_S and self._late < LATE_AT_MOST
             self._late += late

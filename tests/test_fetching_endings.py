@@ -287,15 +287,7 @@ async def test_aclose_in_an_outage_leaves_no_task() -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-@pytest.mark.parametrize(
-    "who_hears",
-    [
-        "a probe",
-        pytest.param(
-            "a request under way",
-        ),
-    ],
-)
+@pytest.mark.parametrize("who_hears", ["a probe", "a request under way"])
 async def test_begin_and_end_of_an_outage_are_told_once_each(
     monkeypatch: pytest.MonkeyPatch, who_hears: str
 ) -> None:
