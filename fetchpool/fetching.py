@@ -103,6 +103,7 @@ class Fetching:
         self._workers: set[asyncio.Task[None]] = set()
         self._helpers: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
         self._alive: deque[Target] = deque(maxlen=KNOWN_ALIVE)
         self._suspects: deque[Target] = deque(maxlen=KNOWN_ALIVE)
         self._looking = False
@@ -351,9 +352,11 @@ class Fetching:
         loop = asyncio.get_running_loop()
         due = loop.time() + max(0.0, at - now) + TIMER_SLACK_S
         if self._timer is not None:
-            if not self._timer.cancelled() and loop.time() < self._timer.when() <= due:
+            if loop.time() < self._timer_due <= due:
                 return
             self._timer.cancel()
+        # Kept here: what uvloop returns for a time within half a millisecond doesn't know it.
+        self._timer_due = due
         self._timer = loop.call_at(due, self._on_timer)
 
     def _on_timer(self) -> None:

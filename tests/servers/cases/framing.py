@@ -117,7 +117,7 @@ _TRANSFERS = [
     Case(
         "transfer-blanks",
         keep(OK + b"Transfer-Encoding: \t chunked \t \r\n\r\n" + _A_BODY + _END),
-        ok(),
+        either("protocol"),  # llhttp doesn't take it for chunked; never is the framing the body
     ),
     Case(
         "transfer-and-length",
