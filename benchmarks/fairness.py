@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.harness import PROGRAM, Result, run_fetchpool, why_no_resolver, with_resolver
-from tests.program_fairness.hosts import Hosts, Rule, block
+from tests.program_fairness.hosts import Hosts, Rule, Throttle, block
 from tests.program_fairness.simulation import in_turns, max_min
 from tests.servers.dns import NameServer
 
@@ -85,7 +85,7 @@ def slow() -> Iterator[Row]:
     """Twelve slow hosts first, which could take every slot; and more of them than slots."""
     for slow_count, each, fast_s in ((12, 30, 0.0), (12, 30, 0.02), (24, 8, 0.02)):
         slow, fast = block(41, slow_count), block(42, 20)
-        delays = dict.fromkeys(slow, 1.0) | ({host: fast_s for host in fast} if fast_s else {})
+        delays = dict.fromkeys(slow, 1.0) | (dict.fromkeys(fast, fast_s) if fast_s else {})
         limits = ("--limit", "16", "--per-host", "2")
         with hosts_at([*slow, *fast], delays) as hosts:
             fetch(hosts.urls(fast, 100), *limits)
@@ -114,7 +114,9 @@ def first() -> Iterator[Row]:
         with hosts_at([slow, *fast], delays) as hosts:
             fetch(hosts.urls([slow], lines) + hosts.urls(fast, 300))
             times.append(ended(hosts, fast))
-    yield at_most("one slow host × 60 first: the fast take, of without it", times[1] / times[0], 1.3)
+    yield at_most(
+        "one slow host × 60 first: the fast take, of without it", times[1] / times[0], 1.3
+    )
 
 
 def order() -> Iterator[Row]:
@@ -151,29 +153,19 @@ def half() -> Iterator[Row]:
 
 
 def angry() -> Iterator[Row]:
-    """429 with Retry-After 2 for two seconds after the first fifty answers; and 429 for ever."""
+    """Fifty answers, then 429 with Retry-After 2 until two seconds are over; and 429 for ever."""
     angry, fast = block(48, 1), block(49, 5)
     with hosts_at([*angry, *fast]) as hosts:
-        refused: list[float] = []
-
-        def rule(hit: object) -> dict[str, str]:
-            at = hosts.counts.hits[-1].at if hosts.counts.hits else 0.0
-            at = getattr(hit, "at", at)
-            begun = refused[0] if refused else at
-            if len(hosts.hits_of(angry)) < 50 or at >= begun + 2.0:
-                return {}
-            refused.append(at)
-            return {"status": "429", "after": "2"}
-
-        hosts.rules[angry[0]] = rule
+        throttle = Throttle(50, 2.0, {"status": "429", "after": "2"})
+        hosts.rules[angry[0]] = throttle
         result = fetch(hosts.urls(angry, 200) + hosts.urls(fast, 200))
+        begun, last = throttle.refused[0].at, throttle.refused[-1].at
+        within = sum(last < hit.at < begun + 2.0 for hit in hosts.hits_of(angry))
+        share = ended(hosts, fast) / ended(hosts, angry)
         yield exactly("429, Retry-After 2: URLs that failed", _failed(result), 0)
-        within = [hit.at for hit in hosts.hits_of(angry)
-                  if refused[-1] < hit.at < refused[0] + 2.0]  # fmt: skip
-        yield exactly("requests in the two seconds, but what was under way", len(within), 0)
-        yield at_most("what was under way", len(refused), 10)
-        yield at_most("the other hosts' end, of the whole run", ended(hosts, fast)
-                      / ended(hosts, angry), 0.9)  # fmt: skip
+        yield exactly("requests in the two seconds, but what was under way", within, 0)
+        yield at_most("what was under way", len(throttle.refused), 10)
+        yield at_most("the other hosts' end, of the whole run", share, 0.9)
     with hosts_at([*angry, *fast]) as hosts:
         hosts.rules[angry[0]] = lambda hit: {"status": "429", "after": "2"}
         result = fetch(hosts.urls(angry, 200) + hosts.urls(fast, 200))

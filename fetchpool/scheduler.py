@@ -31,12 +31,12 @@ T = TypeVar("T")
 IN_MEMORY_PER_HOST = 64
 """Requests of one host kept in memory; what comes beyond goes to the backlog."""
 
-IN_MEMORY_TOTAL = 32_768
-"""Requests of all hosts kept in memory before new ones of any host go to the backlog."""
+IN_MEMORY_TOTAL = 16_384
+"""Requests of all hosts kept in memory, but for one a host: 0.6 to 1 KB each."""
 
 READ_AHEAD_BUSY = 8192
-"""Requests that may wait, whosever they are, while every slot is taken: by hundreds of slow hosts at
-the front of a list, perhaps, while the others have not been met yet."""
+"""Requests that may wait, whosever they are, while every slot is taken: perhaps by hundreds of slow
+hosts at the front of a list, while the others have not been met yet."""
 
 READ_AHEAD = 1_000_000
 """Requests of few hosts that may wait while the list is read on in search of others."""
@@ -390,7 +390,8 @@ class Scheduler(Generic[T]):
         if slot.again and slot.again[0][0] <= now:
             return heapq.heappop(slot.again)[2]
         if not slot.queue:
-            pulled = self._backlog.pull(slot.host, IN_MEMORY_PER_HOST)
+            room = max(1, min(IN_MEMORY_PER_HOST, IN_MEMORY_TOTAL - self._in_memory))
+            pulled = self._backlog.pull(slot.host, room)
             slot.backlogged -= len(pulled)
             slot.queue.extend(pulled)
             self._in_memory += len(pulled)

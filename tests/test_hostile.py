@@ -34,7 +34,6 @@ from tests.servers.cases.endings import PACKED_AGAIN, PACKED_START
 from tests.servers.fault import TOKEN, Case, FaultServer, Options, Seen, token_of
 from tests.servers.tls import Authority
 
-pytestmark = pytest.mark.xdist_group("hostile")  # under pytest-xdist: make the runs once
 
 RETRIES = 1
 SECRET = "canary-4711"

@@ -236,10 +236,10 @@ class Stage:
 
         Those that are listed several times are left out: some of their lines may have no record.
         """
-        files = [self._ledger, self.dest / ".fetchpool" / "waiting.jsonl"]
-        lines = [line for file in files if file.exists() for line in _whole_lines(file)]
-        if len(lines) == len(self.urls) and not self._scenario.flag:
+        recorded = _whole_lines(self._ledger)
+        if len(recorded) == len(self.urls) and not self._scenario.flag:
             return set()  # it had finished: the same command is a new run
+        lines = recorded + _whole_lines(self.dest / ".fetchpool" / "waiting.jsonl")
         found = [json.loads(line) for line in lines if line.endswith(b"}")]
         listed = Counter(self.urls)
         return {
@@ -268,9 +268,8 @@ class Stage:
         """Assert what holds at every instant: one record a line, no body in part."""
         if not self.dest.exists():
             return
-        if self._ledger.exists():
-            numbers = [json.loads(line)["seq"] for line in _whole_lines(self._ledger)]
-            assert len(numbers) == len(set(numbers))
+        numbers = [json.loads(line)["seq"] for line in _whole_lines(self._ledger)]
+        assert len(numbers) == len(set(numbers))
         for path in self.dest.rglob("*.txt*"):
             if ".fetchpool" not in path.parts:
                 body = path.read_bytes()
@@ -278,7 +277,8 @@ class Stage:
 
 
 def _whole_lines(path: Path) -> list[bytes]:
-    return path.read_bytes().split(b"\n")[:-1]
+    """Return the lines of *path* that end; none if it is not there."""
+    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
 
 
 @contextmanager

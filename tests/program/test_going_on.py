@@ -24,7 +24,6 @@ from tests.program.helpers import (
 )
 from tests.servers.counting import CountingServer
 
-pytestmark = pytest.mark.xdist_group("going-on")  # under pytest-xdist: fill the table once
 
 FLAGS = ("", "--retry-failed", "--once", "--fresh")
 LISTS = ("same", "changed", "pipe")

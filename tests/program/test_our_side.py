@@ -161,20 +161,33 @@ def test_disk_that_fails_stops_the_run(
 # -- DEST
 
 
-def test_directory_removed_on_the_way_stops_the_run(server: CountingServer, tmp_path: Path) -> None:
-    urls = [server.url(f"/{i}?delay=0.05") for i in range(300)]
+def _removed(folder: Path) -> bool:
+    """Remove *folder*, in which somebody may still be writing; tell whether it is gone."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
+
+
+@pytest.mark.parametrize("way", ["moved", "removed"])
+def test_directory_that_goes_on_the_way_stops_the_run(
+    server: CountingServer, tmp_path: Path, way: str
+) -> None:
+    urls = [server.url(f"/{i % 9}/{i}?delay=0.05") for i in range(300)]
     write_list(tmp_path / "urls.txt", urls)
-    dest = tmp_path / "out"
+    dest, gone = tmp_path / "out", tmp_path / "gone"
     with start([*ARGS, "-o", "out"], cwd=tmp_path) as process:
         eventually(lambda: read_records(dest), "a record")
-        dest.rename(tmp_path / "gone")
+        dest.rename(gone)
+        if way == "removed":
+            eventually(lambda: _removed(gone), way)
         status, error = process.ended()
     assert status == 74
     assert "No such file or directory" in error
     assert "out" in error
     assert len(server.counts.hits) < len(urls)
-    assert all(record["ok"] for record in read_records(tmp_path / "gone"))
-    (tmp_path / "gone").rename(dest)  # somebody puts it back
+    assert not dest.exists()
+    if way == "moved":
+        assert all(record["ok"] for record in read_records(gone))
+        gone.rename(dest)  # somebody puts it back
     check_going_on(server, tmp_path, dest, urls, "out")
 
 

@@ -111,6 +111,25 @@ class Hosts(CountingServer):
         )
 
 
+class Throttle:
+    """A host that answers some requests and then refuses all for a while."""
+
+    def __init__(self, after: int, pause_s: float, wishes: Mapping[str, str]) -> None:
+        self._after = after
+        self._pause_s = pause_s
+        self._wishes = wishes
+        self._seen = 0
+        self.refused: list[Hit] = []
+
+    def __call__(self, hit: Hit) -> Mapping[str, str]:
+        self._seen += 1
+        begun = self.refused[0].at if self.refused else None
+        if self._seen > self._after and (begun is None or hit.at < begun + self._pause_s):
+            self.refused.append(hit)
+            return self._wishes
+        return {}
+
+
 def _answer(hit: Hit, connection: _Connection) -> None:
     """Answer *hit*, unless its connection was lost or it has been answered."""
     if connection._hit is hit:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.program_fairness.hosts import all_ok, block, fetch, open_hosts
+from tests.program_fairness.hosts import Throttle, all_ok, block, fetch, open_hosts
 from tests.servers.counting import Hit
 
 PAUSE_S = 1.0
@@ -22,25 +22,6 @@ RETRY_AFTER = {
     "a date": f"{formatdate(FUTURE + 2, usegmt=True)}\r\nDate: {formatdate(FUTURE, usegmt=True)}",
 }
 """What `Retry-After` says, and by the way the server's clock. A date has whole seconds."""
-
-
-class Throttle:
-    """A host that answers some requests and then refuses all for a while."""
-
-    def __init__(self, after: int, pause_s: float, wishes: Mapping[str, str]) -> None:
-        self._after = after
-        self._pause_s = pause_s
-        self._wishes = wishes
-        self._seen = 0
-        self.refused: list[Hit] = []
-
-    def __call__(self, hit: Hit) -> Mapping[str, str]:
-        self._seen += 1
-        begun = self.refused[0].at if self.refused else None
-        if self._seen > self._after and (begun is None or hit.at < begun + self._pause_s):
-            self.refused.append(hit)
-            return self._wishes
-        return {}
 
 
 @pytest.mark.parametrize(("status", "form"), [("429", "seconds"), ("503", "a date")])
