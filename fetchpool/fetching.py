@@ -413,7 +413,7 @@ class Fetching:
         while outage.paused:
             asked = monotonic()
             reachable = await self._any_reachable(list(self._alive or self._suspects))
-            if not outage.paused:  # meanwhile a request that was under way was answered
+            if not self._judge.outage.paused:  # a request that was under way has been answered
                 break
             now = monotonic()
             late = reachable and now - asked >= LATE_S and self._late < LATE_AT_MOST
