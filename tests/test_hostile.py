@@ -34,7 +34,6 @@ from tests.servers.cases.endings import PACKED_AGAIN, PACKED_START
 from tests.servers.fault import TOKEN, Case, FaultServer, Options, Seen, token_of
 from tests.servers.tls import Authority
 
-
 RETRIES = 1
 SECRET = "canary-4711"
 _COMMON = [

@@ -24,7 +24,6 @@ from tests.program.helpers import (
 )
 from tests.servers.counting import CountingServer
 
-
 FLAGS = ("", "--retry-failed", "--once", "--fresh")
 LISTS = ("same", "changed", "pipe")
 STOPPED, FINISHED = "stopped", "finished"
