@@ -12,6 +12,10 @@ with suppress(ImportError):  # Windows has no such limit
 MOST = 4096
 """Requests at once when `--limit 0` asks for as many as descriptors allow (CONTRACT)."""
 
+IDLE_WANTED = 256
+"""Idle connections worth keeping whatever `--limit`: a list that goes round many hosts finds the
+last one's connection still there. Not more: under TLS each takes some 256 KB."""
+
 MOST_DIRECTORIES = 512
 """Directories a store keeps open where there are descriptors enough: a list that goes round 200
 hosts stores a body of 1 KB in 30 µs then, in 36 where they are 64 (ext4)."""
@@ -47,14 +51,15 @@ def make_budget(asked: int) -> Budget:
     budget again.
     """
     wanted = asked or MOST
-    needed = wanted * 3 + MOST_DIRECTORIES + RESERVED
+    idle_wanted = max(wanted, IDLE_WANTED)
+    needed = wanted * 2 + idle_wanted + MOST_DIRECTORIES + RESERVED
     available = _raise_soft_limit(needed)
     if available is None or available >= needed:
-        return Budget(wanted, wanted, MOST_DIRECTORIES)
+        return Budget(wanted, idle_wanted, MOST_DIRECTORIES)
     directories = min(MOST_DIRECTORIES, int(available * DIRECTORIES_SHARE))
     left = available - directories - min(RESERVED, int(available * RESERVED_SHARE))
     limit = max(1, min(wanted, left * 2 // 5))
-    idle = max(0, min(wanted, left - limit * 2))
+    idle = max(0, min(idle_wanted, left - limit * 2))
     if limit == wanted or not asked:
         return Budget(limit, idle, directories)
     return Budget(
