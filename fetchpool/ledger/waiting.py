@@ -8,6 +8,7 @@ The next start tells such a pair by what makes an answer that very answer, and c
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,13 @@ class Waiting:
         if not self._left:
             return None
         url = recorded_url(url)
+        try:
+            return self._kept_for(seq, url, source, line)
+        except sqlite3.Error as error:
+            reason = f"the index of earlier records failed: {error}"
+            raise OSError(errno.EIO, reason, str(self._index_path)) from error
+
+    def _kept_for(self, seq: int, url: str, source: str | None, line: int | None) -> bytes | None:
         row = self._index.execute(_FIRST_OF_URL, (hash(url),)).fetchone()
         if row is None:
             return None

@@ -231,7 +231,8 @@ class DirectoryStore:
 
     def _place(self, draft: Draft, path: str) -> str:
         """Put *draft* at *path* and return that; FileExistsError if what is there isn't ours."""
-        parent, _, name = path.rpartition("/")
+        parent, _, last = path.rpartition("/")
+        name = last.encode()  # UTF-8 whatever the locale, which may be ASCII
         directory = self._tree.open(parent)
         try:
             self._drafts.name(draft, directory, name)
@@ -243,7 +244,7 @@ class DirectoryStore:
             os.fsync(directory)
         return path
 
-    def _is_ours(self, directory: int, name: str, path: str) -> bool:
+    def _is_ours(self, directory: int, name: bytes, path: str) -> bool:
         try:
             found = os.stat(name, dir_fd=directory, follow_symlinks=False)
         except FileNotFoundError:

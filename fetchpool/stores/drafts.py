@@ -87,7 +87,7 @@ class Drafts:
         if draft.part is not None:
             draft.close()  # NFS tells of a full disk only now
 
-    def name(self, draft: Draft, directory: int, name: str) -> None:
+    def name(self, draft: Draft, directory: int, name: bytes) -> None:
         """Give *draft* a free *name*; FileExistsError if it is not free."""
         if draft.part is None:
             self._link_unnamed(draft.fd, directory, name)
@@ -103,7 +103,7 @@ class Drafts:
             os.unlink(draft.part, dir_fd=parts)
         draft.part = None
 
-    def replace(self, draft: Draft, directory: int, name: str) -> None:
+    def replace(self, draft: Draft, directory: int, name: bytes) -> None:
         """Put *draft* in the place of the file called *name*, in one step."""
         parts = self.parts()
         if draft.part is None:
@@ -173,7 +173,7 @@ class Drafts:
             return False
         return True
 
-    def _link_unnamed(self, fd: int, directory: int, name: str) -> None:
+    def _link_unnamed(self, fd: int, directory: int, name: str | bytes) -> None:
         os.link(str(fd), name, src_dir_fd=self._self_fd, dst_dir_fd=directory, follow_symlinks=True)
 
     def _unused_part(self, make: Callable[[str], T]) -> tuple[T, str]:
@@ -188,7 +188,7 @@ class Drafts:
         return f"{os.getpid():x}-{next(self._serial):x}"
 
 
-def _rename_to_free(part: str, parts: int, directory: int, name: str) -> None:
+def _rename_to_free(part: str, parts: int, directory: int, name: bytes) -> None:
     """Rename without replacing, where there are no hard links (FAT, some network file systems).
 
     Looking first is all there is; nobody but this run is meant to write here.

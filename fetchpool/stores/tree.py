@@ -95,11 +95,12 @@ def open_directory(parent: int, name: str, *, fsync: bool = False) -> int:
     if name in {"", ".", ".."}:  # no URL's name has these; a second lock on the way out
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), name)
     flags = _DIRECTORY | os.O_NOFOLLOW
+    encoded = name.encode()  # UTF-8 whatever the locale, which may be ASCII
     try:
-        return os.open(name, flags, dir_fd=parent)
+        return os.open(encoded, flags, dir_fd=parent)
     except FileNotFoundError:
         with suppress(FileExistsError):
-            os.mkdir(name, dir_fd=parent)
+            os.mkdir(encoded, dir_fd=parent)
         if fsync:
             os.fsync(parent)
-        return os.open(name, flags, dir_fd=parent)
+        return os.open(encoded, flags, dir_fd=parent)
