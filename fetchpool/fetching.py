@@ -37,8 +37,8 @@ KNOWN_ALIVE = 5
 """Hosts that answered lately, remembered to look whether the network is there."""
 
 LATE_S = 0.9
-"""A look that took longer than this lost its first packet, which is sent again after a second
-(RFC 6298 §2.1): the network came back while we looked."""
+"""A look that takes longer than this lost its first packet, which is sent again after a second
+(RFC 6298 §2.1): so the network is gone now, even if it comes back while we look."""
 
 LATE_AT_MOST = 20
 """How often that is believed in a run: further than this away, everything is always late."""
@@ -411,29 +411,43 @@ class Fetching:
     async def _look(self) -> None:
         outage = self._judge.outage
         while outage.paused:
-            asked = monotonic()
-            reachable = await self._any_reachable(list(self._alive or self._suspects))
+            reachable = await self._reach_out()
             if not self._judge.outage.paused:  # a request that was under way has been answered
                 break
             now = monotonic()
-            late = reachable and now - asked >= LATE_S and self._late < LATE_AT_MOST
-            self._late += late
-            if late or not reachable:
-                outage.confirm(now)
-                self._tell_of_outage()
             if reachable:
                 outcomes = self._judge.heard(now)
                 self._tell_of_outage()
                 for outcome in outcomes:
                     await self._deliver(outcome)
                 continue  # it may be silent again by now
+            outage.confirm(now)
+            self._tell_of_outage()
             if outage.hopeless(now):
                 raise OurSideDownError("nothing can be reached from here any more")
             await asyncio.sleep(PROBE_EVERY_S)
         self._looking = False
+        self._tell_of_outage()
         self._kick()
         if self.source_ended:
             await self._settle()
+
+    async def _reach_out(self) -> bool:
+        """Return whether anybody can be reached; while that takes long, it is an outage."""
+        outage = self._judge.outage
+        look = asyncio.ensure_future(self._any_reachable(list(self._alive or self._suspects)))
+        try:
+            await asyncio.wait((look,), timeout=LATE_S)
+            late = outage.suspected and not look.done() and self._late < LATE_AT_MOST
+            if late:
+                outage.confirm(monotonic())
+                self._tell_of_outage()
+            reachable = await look
+            self._late += late and reachable
+            return reachable
+        finally:
+            look.cancel()
+            await asyncio.gather(look, return_exceptions=True)
 
     def _tell_of_outage(self) -> None:
         """Tell the observer once when an outage has begun or ended."""
@@ -453,6 +467,7 @@ class Fetching:
         finally:
             for look in looks:
                 look.cancel()
+            await asyncio.gather(*looks, return_exceptions=True)
 
     # -- tasks -----------------------------------------------------------------------------------
 

@@ -92,7 +92,11 @@ class HostHealth:
 
     def fails_fast(self, now: float) -> bool:
         """Return True if the host's URLs are not worth a request at *now*."""
-        return self.probe_at is not None and now < self.probe_at
+        return self.fails_fast_s(now) > 0.0
+
+    def fails_fast_s(self, now: float) -> float:
+        """Return how much longer that is so, in seconds; 0 = it isn't."""
+        return 0.0 if self.probe_at is None else max(0.0, self.probe_at - now)
 
     def answered(self) -> None:
         """Take note of an answer that shows the host alive and willing."""

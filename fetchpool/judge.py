@@ -79,6 +79,7 @@ class Judge:
         self.lowered_to: int | None = None
         """What `--limit` was lowered to because descriptors ran out; None = it wasn't."""
         self._has_answers = False
+        self._back_since = float("-inf")  # the end of the last outage: what began before it is free
 
     def verdict(
         self, job: Job, result: Answer | Miss, started: float, now: float, epoch: float
@@ -139,6 +140,10 @@ class Judge:
     def _missed(self, job: Job, miss: Miss, started: float, now: float) -> Outcome | None:
         if miss.head is not None:
             job.status = miss.head.status
+        silent = miss.fault in (Fault.OURS, Fault.SILENT)
+        if silent and (self.outage.going_on or started < self._back_since):
+            self._unspent(job, now, now)
+            return None
         match miss.fault:
             case Fault.DESCRIPTORS:
                 self.out_of_descriptors(job, now)
@@ -149,10 +154,6 @@ class Judge:
                 self.outage.silent(job.target.host_key)
             case Fault.HOST | Fault.URL:
                 pass
-        silent = miss.fault in (Fault.OURS, Fault.SILENT)
-        if silent and self.outage.going_on:
-            self._unspent(job, now, now)
-            return None
         if miss.transient and miss.fault is not Fault.URL and miss.measures.peer is None:
             self._unreachable(job, miss.failure, started, now)
             # A host is given up for its silence only when we have looked that it's not ours: with
@@ -217,6 +218,7 @@ class Judge:
         held, ours = self.outage.heard()
         if not ours:
             return [each.outcome for each in held]
+        self._back_since = now
         self._scheduler.forgive(now)
         for each in held:
             self._unspent(each.job, now, now)

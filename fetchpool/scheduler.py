@@ -350,7 +350,8 @@ class Scheduler(Generic[T]):
         return self._most
 
     def busiest(self, now: float, count: int) -> list[HostState]:
-        """Return up to *count* hosts that hold things up: parked ones first, then by what waits."""
+        """Return up to *count* hosts that hold things up: parked ones first, then by what waits,
+        and then those whose URLs fail fast."""
 
         def weight(slot: _HostSlot[T]) -> tuple[bool, int]:
             return (slot.health.parked_until > now and slot.waiting > 0, slot.waiting)
@@ -362,11 +363,13 @@ class Scheduler(Generic[T]):
                 slot.running,
                 slot.waiting,
                 slot.health.window,
-                max(0.0, slot.health.parked_until - now),
-                slot.health.why,
+                max(0.0, slot.health.parked_until - now, slot.health.fails_fast_s(now)),
+                f"failing fast: {slot.health.why}"
+                if slot.health.fails_fast(now)
+                else slot.health.why,
             )
             for slot in chosen
-            if slot.running or slot.waiting
+            if slot.running or slot.waiting or slot.health.fails_fast(now)
         ]
 
     def drain(self, keep: Callable[[T], object]) -> None:

@@ -241,6 +241,25 @@ def test_silence_at_many_hosts_pauses_and_an_outage_costs_no_attempt() -> None:
     assert sorted(outcome.request.seq for outcome in ended) == [*range(1, len(jobs) + 1), 99]
 
 
+def test_attempt_begun_in_an_outage_is_free_though_it_ends_after_it() -> None:
+    """A connection asked for while the network was gone times out when it is long back."""
+    court = Court(Rules(retries=0))
+    jobs = silent(court, SILENT_HOSTS)
+    late = job("http://late.test/", 99)
+    court.add(late)
+    assert court.take() is late
+    court.judge.outage.confirm(court.now)
+    court.now += 1.0
+    assert court.judge.heard(court.now) == []
+    court.now += 1.0
+    verdict = court.judge.verdict(
+        late, miss(FailureKind.TIMEOUT, Fault.SILENT), court.now - 5.0, court.now, EPOCH
+    )
+    assert verdict == []
+    assert not court.judge.outage.held
+    assert court.scheduler.waiting == len(jobs) + 1
+
+
 def test_hosts_are_forgiven_what_was_our_own_outage() -> None:
     court = Court()
     dead = job("http://dead.test/")

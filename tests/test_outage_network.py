@@ -24,8 +24,9 @@ from tests.servers.counting import Hit
 
 HOSTS = [f"10.77.0.{number}" for number in range(1, 21)]
 AWAY_S = 3.0
-IMPATIENT = ("--retries", "0", "--read-timeout", "1", "--connect-timeout", "1")
-"""Nothing survives for having been tried again; an outage is noticed after a second."""
+IMPATIENT = ("--retries", "0", "--read-timeout", "1", "--connect-timeout", "4")
+"""Nothing survives for having been tried again; an outage is noticed after a second. A first packet
+that is lost when all connect at once after it is sent again after one second and after three."""
 
 _CLONE_NEWNET = 0x40000000
 

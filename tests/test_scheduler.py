@@ -237,6 +237,22 @@ def test_urls_of_a_host_that_fails_fast_come_out_without_a_slot() -> None:
     assert sched.idle
 
 
+def test_host_that_fails_fast_is_shown_with_the_time_of_its_next_probe() -> None:
+    sched = scheduler()
+    now = 0.0
+    for number in range(8):
+        sched.add("dead", f"dead/{number}", now)
+    for _ in range(8):
+        now = max(now, sched.next_start() or 0.0)
+        assert sched.take(now) is not None
+        sched.unreachable("dead", now, now, REFUSED)
+        sched.done("dead", now)
+    (state,) = sched.busiest(now + 10.0, 5)
+    assert (state.host, state.parked_s) == ("dead", 20.0)
+    assert state.why == "failing fast: connection refused"
+    assert not sched.busiest(now + 31.0, 5)
+
+
 def test_host_that_failed_fast_is_probed_later_and_may_come_back() -> None:
     sched = scheduler()
     now = 0.0

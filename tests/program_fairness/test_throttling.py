@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import fetchpool_in_pty
 from tests.program_fairness.hosts import Throttle, all_ok, block, fetch, open_hosts
 from tests.servers.counting import Hit
 
@@ -101,3 +103,20 @@ def test_host_that_always_refuses_ends_and_is_asked_little(tmp_path: Path) -> No
             record = records[url]
             assert (record["ok"], record["error"]) == (False, "status")
             assert "429" in record["detail"]
+
+
+def test_display_and_summary_say_who_is_parked_and_why(tmp_path: Path) -> None:
+    (angry,) = block(16, 1)
+    with open_hosts([angry]) as hosts:
+        throttle = Throttle(20, PAUSE_S, {"status": "429", "after": "1"})
+        hosts.rules[angry] = throttle
+        (tmp_path / "list.txt").write_text("\n".join(hosts.urls([angry], 60)))
+        screen = fetchpool_in_pty(
+            ["get", "list.txt", "-o", "out", "--no-body"], cwd=tmp_path, columns=120
+        )
+        assert screen.returncode == 0
+        shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.output.decode())
+        host = f"{angry}:{hosts.port}"
+        assert re.search(rf"{re.escape(host)} .*parked [01] s \(429\)", shown)
+        summary = shown[shown.rindex("60 URLs in") :]
+        assert re.search(rf"parked .*{re.escape(host)} \d+ s in all \(429\)", summary)
