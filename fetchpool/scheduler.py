@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Callable
 from itertools import count
 from typing import Generic, Protocol, TypeVar
 
@@ -25,6 +24,7 @@ import msgspec
 
 from fetchpool.health import HostHealth
 from fetchpool.models import Failure
+from fetchpool.pacing import Pace
 
 T = TypeVar("T")
 
@@ -52,16 +52,12 @@ HOSTS_AT_MOST = 100_000
 """Hosts known at a time: each takes 2.3 KB, so that a list of ten million that all ask for five
 minutes (a proxy may say so in their name) is not all in memory by then."""
 
-BURST_S = 0.1
-"""How much of a rate may be caught up at once, in seconds' worth (at least one request)."""
-
 
 class Backlog(Protocol[T]):
     """Where requests wait that don't fit in memory: first in, first out per host."""
 
     def push(self, host: str, item: T) -> None: ...
     def pull(self, host: str, limit: int) -> list[T]: ...
-    def waiting(self, host: str) -> int: ...
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -83,34 +79,6 @@ class HostState(msgspec.Struct, frozen=True):
     parked_s: float
     """Seconds until it may be asked again; 0 = now."""
     why: str | None
-
-
-class Pace:
-    """A rate per second, as the generic cell rate algorithm (ITU-T I.371, Annex A).
-
-    In any window of W seconds at most `rate * W + rate * BURST_S + 1` requests start.
-    """
-
-    __slots__ = ("_interval_s", "_slack_s", "_theoretical")
-
-    def __init__(self, rate: float) -> None:
-        self._interval_s = 1.0 / rate
-        self._slack_s = max(0.0, BURST_S - self._interval_s)
-        self._theoretical = float("-inf")
-
-    @property
-    def ready_at(self) -> float:
-        """The earliest time the next request may start."""
-        return self._theoretical - self._slack_s
-
-    @property
-    def settled_at(self) -> float:
-        """From when on all of the burst may be used again, as if nothing had ever started."""
-        return self._theoretical
-
-    def start(self, now: float) -> None:
-        """Take note that a request starts at *now* (not before `ready_at`)."""
-        self._theoretical = max(self._theoretical, now) + self._interval_s
 
 
 class _HostSlot(Generic[T]):
@@ -371,13 +339,6 @@ class Scheduler(Generic[T]):
             for slot in chosen
             if slot.running or slot.waiting or slot.health.fails_fast(now)
         ]
-
-    def drain(self, keep: Callable[[T], object]) -> None:
-        """Hand every waiting request to *keep* and forget it: a run that stops starts nothing."""
-        for slot in self._slots.values():
-            while slot.waiting:
-                keep(self._pop(slot, float("inf")))
-            slot.ready = None
 
     # -- inside --------------------------------------------------------------------------------
 

@@ -38,7 +38,8 @@ MAY_IMPORT = {
     "descriptors": "",
     "config": "models",
     # what decides
-    "scheduler": "health models",
+    "pacing": "",
+    "scheduler": "health models pacing",
     "jobs": "engine models",
     "redirects": "addresses jobs models urls",
     "judge": "engine jobs models outage redirects retry scheduler",
@@ -70,8 +71,10 @@ MAY_IMPORT = {
 ONLY_WITH_AIOHTTP = {"connector", "demo", "engine", "resolver"}
 """The reference way to the network, and the demo's server."""
 
-PURE = ("scheduler", "health", "outage", "retry", "redirects", "jobs", "judge", "engine/watch",
-        "engine/framing", "names", "urls", "addresses", "models", "spill", "stats")  # fmt: skip
+PURE = (
+    "scheduler", "pacing", "health", "outage", "retry", "redirects", "jobs", "judge",
+    "engine/watch", "engine/framing", "names", "urls", "addresses", "models", "spill", "stats",
+)  # fmt: skip
 """Decided by their arguments: no loop, no clock, no thread, no network."""
 
 IMPURE = {"asyncio", "socket", "subprocess", "threading", "aiohttp", "ssl", "random"}

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from fetchpool import scheduler as room
 from fetchpool.models import FailureKind
-from fetchpool.scheduler import Limits, Pace, Scheduler
+from fetchpool.pacing import BURST_S, Pace
+from fetchpool.scheduler import Limits, Scheduler
 from tests.scheduling import REFUSED, FakeBacklog, host_of, scheduler, taken
 
 # --- rates
@@ -42,7 +43,7 @@ def test_rate_holds_over_any_window(rate: float, gaps: list[float], patient: boo
                 now = max(now, at)
         for first, start in enumerate(starts):
             for last in range(first, len(starts)):
-                most = rate * (starts[last] - start) + max(1.0, rate * room.BURST_S)
+                most = rate * (starts[last] - start) + max(1.0, rate * BURST_S)
                 assert last - first + 1 <= most + 1e-6
 
 
@@ -274,24 +275,6 @@ def test_host_that_failed_fast_is_probed_later_and_may_come_back() -> None:
     sched.answered("a", now + 30.1)
     sched.done("a", now + 30.1)
     assert sched.take(now + 30.1) == "next"
-
-
-def test_drain_hands_over_everything_that_waits_and_nothing_starts_after_it() -> None:
-    sched = scheduler(Limits(per_host=1))
-    for number in range(200):
-        sched.add("a", f"a/{number}", 0.0)
-        sched.add("b", f"b/{number}", 0.0)
-    running = taken(sched)
-    sched.again("c", "c/retry", 60.0, 0.0)
-    kept: list[str] = []
-    sched.drain(kept.append)
-    assert len(set(kept)) == len(kept) == 399
-    assert not sched.waiting
-    assert sched.take(100.0) is None
-    for item in running:
-        sched.done(host_of(item), 100.0)
-    assert sched.idle
-    assert sched.take(100.0) is None
 
 
 # --- reading on

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 )
 
 from fetchpool import scheduler as room
+from fetchpool.pacing import BURST_S
 from fetchpool.scheduler import Limits
 from tests.scheduling import REFUSED, scheduler, taken
 
@@ -29,7 +30,7 @@ class Gcra:
 
     def __init__(self, rate: float) -> None:
         self.interval = 1 / rate
-        self.tolerance = max(0.0, room.BURST_S - self.interval)
+        self.tolerance = max(0.0, BURST_S - self.interval)
         self.expected = float("-inf")
 
     def ready_at(self) -> float:

@@ -1,0 +1,34 @@
+"""How often requests may start: a rate per second, with little to catch up at once."""
+
+from __future__ import annotations
+
+BURST_S = 0.1
+"""How much of a rate may be caught up at once, in seconds' worth (at least one request)."""
+
+
+class Pace:
+    """A rate per second, as the generic cell rate algorithm (ITU-T I.371, Annex A).
+
+    In any window of W seconds at most `rate * W + rate * BURST_S + 1` requests start.
+    """
+
+    __slots__ = ("_interval_s", "_slack_s", "_theoretical")
+
+    def __init__(self, rate: float) -> None:
+        self._interval_s = 1.0 / rate
+        self._slack_s = max(0.0, BURST_S - self._interval_s)
+        self._theoretical = float("-inf")
+
+    @property
+    def ready_at(self) -> float:
+        """The earliest time the next request may start."""
+        return self._theoretical - self._slack_s
+
+    @property
+    def settled_at(self) -> float:
+        """From when on all of the burst may be used again, as if nothing had ever started."""
+        return self._theoretical
+
+    def start(self, now: float) -> None:
+        """Take note that a request starts at *now* (not before `ready_at`)."""
+        self._theoretical = max(self._theoretical, now) + self._interval_s
