@@ -29,6 +29,7 @@ from fetchpool.config.values import (
 )
 
 PROJECT_URL = "https://fetchpool.example/"
+"""Sent with the name, for whoever reads a server's log; a reserved name until there is a site."""
 DEFAULT_KEEPALIVE_S = 15.0
 
 OUTPUT = Option(
