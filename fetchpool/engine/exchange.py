@@ -29,7 +29,7 @@ class Fault(Enum):
     OURS = "ours"
     """Our side's: network or resolver down, proxy gone. Never recorded against a URL."""
     DESCRIPTORS = "descriptors"
-    """Our side's: out of descriptors, ports or buffers. Fewer at a time will do."""
+    """Our side's: out of descriptors or buffers. Fewer at a time will do."""
 
 
 class Call(msgspec.Struct, frozen=True):
