@@ -142,7 +142,7 @@ def _takes(
     def dress(command: Command) -> Command:
         parameters = list(first)
         for option in wanted:
-            kind: Any = list[str] if option.name == "header" else str
+            kind: Any = list[str] if option.kind.repeatable else str
             kind = bool if option.is_switch else kind
             parameters.append(_parameter(option.name, kind | None, _typer_option(option)))
         parameters.extend(last)

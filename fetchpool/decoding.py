@@ -80,11 +80,12 @@ class Decoder(ABC):
 
     @abstractmethod
     def feed(self, chunk: Chunk) -> Iterable[bytes]:
-        """Decode *chunk* into pieces of the body, none of them empty.
+        """Decode *chunk* into pieces of the body.
 
-        Decoding happens while the result is iterated: take all of it before the next `feed` or
-        before *chunk*'s memory is used again, or leave the body. Raises `BodyError`, from the call
-        or between two pieces.
+        Decoding happens while the result is iterated, in any thread, and every piece is about the
+        same work: where there is much to undo and nothing comes of it, pieces are empty. Take all
+        of them before the next `feed` or before *chunk*'s memory is used again, or leave the body.
+        Raises `BodyError`, from the call or between two pieces.
         """
 
     @abstractmethod
@@ -188,11 +189,12 @@ class _Layer(ABC):
     def decode(self, chunks: Iterable[Chunk], limit: int, allowance: int) -> Iterator[bytes]:
         """Yield what *chunks* decode to, small outputs joined, each piece at most 256 KiB.
 
+        No more than twice that is taken in between two pieces, but for a chunk that is longer.
         Raises `BodyError`: DECODE for what can't be undone, TOO_BIG when this layer has given more
         than *limit* bytes (the cap) or *allowance* bytes (the ratio) in its life.
         """
         held: list[bytes] = []
-        held_bytes = 0
+        held_bytes = taken = 0
         for chunk in chunks:
             for output in self._outputs(chunk):
                 self.produced += len(output)
@@ -204,9 +206,14 @@ class _Layer(ABC):
                 if held_bytes + len(output) > PIECE_BYTES:
                     yield b"".join(held)
                     held.clear()
-                    held_bytes = 0
+                    held_bytes = taken = 0
                 held.append(output)
                 held_bytes += len(output)
+            taken += len(chunk)
+            if taken >= PIECE_BYTES:
+                yield b"".join(held)
+                held.clear()
+                held_bytes = taken = 0
         if held:
             yield b"".join(held)
 

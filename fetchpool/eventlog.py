@@ -3,7 +3,7 @@
     2026-11-22T21:01:55.123Z host-parked host=api.example.com seconds=14.0 why=429
 
 The form is logfmt: `key=value`, a value in double quotes where it holds anything else than plain
-characters. Whatever a stranger sent, an event is one line, and userinfo is hidden.
+characters. Whatever a stranger sent, an event is one line, and what is secret in URLs is hidden.
 """
 
 from __future__ import annotations
@@ -120,9 +120,7 @@ def _written(key: str, value: Value) -> str:
         return str(round(value, 6))
     if not isinstance(value, str):
         return str(value)
-    text = value
-    if "@" in value or key.endswith("url"):
-        text = redact(value) if key.endswith("url") else redact_in(value)
+    text = redact(value) if key.endswith("url") else redact_in(value)
     if _PLAIN.fullmatch(text) and len(text) <= _LONGEST:
         return text
     if len(text) > _LONGEST:

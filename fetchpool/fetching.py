@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from time import monotonic, time
 from typing import TYPE_CHECKING, Protocol
 
+from fetchpool.crew import Crew
 from fetchpool.engine import Answer, Fault
 from fetchpool.engine.exchange import Call
 from fetchpool.jobs import Job, refused
 from fetchpool.judge import Judge, Observer, Rules
+from fetchpool.lookout import Lookout, OutageObserver
 from fetchpool.models import Outcome, Request, Target
-from fetchpool.outage import PROBE_EVERY_S
+from fetchpool.outlet import Outlet
 from fetchpool.stores import StoreError
 from fetchpool.urls import InvalidURLError, parse_url
 
@@ -31,29 +32,27 @@ if TYPE_CHECKING:
     from fetchpool.engine import Engine, Miss
     from fetchpool.scheduler import HostState, Scheduler
     from fetchpool.sources import RequestReader
-    from fetchpool.stats import Stats
-
-KNOWN_ALIVE = 5
-"""Hosts that answered lately, remembered to look whether the network is there."""
-
-LATE_S = 0.9
-"""A look that takes longer than this lost its first packet, which is sent again after a second
-(RFC 6298 §2.1): so the network is gone now, even if it comes back while we look."""
-
-LATE_AT_MOST = 20
-"""How often that is believed in a run: further than this away, everything is always late."""
-
-TIMER_SLACK_S = 0.0005
-"""uvloop rounds timers to whole milliseconds: half of one keeps them from going off early."""
 
 Headers = tuple[tuple[str, str], ...]
 
 
-class RunObserver(Observer, Protocol):
+class RunObserver(Observer, OutageObserver, Protocol):
     """Who counts what happens in a run beside outcomes."""
 
-    def outage(self, began: bool) -> None:
-        """Take note that our side's network is down, or back."""
+
+class Counters(Observer, Protocol):
+    """Who counts outcomes, and what they took."""
+
+    def line_skipped(self, count: int) -> None: ...
+    def request_sent(self, reused: bool) -> None: ...
+    def outcome(self, outcome: Outcome, host_key: str) -> None: ...
+
+
+class Border(Protocol):
+    """What lies beyond the hosts of this process, where several work on one list."""
+
+    def hand_over(self, job: Job, at: float) -> bool:
+        """Take *job*, to go on from *at* on, if its host is another's; tell whether it was."""
 
 
 class OurSideDownError(Exception):
@@ -68,7 +67,7 @@ class Fetching:
         engine: Engine,
         scheduler: Scheduler[Job],
         reader: RequestReader,
-        stats: Stats,
+        stats: Counters,
         *,
         rules: Rules,
         observer: RunObserver | None = None,
@@ -76,18 +75,23 @@ class Fetching:
         budget_s: float | None,
         public_only: bool = False,
         insecure: bool = False,
+        border: Border | None = None,
+        buffer: int = 16,
     ) -> None:
         self._engine = engine
         self._scheduler = scheduler
         self._reader = reader
         self.stats = stats
-        self._judge = Judge(scheduler, rules, observer or stats, random.random)
-        self._observer = observer
+        self._judge = Judge(
+            scheduler, rules, observer or stats, random.random, self._hand_over if border else None
+        )
+        self._border = border
+        self._may_end = border is None
+        self._lookout = Lookout(engine, self._judge.outage, self._heard, observer)
         self._headers_for = headers_for
         self._budget_s = budget_s
         self._public_only = public_only
         self._insecure = insecure
-        self._buffer = max(16, scheduler.limit)
         self._low_water = max(64, 2 * scheduler.limit)
 
         self.read = 0
@@ -95,24 +99,14 @@ class Fetching:
         self.delivered = 0
         """Outcomes ready for, or taken by, the consumer; in the end equal to `read`."""
         self.source_ended = False
-        self._out: list[Outcome] = []
-        self._arrived = asyncio.Event()
-        self._room = asyncio.Event()
+        self._out = Outlet(max(buffer, scheduler.limit))
         self._hungry = asyncio.Event()
-        self._idle: deque[asyncio.Future[None]] = deque()
+        self._crew = Crew(scheduler.limits.limit, self._hire, self._kick)
         self._workers: set[asyncio.Task[None]] = set()
         self._helpers: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_due = 0.0
-        self._alive: deque[Target] = deque(maxlen=KNOWN_ALIVE)
-        self._suspects: deque[Target] = deque(maxlen=KNOWN_ALIVE)
         self._looking = False
-        self._told_of_outage = False
-        self._late = 0
         self._stopping = False
         self._started = False
-        self._finished = False
-        self._error: BaseException | None = None
 
     # -- for the consumer ------------------------------------------------------------------------
 
@@ -120,12 +114,10 @@ class Fetching:
         return self
 
     async def __anext__(self) -> Outcome:
-        if not self._out:
-            await self._wait()
-        if not self._out:
+        await self._wait()
+        outcome = self._out.take_one()
+        if outcome is None:
             raise StopAsyncIteration
-        outcome = self._out.pop(0)
-        self._room.set()
         return outcome
 
     async def batch(self) -> list[Outcome]:
@@ -134,32 +126,60 @@ class Fetching:
         Raises `StoreError`, `OurSideDownError` or what the source raised, once the outcomes before
         it have been taken.
         """
-        if not self._out:
-            await self._wait()
-        out, self._out = self._out, []
-        self._room.set()
-        return out
+        await self._wait()
+        return self._out.take_all()
 
     async def _wait(self) -> None:
         if not self._started and not self._stopping:
             self._started = True
             self._help(self._take_in())
-        while not self._out:
-            if self._finished:
-                if self._error is not None:
-                    raise self._error
-                return
-            self._arrived.clear()
-            await self._arrived.wait()
+        await self._out.until_any()
 
     def stop(self) -> None:
         """Start nothing more; what runs may end. The iteration then ends by itself."""
         self._stopping = True
         for helper in self._helpers:
             helper.cancel()
-        self._wake_all()
+        self._crew.wake_all()
         if not self._workers:
             self._finish()
+
+    # -- for a process among several -------------------------------------------------------------
+
+    def take_over(self, job: Job, at: float) -> None:
+        """Go on with *job*, begun by another process, from *at* on."""
+        if not self._stopping:
+            self.read += 1
+            now = monotonic()
+            self._scheduler.again(job.target.host_key, job, at, now)
+            self._kick()
+
+    def park(self, host: str, until: float, status: int) -> None:
+        """Leave *host* alone: it answered *status* to another process."""
+        self._scheduler.park(host, until, status, monotonic())
+
+    def let_end(self) -> None:
+        """End when everything has its outcome: no job will come from elsewhere any more."""
+        self._may_end = True
+        self._check_end()
+
+    def answered_elsewhere(self, target: Target) -> None:
+        """Take note of a host that answered another process: whom to ask whether it is us."""
+        self._lookout.answered(target)
+
+    @property
+    def known_alive(self) -> Target | None:
+        """A host that answered lately."""
+        return self._lookout.latest
+
+    def _hand_over(self, job: Job, at: float) -> bool:
+        assert self._border is not None
+        if not self._border.hand_over(job, at):
+            return False
+        self.read -= 1
+        return True
+
+    # -- how things stand ------------------------------------------------------------------------
 
     @property
     def outage_since(self) -> float | None:
@@ -174,7 +194,7 @@ class Fetching:
     @property
     def ended(self) -> bool:
         """True once nothing more will come."""
-        return self._finished
+        return self._out.closed
 
     @property
     def running(self) -> int:
@@ -200,8 +220,7 @@ class Fetching:
         """End everything at once; outcomes not yet taken are lost."""
         self._stopping = True
         self._finish()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._crew.close()
         tasks = [*self._workers, *self._helpers]
         for task in tasks:
             task.cancel()
@@ -246,8 +265,13 @@ class Fetching:
     # -- workers ---------------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        while (job := await self._next_job()) is not None:
-            await self._run(job)
+        while not self._stopping and not self._out.closed:
+            if self._scheduler.has_doomed and not self._judge.outage.paused:
+                await self._fail_doomed()
+            elif (job := self._next_job()) is not None:
+                await self._run(job)
+            else:
+                await self._crew.rest()
 
     async def _run(self, job: Job) -> None:
         host = job.target.host_key
@@ -275,10 +299,12 @@ class Fetching:
         self._scheduler.done(host, now)
         if self._judge.outage.paused:
             self._look_around()
-        elif self._told_of_outage:
-            self._tell_of_outage()
+        else:
+            self._lookout.tell()
         for outcome in outcomes:
-            await self._deliver(outcome)
+            self._hand_out(outcome)
+        if self._out.is_full:
+            await self._out.until_room()
         if self.source_ended:
             await self._settle()
 
@@ -286,119 +312,84 @@ class Fetching:
         measures = result.measures
         if measures.peer is not None:
             self.stats.request_sent(measures.reused)
-        if isinstance(result, Answer) and (
-            not self._alive or self._alive[-1].host_key != job.target.host_key
-        ):
-            self._alive.append(job.target)
-        elif not isinstance(result, Answer) and result.fault in (Fault.SILENT, Fault.OURS):
-            self._suspects.append(job.target)
+        if job.public_only:
+            return  # where a stranger's redirect led, nobody looks around
+        if isinstance(result, Answer):
+            self._lookout.answered(job.target)
+        elif result.fault in (Fault.SILENT, Fault.OURS):
+            self._lookout.silent(job.target)
 
-    async def _next_job(self) -> Job | None:
-        """Return what may start now, waiting for it without a slot; None when there is no more."""
-        while not self._stopping and not self._finished:
-            now = monotonic()
-            if not self._judge.outage.paused:
-                doomed = self._scheduler.take_doomed(now)
-                if doomed is not None:
-                    job, failure = doomed
-                    await self._deliver(job.failed(failure, now))
-                    continue
-                taken = self._scheduler.take(now)
-                if taken is not None:
-                    self._feed()
-                    self._kick(now)
-                    return taken
-            self._feed()
-            idle = asyncio.get_running_loop().create_future()
-            self._idle.append(idle)
-            if not self._judge.outage.paused:
-                self._set_timer(self._scheduler.next_start(), now)
-            await idle
-        return None
+    def _next_job(self) -> Job | None:
+        """Return what may start now; if nothing may, have a worker woken when something does."""
+        scheduler, now = self._scheduler, monotonic()
+        taken = None
+        if not self._judge.outage.paused:
+            taken = scheduler.take(now)
+            if taken is not None:
+                if self._crew.has_hands:
+                    self._kick()
+            elif (at := scheduler.next_start()) is not None:
+                self._crew.call_at(at, now)
+        self._feed()
+        return taken
+
+    async def _fail_doomed(self) -> None:
+        """Deliver the failure of a request whose host fails fast, if there still is one."""
+        now = monotonic()
+        doomed = self._scheduler.take_doomed(now)
+        if doomed is not None:
+            job, failure = doomed
+            await self._deliver(job.failed(failure, now))
 
     def _feed(self) -> None:
+        """Have the list read on, if that may help."""
         if not self._hungry.is_set() and self._scheduler.hungry(self._low_water):
             self._hungry.set()
 
-    def _kick(self, now: float | None = None) -> None:
-        """Let one more worker look for something to do, if there may be something."""
+    def _kick(self) -> None:
+        """Let one more worker look for something to do, when there may be something."""
         if self._stopping or self._judge.outage.paused:
             return
-        now = monotonic() if now is None else now
-        at = self._scheduler.next_start()
-        if not self._scheduler.has_doomed and (at is None or at > now):
-            self._set_timer(at, now)
-        elif self._idle:
-            self._wake_one()
-        elif len(self._workers) < self._scheduler.limits.limit:
-            self._start(self._work(), self._workers)
+        now, at = monotonic(), self._scheduler.next_start()
+        if self._scheduler.has_doomed or (at is not None and at <= now):
+            self._crew.call_one()
+        elif at is not None:
+            self._crew.call_at(at, now)
 
-    def _wake_one(self) -> None:
-        while self._idle:
-            idle = self._idle.popleft()
-            if not idle.done():
-                idle.set_result(None)
-                return
-
-    def _wake_all(self) -> None:
-        while self._idle:
-            self._wake_one()
-        self._arrived.set()
-
-    def _set_timer(self, at: float | None, now: float) -> None:
-        """Have a worker woken at *at*, when the next request may start by the passing of time."""
-        if at is None:
-            return
-        loop = asyncio.get_running_loop()
-        due = loop.time() + max(0.0, at - now) + TIMER_SLACK_S
-        if self._timer is not None:
-            if loop.time() < self._timer_due <= due:
-                return
-            self._timer.cancel()
-        # Kept here: what uvloop returns for a time within half a millisecond doesn't know it.
-        self._timer_due = due
-        self._timer = loop.call_at(due, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        if self._idle:
-            self._wake_one()
-        else:
-            self._kick()
+    def _hire(self) -> None:
+        self._start(self._work(), self._workers)
 
     # -- delivery --------------------------------------------------------------------------------
 
     async def _deliver(self, outcome: Outcome) -> None:
         """Hand *outcome* to the consumer; wait while it has too many of them."""
+        self._hand_out(outcome)
+        await self._out.until_room()
+
+    def _hand_out(self, outcome: Outcome) -> None:
         self.stats.outcome(outcome, outcome.host_key)
         self.delivered += 1
-        self._out.append(outcome)
-        self._arrived.set()
+        self._out.put(outcome)
         self._check_end()
-        while len(self._out) >= self._buffer and not self._finished:
-            self._room.clear()
-            await self._room.wait()
 
     async def _settle(self) -> None:
         """At the end of the list: what is still held must be its hosts' own trouble, or ours."""
         outage = self._judge.outage
         if outage.held and not outage.paused and self._scheduler.idle:
-            if self._alive:
+            if self._lookout.knows_somebody:
                 outage.suspect()
                 self._look_around()
             else:  # a few hosts, none of which ever answered: nothing says that it's us
-                for outcome in self._judge.heard(monotonic()):
-                    await self._deliver(outcome)
+                await self._heard()
 
     def _check_end(self) -> None:
-        if self.source_ended and self.delivered == self.read:
+        if self.source_ended and self._may_end and self.delivered == self.read:
             self._finish()
 
     def _finish(self) -> None:
-        self._finished = True
-        self._room.set()
+        self._out.close()
         self._hungry.set()
-        self._wake_all()
+        self._crew.wake_all()
 
     # -- our own trouble -------------------------------------------------------------------------
 
@@ -409,65 +400,19 @@ class Fetching:
             self._help(self._look())
 
     async def _look(self) -> None:
-        outage = self._judge.outage
-        while outage.paused:
-            reachable = await self._reach_out()
-            if not self._judge.outage.paused:  # a request that was under way has been answered
-                break
-            now = monotonic()
-            if reachable:
-                outcomes = self._judge.heard(now)
-                self._tell_of_outage()
-                for outcome in outcomes:
-                    await self._deliver(outcome)
-                continue  # it may be silent again by now
-            outage.confirm(now)
-            self._tell_of_outage()
-            if outage.hopeless(now):
-                raise OurSideDownError("nothing can be reached from here any more")
-            await asyncio.sleep(PROBE_EVERY_S)
+        if not await self._lookout.until_calm():
+            raise OurSideDownError("nothing can be reached from here any more")
         self._looking = False
-        self._tell_of_outage()
         self._kick()
         if self.source_ended:
             await self._settle()
 
-    async def _reach_out(self) -> bool:
-        """Return whether anybody can be reached; while that takes long, it is an outage."""
-        outage = self._judge.outage
-        look = asyncio.ensure_future(self._any_reachable(list(self._alive or self._suspects)))
-        try:
-            await asyncio.wait((look,), timeout=LATE_S)
-            late = outage.suspected and not look.done() and self._late < LATE_AT_MOST
-            if late:
-                outage.confirm(monotonic())
-                self._tell_of_outage()
-            reachable = await look
-            self._late += late and reachable
-            return reachable
-        finally:
-            look.cancel()
-            await asyncio.gather(look, return_exceptions=True)
-
-    def _tell_of_outage(self) -> None:
-        """Tell the observer once when an outage has begun or ended."""
-        going_on = self._judge.outage.going_on
-        if going_on != self._told_of_outage:
-            self._told_of_outage = going_on
-            if self._observer is not None:
-                self._observer.outage(began=going_on)
-
-    async def _any_reachable(self, targets: list[Target]) -> bool:
-        looks = [asyncio.ensure_future(self._engine.reachable(target)) for target in targets]
-        try:
-            for look in asyncio.as_completed(looks):
-                if await look:
-                    return True
-            return False
-        finally:
-            for look in looks:
-                look.cancel()
-            await asyncio.gather(*looks, return_exceptions=True)
+    async def _heard(self) -> None:
+        """Somebody out there was heard: deliver what was held for the lack of it."""
+        outcomes = self._judge.heard(monotonic())
+        self._lookout.tell()
+        for outcome in outcomes:
+            await self._deliver(outcome)
 
     # -- tasks -----------------------------------------------------------------------------------
 
@@ -484,7 +429,7 @@ class Fetching:
         self._workers.discard(task)
         self._helpers.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._error = self._error or error
+            self._out.fail(error)
             if working:  # the disk's trouble, or a bug of ours: the others would meet it, too
                 self.abort()
             else:

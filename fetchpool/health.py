@@ -98,13 +98,19 @@ class HostHealth:
         """Return how much longer that is so, in seconds; 0 = it isn't."""
         return 0.0 if self.probe_at is None else max(0.0, self.probe_at - now)
 
-    def answered(self) -> None:
-        """Take note of an answer that shows the host alive and willing."""
-        if self.window < self.most:
+    def answered(self) -> bool:
+        """Take note of an answer that shows the host alive and willing.
+
+        Returns False if that changes nothing about what may be asked of it, and when.
+        """
+        widening = self.window < self.most
+        if widening:
             self._widen()
-        if self.failures or self.parkings:
+        recovering = bool(self.failures or self.parkings)
+        if recovering:
             self.parkings = 0
             self.recovered()
+        return widening or recovering
 
     def recovered(self) -> None:
         """Forget the failures to connect; a pause the host asked for stands."""
@@ -129,13 +135,7 @@ class HostHealth:
         The answers to one volley of requests are one event: only the first of those that were
         sent before the last cut halves the window and counts as a parking.
         """
-        until = now + pause_s
-        if until > self._asked_until:
-            self._asked_until = until
-            self._asked_why = str(status)
-        if until > self.parked_until:
-            self.parked_until = until
-            self.why = str(status)
+        self.park(now + pause_s, status)
         if started > self._last_cut:
             self._last_cut = now
             self._wave = False
@@ -148,6 +148,15 @@ class HostHealth:
                     f"given up: the host answered {status} through {self.parkings} pauses",
                 )
                 self._fail_fast(now, str(status))
+
+    def park(self, until: float, status: int) -> None:
+        """Take note that the host asked for a pause until then."""
+        if until > self._asked_until:
+            self._asked_until = until
+            self._asked_why = str(status)
+        if until > self.parked_until:
+            self.parked_until = until
+            self.why = str(status)
 
     def unreachable(self, now: float, started: float, failure: Failure) -> None:
         """Take note of an attempt begun at *started* that got no connection.

@@ -130,26 +130,27 @@ class Job:
         if self.first.scheme == "https" and self.target.scheme == "http":
             note = "redirected from https to plain http"
             detail = f"{detail}; {note}" if detail else note
+        # By position: 19 keywords take msgspec 0.6 µs, 19 values 0.08.
         return Outcome(
-            request=self.request,
-            ok=failure is None,
-            status=self.status,
-            error=failure.kind if failure else None,
-            detail=detail,
-            final_url=self.target.url if self.attempts else None,
-            redirects=self.redirects,
-            attempts=self.attempts,
-            bytes=body_bytes,
-            wire_bytes=measures.wire_bytes if measures else 0,
-            content_type=content_type,
-            path=path,
-            sha256=sha256,
-            started_at=self.started_at,
-            elapsed_s=now - self.began if self.began is not None else 0.0,
-            first_byte_s=self.first_byte_s,
-            insecure=self.insecure,
-            host_key=self.first.host_key,
-            body=body,
+            self.request,
+            failure is None,
+            self.status,
+            failure.kind if failure else None,
+            detail,
+            self.target.url if self.attempts else None,
+            self.redirects,
+            self.attempts,
+            body_bytes,
+            measures.wire_bytes if measures else 0,
+            content_type,
+            path,
+            sha256,
+            self.started_at,
+            now - self.began if self.began is not None else 0.0,
+            self.first_byte_s,
+            self.insecure,
+            self.first.host_key,
+            body,
         )
 
 

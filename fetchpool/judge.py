@@ -19,7 +19,14 @@ from fetchpool.engine.receiver import is_redirect
 from fetchpool.models import Failure, FailureKind, Outcome
 from fetchpool.outage import Outage
 from fetchpool.redirects import follow
-from fetchpool.retry import Retry, RetryPolicy, Setback, Tries, parse_retry_after
+from fetchpool.retry import (
+    PASSING_STATUSES,
+    Retry,
+    RetryPolicy,
+    Setback,
+    Tries,
+    parse_retry_after,
+)
 
 if TYPE_CHECKING:
     from fetchpool.jobs import Job
@@ -69,12 +76,15 @@ class Judge:
         rules: Rules,
         observer: Observer,
         random: Callable[[], float],
+        hand_over: Callable[[Job, float], bool] | None = None,
     ) -> None:
+        """Ask *hand_over*, where there are others to go on with a job, whether one of them does."""
         self._scheduler = scheduler
         self._rules = rules
         self._policy = RetryPolicy(rules.retries)
         self._observer = observer
         self._random = random
+        self._hand_over = hand_over
         self.outage: Outage[Held] = Outage(rules.outage_patience_s)
         self.lowered_to: int | None = None
         """What `--limit` was lowered to because descriptors ran out; None = it wasn't."""
@@ -93,10 +103,11 @@ class Judge:
         outcomes: list[Outcome] = []
         if isinstance(result, Answer):
             self._has_answers = True
-            outcomes += self.heard(now)
+            if not self.outage.calm and not self.outage.near:
+                outcomes += self.heard(now)
             outcome = self._answered(job, result, started, now, epoch)
         else:
-            if _is_sign_of_life(result):
+            if _is_sign_of_life(result) and not self.outage.near:
                 outcomes += self.heard(now)
             outcome = self._missed(job, result, started, now)
         if outcome is not None:
@@ -110,22 +121,24 @@ class Judge:
     ) -> Outcome | None:
         head, host = answer.head, job.target.host_key
         job.status = head.status
-        if self._rules.max_redirects and is_redirect(head):
-            self._scheduler.answered(host, now)
-            failure = follow(job, head, answer.measures.peer, self._rules.max_redirects)
-            if failure is not None:
-                return job.failed(failure, now, answer.measures)
-            self._scheduler.again(job.target.host_key, job, now, now)
-            return None
-        setback = Setback(
-            FailureKind.STATUS,
-            head.status,
-            parse_retry_after(head.get("retry-after"), head.get("date"), epoch),
-        )
-        if not setback.passing:
-            self._scheduler.answered(host, now)
+        if head.status in PASSING_STATUSES:
+            return self._set_back(job, answer, started, now, epoch)
+        self._scheduler.answered(host, now)
+        if not (self._rules.max_redirects and is_redirect(head)):
             return job.answered(answer, now)
-        retry = self._decide(job, setback)
+        failure = follow(job, head, answer.measures.peer, self._rules.max_redirects)
+        if failure is not None:
+            return job.failed(failure, now, answer.measures)
+        self._go_on(job, now, now)
+        return None
+
+    def _set_back(
+        self, job: Job, answer: Answer, started: float, now: float, epoch: float
+    ) -> Outcome | None:
+        """Decide after an answer that says "not now"."""
+        head, host = answer.head, job.target.host_key
+        retry_after_s = parse_retry_after(head.get("retry-after"), head.get("date"), epoch)
+        retry = self._decide(job, Setback(FailureKind.STATUS, head.status, retry_after_s))
         if retry is not None and retry.host_wide:
             before = self._scheduler.health(host).parked_until
             self._scheduler.throttled(host, now, started, retry.after_s, head.status)
@@ -149,7 +162,7 @@ class Judge:
                 self.out_of_descriptors(job, now)
                 return None
             case Fault.OURS:
-                self.outage.suspect()
+                self.outage.suspect(near=True)
             case Fault.SILENT:
                 self.outage.silent(job.target.host_key)
             case Fault.HOST | Fault.URL:
@@ -201,12 +214,17 @@ class Judge:
         job.free += retry.free
         job.start_over()
         at = now + retry.after_s + (GIVE_WAY_S if retry.host_wide else 0.0)
-        self._scheduler.again(job.target.host_key, job, at, now)
+        self._go_on(job, at, now)
 
     def _unspent(self, job: Job, at: float, now: float) -> None:
         job.free += 1
         job.start_over()
-        self._scheduler.again(job.target.host_key, job, at, now)
+        self._go_on(job, at, now)
+
+    def _go_on(self, job: Job, at: float, now: float) -> None:
+        """Have *job* started again from *at* on, here or by whoever owns its host."""
+        if self._hand_over is None or not self._hand_over(job, at):
+            self._scheduler.again(job.target.host_key, job, at, now)
 
     # -- our own trouble -----------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
     """A sentence for a person; already redacted, may still hold characters unfit for a terminal."""
 
 
-class Request(msgspec.Struct, frozen=True, gc=False):
+class Request(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One line of a list: what somebody wants fetched.
 
     Requests made by a user of the library need only *url*; `seq` is then given in the order read.
@@ -69,7 +69,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     """Why the line can't be a URL, when the reader knows already (too long, a NUL); else None."""
 
 
-class Target(msgspec.Struct, frozen=True, gc=False):
+class Target(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A parsed URL, ready to be requested: normalised as browsers do (WHATWG), bytes kept."""
 
     url: str
@@ -111,7 +111,7 @@ class Head(msgspec.Struct, frozen=True):
         return [value for key, value in self.headers if key == name]
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, array_like=True):
     """What became of a request: exactly one for each."""
 
     request: Request

@@ -39,6 +39,9 @@ class Outage(Generic[T]):
         """Give up after *patience_s* of an outage (None = `GIVE_UP_AFTER_S`)."""
         self._patience_s = patience_s
         self.suspected = False
+        self.near = False
+        """True while it is suspected for trouble near us: an answer may have been on its way since
+        before that, so only a look can tell."""
         self.since: float | None = None
         """When the outage began; None while there is none."""
         self.held: list[T] = []
@@ -50,9 +53,14 @@ class Outage(Generic[T]):
         return self.since is not None
 
     @property
+    def calm(self) -> bool:
+        """True while nobody is silent and nothing is held: a sign of life would change nothing."""
+        return not (self._silent or self.held or self.suspected or self.since is not None)
+
+    @property
     def paused(self) -> bool:
         """True while nothing may start."""
-        return self.suspected or self.going_on
+        return self.suspected or self.since is not None
 
     def silent(self, host: str) -> None:
         """Take note of a silent failure at *host*."""
@@ -60,9 +68,10 @@ class Outage(Generic[T]):
         if len(self._silent) >= SILENT_HOSTS:
             self.suspect()
 
-    def suspect(self) -> None:
-        """Take note of trouble that is near us: no route, no proxy."""
+    def suspect(self, *, near: bool = False) -> None:
+        """Look whether it is us; *near*: trouble is near us already, such as no route."""
         self.suspected = not self.going_on
+        self.near = self.suspected and (self.near or near)
 
     def hold(self, item: T) -> None:
         """Keep *item* until it is known whose its failure is."""
@@ -72,7 +81,7 @@ class Outage(Generic[T]):
 
     def confirm(self, now: float) -> None:
         """A probe was silent, too: it is us."""
-        self.suspected = False
+        self.suspected = self.near = False
         if self.since is None:
             self.since = now
 
@@ -80,7 +89,7 @@ class Outage(Generic[T]):
         """Take note of evidence of life; return what was held, and whether it was our trouble."""
         ours = self.going_on
         self.since = None
-        self.suspected = False
+        self.suspected = self.near = False
         self._silent.clear()
         held, self.held = self.held, []
         return held, ours

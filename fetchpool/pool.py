@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import AsyncIterable, Callable, Iterable
+from contextlib import ExitStack
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from fetchpool.config import Config
+from fetchpool.config import Config, ConfigError
 from fetchpool.connector import FetchConnector, make_connector, why_not_lendable
 from fetchpool.decoding import ACCEPT_ENCODING
 from fetchpool.descriptors import Budget, make_budget
@@ -19,16 +20,16 @@ from fetchpool.engine.exchange import Exchange
 from fetchpool.engine.receiver import BodyPolicy
 from fetchpool.engine.session import SessionExchange
 from fetchpool.engine.watch import Timeouts
-from fetchpool.fetching import Fetching, Headers, RunObserver
+from fetchpool.fetching import Border, Counters, Fetching, Headers, RunObserver
 from fetchpool.jobs import Job
 from fetchpool.judge import Rules
-from fetchpool.proxies import proxy_chooser
+from fetchpool.proxies import environment_has_proxy, proxy_chooser
 from fetchpool.scheduler import Limits, Scheduler
 from fetchpool.sources import RequestReader, pack_text, requests_from, unpack_text
 from fetchpool.spill import Spill
 from fetchpool.stats import Stats
 from fetchpool.stores.memory import MemoryStore
-from fetchpool.urls import parse_url
+from fetchpool.urls import hiding, parse_url
 
 if TYPE_CHECKING:
     from fetchpool.models import Request
@@ -44,17 +45,23 @@ class FetchPool:
             async for outcome in pool.fetch(urls):
                 print(outcome.request.url, outcome.ok)
 
+    Raises `ConfigError` for a *config* of several workers, or one the environment is at odds with.
+
     Without a *store* bodies are handed back as `outcome.body`. Limits hold over the pool; it
     fetches one list at a time. Leaving the block ends everything: no task, no socket remains.
     """
 
     def __init__(self, config: Config | None = None, *, store: Store | None = None) -> None:
         self.config = config or Config()
+        check_surroundings(self.config)
+        if self.config.workers != 1:
+            raise ConfigError("--workers is for fetchpool.run(): a FetchPool is one process")
         self._store: Store = store or MemoryStore()
         self._engine: Engine | None = None
         self._budget: Budget | None = None
         self._current: Fetching | None = None
         self._spill: Spill[Job] | None = None
+        self._hiding = ExitStack()
 
     async def __aenter__(self) -> Self:
         config = self.config
@@ -67,6 +74,7 @@ class FetchPool:
             BodyPolicy(config.max_size, config.keep_errors, config.hash, config.max_redirects > 0),
             self._store,
         )
+        self._hiding.enter_context(hiding(config.secret_param))
         return self
 
     async def __aexit__(
@@ -79,6 +87,7 @@ class FetchPool:
         if self._engine is not None:
             await self._engine.close()
             self._engine = None
+        self._hiding.close()
 
     @property
     def budget(self) -> Budget:
@@ -109,9 +118,11 @@ class FetchPool:
         self,
         reader: RequestReader,
         *,
-        stats: Stats | None = None,
+        stats: Counters | None = None,
         observer: RunObserver | None = None,
         spill_directory: str | None = None,
+        border: Border | None = None,
+        buffer: int = 16,
     ) -> Fetching:
         """Like `fetch`, for a reader; what doesn't fit into memory waits in *spill_directory*.
 
@@ -141,6 +152,8 @@ class FetchPool:
             budget_s=config.timeout or None,
             public_only=config.public_only,
             insecure=config.insecure,
+            border=border,
+            buffer=buffer,
         )
         return self._current
 
@@ -151,6 +164,16 @@ class FetchPool:
         if self._spill is not None:
             self._spill.close()
             self._spill = None
+
+
+def check_surroundings(config: Config) -> None:
+    """Raise `ConfigError` where the environment makes a promise of *config* one nobody can keep."""
+    if config.public_only and config.proxy is None and environment_has_proxy():
+        raise ConfigError(
+            "--public-only can't be combined with the proxy that the environment names: a proxy "
+            "looks addresses up by itself, so nothing here could hold the promise. Add --proxy '' "
+            "to go without it, or drop --public-only."
+        )
 
 
 def make_exchange(config: Config, connector: FetchConnector) -> Exchange:

@@ -17,6 +17,13 @@ _bypasses: Callable[[str, dict[str, str]], bool] = vars(urllib_request)["proxy_b
 ProxyFor = Callable[[Target], str | None]
 
 
+def environment_has_proxy() -> bool:
+    """Tell whether the environment names a proxy, and doesn't except all hosts from it."""
+    proxies = urllib_request.getproxies_environment()
+    named = any(proxies.get(scheme) for scheme in ("http", "https", "all"))
+    return named and proxies.get("no", "").strip() != "*"
+
+
 def proxy_chooser(proxy: str | None) -> ProxyFor:
     """Return a function from target to proxy URL, or None for a direct connection.
 
@@ -25,9 +32,9 @@ def proxy_chooser(proxy: str | None) -> ProxyFor:
     """
     if proxy is not None:
         return lambda target: proxy or None
-    proxies = urllib_request.getproxies_environment()
-    if not any(proxies.get(scheme) for scheme in ("http", "https", "all")):
+    if not environment_has_proxy():
         return lambda target: None
+    proxies = urllib_request.getproxies_environment()
 
     @lru_cache(maxsize=4096)
     def choose(scheme: str, host: str, port: int) -> str | None:

@@ -16,15 +16,18 @@ so a test passes a number. Every operation is O(log hosts) at most.
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from itertools import count
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
 from fetchpool.health import HostHealth
+from fetchpool.hosts import HostSlot, HostState, Spotlight
 from fetchpool.models import Failure
 from fetchpool.pacing import Pace
+
+__all__ = ["Backlog", "HostState", "Limits", "Scheduler"]
 
 T = TypeVar("T")
 
@@ -33,6 +36,10 @@ IN_MEMORY_PER_HOST = 64
 
 IN_MEMORY_TOTAL = 16_384
 """Requests of all hosts kept in memory, but for one a host: 0.6 to 1 KB each."""
+
+IN_MEMORY_EASY = 10_240
+"""Below this many of all hosts, one may have more than its 64: the way over the backlog costs 4 µs
+a request. More than is read ahead while all slots are taken; leaves room for 96 hosts' 64."""
 
 READ_AHEAD_BUSY = 8192
 """Requests that may wait, whosever they are, while every slot is taken: perhaps by hundreds of slow
@@ -69,68 +76,6 @@ class Limits(msgspec.Struct, frozen=True):
     host_rate: float = 0.0
 
 
-class HostState(msgspec.Struct, frozen=True):
-    """What a person wants to know about a host that holds things up."""
-
-    host: str
-    running: int
-    waiting: int
-    window: int
-    parked_s: float
-    """Seconds until it may be asked again; 0 = now."""
-    why: str | None
-
-
-class _HostSlot(Generic[T]):
-    """One host: what waits for it, what runs on it, and when it may be asked next."""
-
-    __slots__ = ("again", "backlogged", "competes", "counted_at", "had_s", "health", "host",
-                 "pace", "queue", "ready", "running", "timer")  # fmt: skip
-
-    def __init__(self, host: str, most: int, host_rate: float) -> None:
-        self.host = host
-        self.queue: deque[T] = deque()
-        self.again: list[tuple[float, int, T]] = []  # heap of retries and hops by their time
-        self.backlogged = 0
-        self.running = 0
-        self.health = HostHealth(most)
-        self.pace = Pace(host_rate) if host_rate else None
-        self.ready: int | None = None  # ticket of its entry among the ready
-        self.timer: float | None = None
-        self.had_s = 0.0
-        """Slot time it has had, in seconds times slots: at least the fair share when it came."""
-        self.counted_at = 0.0
-        """Up to when."""
-        self.competes = False
-
-    @property
-    def waiting(self) -> int:
-        return len(self.queue) + len(self.again) + self.backlogged
-
-    def may_start_at(self) -> float | None:
-        """Return the earliest time a request may start; None if only an event can change it."""
-        if self.running >= self.health.window:
-            return None
-        if self.queue or self.backlogged:
-            at = 0.0
-        elif self.again:
-            at = self.again[0][0]
-        else:
-            return None
-        if self.health.parked_until > at:
-            at = self.health.parked_until
-        if self.pace is not None and self.pace.ready_at > at:
-            at = self.pace.ready_at
-        return at
-
-    def forgettable_at(self) -> float:
-        """Return when nothing about the (empty) host will matter any more."""
-        at = self.health.parked_until
-        if self.health.probe_at is not None:
-            at = max(at, self.health.probe_at)
-        return max(at, self.pace.settled_at) if self.pace is not None else at
-
-
 class Scheduler(Generic[T]):
     """Decides which request starts next, over all hosts.
 
@@ -146,18 +91,19 @@ class Scheduler(Generic[T]):
         self._most = min(limits.per_host or limits.limit, limits.limit)
         self._backlog = backlog
         self._pace = Pace(limits.rate) if limits.rate else None
-        self._slots: dict[str, _HostSlot[T]] = {}
+        self._slots: dict[str, HostSlot[T]] = {}
         # Heap of the hosts that may start now: (running, had_s, ticket, host). An entry whose
         # ticket is no longer the host's is a leftover.
-        self._ready: list[tuple[int, float, int, _HostSlot[T]]] = []
+        self._ready: list[tuple[int, float, int, HostSlot[T]]] = []
         # What a host has had that competed for slots from the start, in seconds times slots. New
         # ones begin there: at zero they would go before all others for as long as any come.
         self._fair_share_s = 0.0
         self._counted_at = 0.0
         self._competing = 0  # hosts that run something or may start
-        self._timers: list[tuple[float, int, _HostSlot[T]]] = []
-        self._doomed: OrderedDict[str, _HostSlot[T]] = OrderedDict()
+        self._timers: list[tuple[float, int, HostSlot[T]]] = []
+        self._doomed: OrderedDict[str, HostSlot[T]] = OrderedDict()
         self._ticket = count()
+        self._spotlight: Spotlight[T] = Spotlight()
         self._in_memory = 0
         self._waiting = 0
         self._started = 0
@@ -168,10 +114,7 @@ class Scheduler(Generic[T]):
         """Put a new request at the end of its host's queue."""
         slot = self._slot(host)
         self._waiting += 1
-        if slot.backlogged or (
-            len(slot.queue) >= IN_MEMORY_PER_HOST
-            or (self._in_memory >= IN_MEMORY_TOTAL and slot.queue)
-        ):
+        if slot.backlogged or (self._in_memory >= IN_MEMORY_EASY and self._has_its_share(slot)):
             self._backlog.push(host, item)
             slot.backlogged += 1
             return  # there are others before it: nothing has changed for the host
@@ -237,14 +180,19 @@ class Scheduler(Generic[T]):
     def answered(self, host: str, now: float) -> None:
         """Take note of an answer that shows *host* alive and willing."""
         slot = self._slots[host]
-        slot.health.answered()
-        if slot.ready is None:
+        if slot.health.answered() and slot.ready is None:
             self._place(slot, now)
 
     def throttled(self, host: str, now: float, started: float, pause_s: float, status: int) -> None:
         """Park *host* for *pause_s*: it answered *status* to a request sent at *started*."""
         slot = self._slots[host]
         slot.health.throttled(now, started, pause_s, status)
+        self._place(slot, now)
+
+    def park(self, host: str, until: float, status: int, now: float) -> None:
+        """Leave *host*, met or not, alone until then: it answered *status* elsewhere."""
+        slot = self._slot(host)
+        slot.health.park(until, status)
         self._place(slot, now)
 
     def unreachable(self, host: str, now: float, started: float, failure: Failure) -> None:
@@ -319,50 +267,43 @@ class Scheduler(Generic[T]):
 
     def busiest(self, now: float, count: int) -> list[HostState]:
         """Return up to *count* hosts that hold things up: parked ones first, then by what waits,
-        and then those whose URLs fail fast."""
+        and then those whose URLs fail fast.
 
-        def weight(slot: _HostSlot[T]) -> tuple[bool, int]:
-            return (slot.health.parked_until > now and slot.waiting > 0, slot.waiting)
-
-        chosen = heapq.nlargest(count, self._slots.values(), key=weight)
-        return [
-            HostState(
-                slot.host,
-                slot.running,
-                slot.waiting,
-                slot.health.window,
-                max(0.0, slot.health.parked_until - now, slot.health.fails_fast_s(now)),
-                f"failing fast: {slot.health.why}"
-                if slot.health.fails_fast(now)
-                else slot.health.why,
-            )
-            for slot in chosen
-            if slot.running or slot.waiting or slot.health.fails_fast(now)
-        ]
+        A part of a great many hosts is looked at each time: see `Spotlight`.
+        """
+        return self._spotlight.busiest(self._slots.values(), now, count)
 
     # -- inside --------------------------------------------------------------------------------
 
-    def _slot(self, host: str) -> _HostSlot[T]:
+    def _slot(self, host: str) -> HostSlot[T]:
         slot = self._slots.get(host)
         if slot is None:
-            slot = _HostSlot(host, self._most, self.limits.host_rate)
+            slot = HostSlot(host, self._most, self.limits.host_rate)
             self._slots[host] = slot
         return slot
 
-    def _pop(self, slot: _HostSlot[T], now: float) -> T:
+    def _has_its_share(self, slot: HostSlot[T]) -> bool:
+        """Return True if *slot* may keep no more in memory once that is scarce."""
+        waiting = len(slot.queue)
+        return waiting >= IN_MEMORY_PER_HOST or (waiting > 0 and self._in_memory >= IN_MEMORY_TOTAL)
+
+    def _pop(self, slot: HostSlot[T], now: float) -> T:
         self._waiting -= 1
         if slot.again and slot.again[0][0] <= now:
             return heapq.heappop(slot.again)[2]
-        if not slot.queue:
-            room = max(1, min(IN_MEMORY_PER_HOST, IN_MEMORY_TOTAL - self._in_memory))
-            pulled = self._backlog.pull(slot.host, room)
-            slot.backlogged -= len(pulled)
-            slot.queue.extend(pulled)
-            self._in_memory += len(pulled)
+        if not slot.queue or (slot.backlogged and self._in_memory < IN_MEMORY_EASY):
+            self._pull(slot)
         self._in_memory -= 1
         return slot.queue.popleft()
 
-    def _count_running(self, slot: _HostSlot[T], change: int, now: float) -> None:
+    def _pull(self, slot: HostSlot[T]) -> None:
+        room = max(1, min(IN_MEMORY_PER_HOST, IN_MEMORY_TOTAL - self._in_memory))
+        pulled = self._backlog.pull(slot.host, room)
+        slot.backlogged -= len(pulled)
+        slot.queue.extend(pulled)
+        self._in_memory += len(pulled)
+
+    def _count_running(self, slot: HostSlot[T], change: int, now: float) -> None:
         """Charge the host for its slots up to *now*, then count *change* more of them."""
         if self._competing:
             self._fair_share_s += self.running * (now - self._counted_at) / self._competing
@@ -374,7 +315,7 @@ class Scheduler(Generic[T]):
         slot.running = running + change
         self.running += change
 
-    def _place(self, slot: _HostSlot[T], now: float) -> None:
+    def _place(self, slot: HostSlot[T], now: float) -> None:
         """Put the host where it belongs: among the ready, the waiting for a time, or nowhere."""
         slot.ready = None
         if slot.health.probe_at is not None and slot.health.fails_fast(now):
@@ -396,7 +337,7 @@ class Scheduler(Generic[T]):
             slot.competes = competes
             self._competing += 1 if competes else -1
 
-    def _make_ready(self, slot: _HostSlot[T]) -> None:
+    def _make_ready(self, slot: HostSlot[T]) -> None:
         if slot.had_s < self._fair_share_s:
             slot.had_s = self._fair_share_s
         slot.ready = ticket = next(self._ticket)
@@ -405,7 +346,7 @@ class Scheduler(Generic[T]):
             self._ready = [entry for entry in self._ready if entry[3].ready == entry[2]]
             heapq.heapify(self._ready)
 
-    def _sleep(self, slot: _HostSlot[T], at: float) -> None:
+    def _sleep(self, slot: HostSlot[T], at: float) -> None:
         if slot.timer is None or at != slot.timer:
             slot.timer = at
             heapq.heappush(self._timers, (at, next(self._ticket), slot))
@@ -417,7 +358,7 @@ class Scheduler(Generic[T]):
                 slot.timer = None
                 self._place(slot, now)
 
-    def _next_ready(self) -> _HostSlot[T] | None:
+    def _next_ready(self) -> HostSlot[T] | None:
         ready = self._ready
         while ready:
             _, _, ticket, slot = ready[0]
@@ -426,7 +367,7 @@ class Scheduler(Generic[T]):
             heapq.heappop(ready)
         return None
 
-    def _forget(self, slot: _HostSlot[T], now: float) -> None:
+    def _forget(self, slot: HostSlot[T], now: float) -> None:
         at = slot.forgettable_at()
         if at > now:
             self._sleep(slot, at)

@@ -23,6 +23,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 Record = dict[str, Any]
 
 RECORD_KEYS = (
@@ -58,6 +60,14 @@ class Result:
         return found[0]
 
 
+WORKERS = os.environ.get("TEST_WORKERS")
+"""Runs every program of the suite with so many processes (`--workers`)."""
+
+one_process = pytest.mark.skipif(
+    WORKERS not in (None, "1"), reason="about one process; several: test_workers.py"
+)
+
+
 def clean_environment(home: Path, env: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of a run: nothing of ours but PATH, temporary files and coverage."""
     kept = {
@@ -65,7 +75,8 @@ def clean_environment(home: Path, env: Mapping[str, str] | None = None) -> dict[
         for name in ("PATH", "TMPDIR", "COVERAGE_PROCESS_START", "COVERAGE_FILE")
         if name in os.environ
     }
-    return {**kept, "HOME": str(home), "LANG": "C.UTF-8", **(env or {})}
+    options = {"FETCHPOOL_WORKERS": WORKERS} if WORKERS else {}
+    return {**kept, **options, "HOME": str(home), "LANG": "C.UTF-8", **(env or {})}
 
 
 def run_fetchpool(

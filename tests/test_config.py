@@ -430,6 +430,44 @@ def test_environment_holds_one_header_a_line() -> None:
     assert load_settings({}, environ, file="").config.header == (("A", "1, 2; 3"), ("B", "x:y"))
 
 
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("token", ("token",)),
+        (["token", "sig", "TOKEN", "Sig"], ("token", "sig")),
+        (("api%20key", " sig "), ("api key", "sig")),
+        ([], ()),
+        (["s\u00efg"], ("s\u00efg",)),
+    ],
+)
+def test_secret_parameters_are_names_each_once(value: object, names: tuple[str, ...]) -> None:
+    assert make(secret_param=value).secret_param == names
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", " ", [""], [1], 1, {"a": "b"}, "a=b", "a&b", "?#", "a\nb", "\ud800", "a%00", "x" * 129],
+)
+def test_what_is_no_name_of_a_parameter_is_refused(value: object) -> None:
+    assert "--secret-param" in refusal(secret_param=value)
+
+
+def test_a_secret_given_with_its_name_is_not_repeated() -> None:
+    message = refusal(secret_param=[f"token={CANARY}"])
+    assert "token=***" in message
+    assert CANARY not in message
+
+
+def test_secret_parameters_come_from_all_places(tmp_path: Path) -> None:
+    environ = {"FETCHPOOL_SECRET_PARAM": "token\r\n\nsig\n"}
+    assert load_settings({}, environ, file="").config.secret_param == ("token", "sig")
+    given = {"secret_param": ["a", "b"]}
+    assert load_settings(given, environ, file="").config.secret_param == ("a", "b")
+    for text in ('secret-param = ["a", "b"]', 'secret_param = ["A", "a", "b"]'):
+        assert [n.lower() for n in load(text, tmp_path).config.secret_param] == ["a", "b"]
+    assert load('secret-param = "a"', tmp_path).config.secret_param == ("a",)
+
+
 def test_unknown_variable_of_ours_is_ignored_but_told() -> None:
     environ = {"FETCHPOOL_SERVICE_HOST": "10.0.0.1", "FETCHPOOL_CONFIG": "", "HOME": "/"}
     assert load_settings({}, environ).strangers == ("FETCHPOOL_SERVICE_HOST",)

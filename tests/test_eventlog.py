@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchpool.eventlog import EventLog, NullLog, open_event_log, timestamp
+from fetchpool.urls import hiding
 
 NOW = 1_763_845_315.123
 
@@ -67,6 +68,18 @@ def test_userinfo_is_hidden_everywhere(tmp_path: Path) -> None:
     assert "canary" not in text
     assert r"ValueError: http://***@h/ is odd" in text
     assert text.count("\n") == 2
+
+
+def test_marked_values_are_hidden_everywhere(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "log")
+    with hiding(["token"]):
+        log.event("failed", url="https://h/?token=canary a", detail="/?token=canary", seq=1)
+        log.crash("internal-error", ValueError("http://h/?a=1&token=canary&b is odd"))
+    log.close()
+    text = (tmp_path / "log").read_text(encoding="utf-8")
+    assert "canary" not in text
+    assert 'url="https://h/?token=***" detail="/?token=***" seq=1' in text
+    assert "ValueError: http://h/?a=1&token=***&b is odd" in text
 
 
 def test_log_survives_rotation(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from itertools import count
 
 import pytest
 
-from fetchpool import fetching as room
 from fetchpool.engine import Answer, Fault, Miss
 from fetchpool.engine.exchange import Call
 from fetchpool.fetching import Fetching, OurSideDownError
@@ -155,7 +154,7 @@ async def outcomes_of(fetch: Fetching) -> list[Outcome]:
 
 
 async def test_outage_pauses_then_goes_on_and_fails_no_url(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "PROBE_EVERY_S", 0.001)
+    monkeypatch.setattr("fetchpool.lookout.PROBE_EVERY_S", 0.001)
     engine = FakeEngine()
     engine.world_is_there.clear()
     urls = [f"http://h{number}.test/" for number in range(8)]
@@ -219,7 +218,7 @@ async def test_host_that_accepts_and_never_answers_ends_while_the_list_goes_on()
 
 
 async def test_outage_of_minutes_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "PROBE_EVERY_S", 0.0)
+    monkeypatch.setattr("fetchpool.lookout.PROBE_EVERY_S", 0.0)
     monkeypatch.setattr("fetchpool.outage.GIVE_UP_AFTER_S", 0.0)
     engine = FakeEngine()
     engine.world_is_there.clear()
@@ -235,7 +234,7 @@ async def test_outage_over_few_hosts_gives_no_waiting_url_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Three hosts are too few to suspect ourselves by their number alone: look before giving up."""
-    monkeypatch.setattr(room, "PROBE_EVERY_S", 0.001)
+    monkeypatch.setattr("fetchpool.lookout.PROBE_EVERY_S", 0.001)
     monkeypatch.setattr("fetchpool.health.PROBE_AFTER_S", 0.001)
     engine = FakeEngine()
     engine.world_is_there.clear()
@@ -291,7 +290,7 @@ async def test_aclose_in_an_outage_leaves_no_task() -> None:
 async def test_begin_and_end_of_an_outage_are_told_once_each(
     monkeypatch: pytest.MonkeyPatch, who_hears: str
 ) -> None:
-    monkeypatch.setattr(room, "PROBE_EVERY_S", 0.001)
+    monkeypatch.setattr("fetchpool.lookout.PROBE_EVERY_S", 0.001)
     engine, counts = FakeEngine(), Counts()
     engine.world_is_there.clear()
     urls = [f"http://h{number}.test/" for number in range(6)]

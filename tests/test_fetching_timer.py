@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fetchpool import fetching as room
+from fetchpool import crew as room
 from tests.fake_engine import FakeEngine, fetching
 
 
@@ -19,13 +19,13 @@ def test_next_start_may_be_due_now_more_than_once(
 
     That is where the slack lies, on one side of it or the other by the last bit of the clock.
     """
-    monkeypatch.setattr(room, "TIMER_SLACK_S", 0.0004)
+    monkeypatch.setattr(room, "ALARM_SLACK_S", 0.0004)
     factory: Callable[[], asyncio.AbstractEventLoop] = pytest.importorskip(loop).new_event_loop
 
     async def set_twice() -> None:
         async with fetching([], FakeEngine()) as fetch:
             for _ in range(2):
-                fetch._set_timer(0.0, 0.0)
+                fetch._crew.call_at(0.0, 0.0)
 
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(set_twice())

@@ -53,30 +53,6 @@ _WAYS = {
 }
 """How requests are exchanged, and on which loop."""
 
-BEYOND_AIOHTTP = {
-    "surplus behind an answer spoils the answer": (
-        "length-surplus-same-packet", "length-surplus-endless", "chunk-surplus",
-        "bodiless-204-with-body", "bodiless-204-no-length", "bodiless-204-chunked",
-        "bodiless-304-with-body",
-    ),
-    "endless framing is read until the time is up": (
-        "chunk-extension-endless", "chunk-size-endless", "chunk-trailer-endless",
-        "other-endless-line-ends", "interim-endless",
-    ),
-    "framing is bounded loosely": (
-        "chunk-extension-200-kb", "interim-300-times", "interim-hints-300-times",
-    ),
-    "versions are not looked at": ("line-version-0.9", "line-version-2.0", "line-rtsp"),
-    "a reset looks like an end": ("no-length-reset",),
-    "blanks around a coding are not stripped": ("transfer-blanks",),
-    "a connection is lent without a look at what has come": ("unasked-later",),
-    "who speaks first and hangs up may seem never to have spoken": (
-        "other-ssh", "other-smtp", "other-ftp", "other-http-2-settings-at-once",
-    ),
-}  # fmt: skip
-"""What holds for the direct exchange alone, and why: aiohttp's own parser knows no better."""
-_BEYOND = {name: why for why, names in BEYOND_AIOHTTP.items() for name in names}
-
 
 @dataclass(frozen=True, slots=True)
 class Runs:
@@ -85,20 +61,13 @@ class Runs:
     server: FaultServer
     results: dict[Options, Result]
     folder: Path
-    way: str
 
     def records(self, case: Case) -> list[Record]:
         """Return the records of *case*, one for each of its URLs."""
-        if not _holds(case, self.way):
-            pytest.skip(f"beyond aiohttp: {_BEYOND[case.name]}")
         return [self.results[case.options].of(url) for url in self.server.urls(case)]
 
     def dest(self, case: Case) -> Path:
         return self.folder / case.options / "out"
-
-
-def _holds(case: Case, way: str) -> bool:
-    return way.startswith("direct") or case.name not in _BEYOND
 
 
 @pytest.fixture(scope="module", params=list(_WAYS))
@@ -115,12 +84,7 @@ def runs(
         def fetch(options: Options) -> Result:
             place = folder / options
             place.mkdir()
-            urls = [
-                url
-                for case in CASES
-                if case.options is options and _holds(case, request.param)
-                for url in server.urls(case)
-            ]
+            urls = [url for case in CASES if case.options is options for url in server.urls(case)]
             (place / "list.txt").write_text("\n".join(urls) + "\n")
             args = ["get", "list.txt", "-o", "out", *_WAYS[request.param], "--cacert", str(roots)]
             try:
@@ -136,7 +100,7 @@ def runs(
         others = [options for options in Options if options not in results]
         with ThreadPoolExecutor(len(others)) as threads:
             results.update(zip(others, threads.map(fetch, others), strict=True))
-        yield Runs(server, results, folder, request.param)
+        yield Runs(server, results, folder)
 
 
 def _told(case: Case, runs: Runs, record: Record) -> str:

@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "models": "",
     "addresses": "",
     "exits": "",
-    "spill": "",
+    "blocks": "",
+    "spill": "blocks",
     "outage": "",
     "urls": "models",
     "names": "models",
@@ -37,30 +38,37 @@ MAY_IMPORT = {
     "proxies": "models",
     "descriptors": "",
     "config": "models",
+    "loops": "config",
     # what decides
     "pacing": "",
-    "scheduler": "health models pacing",
+    "hosts": "health pacing",
+    "scheduler": "health hosts models pacing",
     "jobs": "engine models",
     "redirects": "addresses jobs models urls",
     "judge": "engine jobs models outage redirects retry scheduler",
     # what touches the world
     "sources": "models urls",
-    "stores": "models names",
+    "stores": "models names urls",
     "ledger": "config models urls",
     "resolver": "",
     "connector": "addresses config resolver",
-    "engine": "connector decoding models proxies resolver stores",
+    "engine": "connector decoding models proxies resolver stores urls",
     # what is told of it
     "stats": "models",
     "metrics": "stats",
     "eventlog": "urls",
     "report": "stats urls",
     # what drives
-    "fetching": "engine jobs judge models outage scheduler sources stats stores urls",
+    "crew": "",
+    "outlet": "models",
+    "lookout": "engine judge models outage",
+    "fetching": "crew engine jobs judge lookout models outlet scheduler sources stores urls",
     "pool": "config connector decoding descriptors engine fetching jobs judge models proxies"
     " scheduler sources spill stats stores urls",
-    "runner": "config connector descriptors eventlog exits fetching ledger metrics models pool"
-    " report sources stats stores",
+    "workers": "config descriptors fetching jobs ledger loops models outlet pacing pool scheduler"
+    " sources stats stores urls blocks",
+    "runner": "config connector eventlog exits fetching ledger loops metrics models pool report"
+    " sources stats stores urls workers",
     "status": "exits ledger report",
     "demo": "config exits ledger report resolver runner stats",
     "cli": "config demo exits runner status",
@@ -72,7 +80,7 @@ ONLY_WITH_AIOHTTP = {"connector", "demo", "engine", "resolver"}
 """The reference way to the network, and the demo's server."""
 
 PURE = (
-    "scheduler", "pacing", "health", "outage", "retry", "redirects", "jobs", "judge",
+    "scheduler", "hosts", "pacing", "health", "outage", "retry", "redirects", "jobs", "judge",
     "engine/watch", "engine/framing", "names", "urls", "addresses", "models", "spill", "stats",
 )  # fmt: skip
 """Decided by their arguments: no loop, no clock, no thread, no network."""

@@ -241,6 +241,22 @@ def test_silence_at_many_hosts_pauses_and_an_outage_costs_no_attempt() -> None:
     assert sorted(outcome.request.seq for outcome in ended) == [*range(1, len(jobs) + 1), 99]
 
 
+def test_answer_that_was_on_its_way_does_not_speak_against_trouble_near_us() -> None:
+    """No route any more, and an answer that lay in a buffer of ours by then."""
+    court = Court(Rules(retries=0))
+    lost, answered = job("http://lost.test/", 1), job("http://answered.test/", 2)
+    court.add(lost, answered)
+    assert {court.take(), court.take()} == {lost, answered}
+    assert court.end(lost, miss(FailureKind.CONNECT, Fault.OURS)) == []
+    assert [outcome.ok for outcome in court.end(answered, answer(200))] == [True]
+    outage = court.judge.outage
+    assert outage.paused
+    assert len(outage.held) == 1, "only a look can tell"
+    outage.confirm(court.now)
+    assert court.judge.heard(court.now) == []
+    assert court.take_later() is lost
+
+
 def test_attempt_begun_in_an_outage_is_free_though_it_ends_after_it() -> None:
     """A connection asked for while the network was gone times out when it is long back."""
     court = Court(Rules(retries=0))

@@ -15,6 +15,7 @@ from fetchpool.models import Target
 from fetchpool.names import MAX_COMPONENT, MAX_PATH, alternate_path, body_path
 from fetchpool.urls import InvalidURLError, parse_url
 
+CANARY = "canary"
 HASH = re.compile(r"~[0-9a-f]{16}")
 
 NAUGHTY = [
@@ -394,3 +395,13 @@ def test_an_alternate_lies_in_the_same_directory_and_bears_a_hash() -> None:
         assert HASH.search(alternate)
         assert path.rpartition("/")[0] == alternate.rpartition("/")[0]
         assert (path == alternate) == bool(HASH.search(path))
+
+
+@given(st.text(max_size=8), st.text(max_size=8), st.sampled_from(["", "/", "/a", "/a.txt", "/A B"]))
+def test_nothing_of_a_query_can_be_read_in_a_name(before: str, after: str, path: str) -> None:
+    """`--secret-param` relies on it."""
+    url = f"https://example.org{path}?{quote(before)}={CANARY}{quote(after)}"
+    target = parse_url(url)
+    for make in (body_path, alternate_path):
+        assert CANARY not in make(target)
+        assert make(target) != make(parse_url(url + "1"))

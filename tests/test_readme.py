@@ -31,7 +31,14 @@ from tests.harness import RECORD_KEYS, clean_environment
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-DOCUMENTS = ("README.md", "CHANGELOG.md", "docs/architecture.md", "docs/durability.md")
+DOCUMENTS = (
+    "README.md",
+    "CHANGELOG.md",
+    "docs/architecture.md",
+    "docs/durability.md",
+    "docs/security.md",
+    "docs/workers.md",
+)
 
 SETUP = re.compile(r"^python3 -m venv .*", re.MULTILINE)
 GOOD = tuple(f"/page-{number}.txt" for number in range(1, 6))

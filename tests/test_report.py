@@ -13,6 +13,7 @@ import pytest
 from fetchpool.report import Heading, Reporter
 from fetchpool.report.terminal import ASCII, UNICODE, Glyphs, glyphs_for, terminal_size
 from fetchpool.stats import Summary
+from fetchpool.urls import hiding
 from tests.test_report_progress import RUNNING
 from tests.test_report_summary import CLEAN, DONE
 
@@ -166,6 +167,18 @@ def test_messages_hide_secrets_and_are_one_line() -> None:
     assert "me@home" in text
     assert text.count("\n") == 2
     assert "\x1b" not in text
+
+
+def test_messages_hide_marked_values() -> None:
+    stream = Stream()
+    reporter = Reporter(stream, environ={})
+    with hiding(["token"]):
+        reporter.warn("can't reach http://h/?token=canary a\nb")
+        reporter.start(Heading("http://h/?token=canary", "me@home", None, 1, 0))
+    text = stream.getvalue()
+    assert "canary" not in text
+    assert "http://h/?token=***" in text
+    assert "me@home" in text
 
 
 @pytest.mark.parametrize("terminal", [False, True])

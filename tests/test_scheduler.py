@@ -143,7 +143,10 @@ def test_parked_host_holds_up_nobody_and_starts_nothing_early() -> None:
 # --- memory
 
 
-def test_queue_in_memory_is_bounded_and_order_survives_the_backlog() -> None:
+def test_queue_in_memory_is_bounded_and_order_survives_the_backlog(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(room, "IN_MEMORY_EASY", 0)
     backlog = FakeBacklog()
     sched: Scheduler[str] = Scheduler(Limits(), backlog)
     for number in range(1000):
@@ -158,8 +161,32 @@ def test_queue_in_memory_is_bounded_and_order_survives_the_backlog() -> None:
     assert order == list(range(1000))
 
 
+def test_one_host_may_have_the_memory_nobody_else_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "IN_MEMORY_EASY", 500)
+    backlog = FakeBacklog()
+    sched: Scheduler[str] = Scheduler(Limits(), backlog)
+    for number in range(500):
+        sched.add("a", str(number), 0.0)
+    assert backlog.pushed == 0
+    for number in range(500, 1000):
+        sched.add("a", str(number), 0.0)
+    assert (sched._in_memory, backlog.pushed) == (500, 500)
+    order: list[int] = []
+    while len(order) < 600:
+        item = sched.take(0.0)
+        assert item is not None
+        order.append(int(item))
+        sched.done("a", 0.0)
+        assert sched._in_memory < 500 + room.IN_MEMORY_PER_HOST
+    assert order == list(range(600))
+    pushed = backlog.pushed
+    sched.add("a", "1000", 0.0)
+    assert backlog.pushed == pushed, "what had to wait elsewhere is back: memory does again"
+
+
 def test_memory_of_all_hosts_together_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "IN_MEMORY_TOTAL", 100)
+    monkeypatch.setattr(room, "IN_MEMORY_EASY", 50)
     sched = scheduler()
     for number in range(2000):
         sched.add(f"h{number % 40}", str(number), 0.0)
@@ -349,3 +376,18 @@ def test_endless_list_of_one_host_is_read_in_bounds(monkeypatch: pytest.MonkeyPa
         sched.done("a", 0.0)
         started += len(taken(sched))
     assert sched.waiting > 2800
+
+
+def test_busiest_of_a_great_many_hosts_are_found_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fetchpool.hosts.LOOKED_AT", 10)
+    sched = scheduler()
+    for number in range(95):
+        for _ in range(3 if number == 5 else 2 if number == 50 else 1):
+            sched.add(f"h{number}", f"{number}", 0.0)
+    seen = [[state.host for state in sched.busiest(0.0, 2)] for _ in range(10)]
+    assert seen[-1] == ["h5", "h50"], "all were looked at, and what was found was kept"
+    while (item := sched.take(0.0)) is not None:
+        sched.done(f"h{item}", 0.0)
+    for _ in range(10):
+        last = [state.host for state in sched.busiest(0.0, 2)]
+    assert last == []

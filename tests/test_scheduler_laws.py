@@ -247,6 +247,7 @@ class Laws(RuleBasedStateMachine):
 def test_laws_hold_under_any_sequence_of_events(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "IN_MEMORY_PER_HOST", 3)
     monkeypatch.setattr(room, "IN_MEMORY_TOTAL", 8)
+    monkeypatch.setattr(room, "IN_MEMORY_EASY", 5)
     run_state_machine_as_test(
         Laws, settings=settings(max_examples=200, stateful_step_count=40, deadline=None)
     )

@@ -15,7 +15,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fetchpool.spill import MAX_BLOCK, Spill
+from fetchpool.blocks import MAX_BLOCK
+from fetchpool.spill import Spill
 
 
 def as_is(data: bytes) -> bytes:

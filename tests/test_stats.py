@@ -137,7 +137,7 @@ def test_connections_and_reuse_are_counted() -> None:
     for _ in range(3):
         stats.request_sent(reused=True)
     stats.retried()
-    stats.bytes_received(512)
+    stats.received_so_far(512)
     stats.line_skipped(2)
     summary = end(stats)
     assert (summary.connections_opened, summary.requests, summary.requests_reused) == (1, 4, 3)

@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import unicodedata
+from urllib.parse import quote
 
 import ada_url
 import pytest
@@ -17,11 +18,14 @@ from fetchpool.models import Target
 from fetchpool.urls import (
     BlockedSchemeError,
     InvalidURLError,
+    conceals,
     display,
+    hiding,
     join_url,
     parse_url,
     redact,
     redact_in,
+    redact_urls_in,
     text_of_line,
 )
 
@@ -560,6 +564,140 @@ def test_search_for_words_looks_at_no_character_twice(sentence: str) -> None:
     """A search that fails somewhere begins anew behind; this one succeeds at every non-blank."""
     words = urls._WORD.findall(sentence)
     assert "".join(words) == "".join(char for char in sentence if not char.isspace())
+
+
+# --- hiding ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://h/?token=C", "http://h/?token=***"),
+        ("http://h/?a=1&token=C&b=2#f", "http://h/?a=1&token=***&b=2#f"),
+        ("http://h/?TOKEN=C&Token=C&t%6Fken=C&T%4FKEN=C", None),
+        ("http://h/?a;token=C;b=2", "http://h/?a;token=***;b=2"),
+        ("http://h/?token=a;C", "http://h/?token=***"),
+        ("http://h/?a=1&amp;token=C", "http://h/?a=1&amp;token=***"),
+        ("http://h/?api+key=C&api%20key=C&API%2bKEY=C&api key=C d", None),
+        ("http://h/?s\u00efg=C&s%C3%AFg=C&S%c3%8FG=C", None),
+        ("http://h/?token==C=", "http://h/?token=***"),
+        ("http://h/?token=", "http://h/?token=***"),
+        ("http://h/?token=a?b=/C", "http://h/?token=***"),
+        ("http://h/#token=C", "http://h/#token=***"),
+        ("http://h/?u=http://x/?token=C", "http://h/?u=http://x/?token=***"),
+        ("http://h/?u=%2F%3Fa%3d1%26token%3DC&b=2", "http://h/?u=%2F%3Fa%3d1%26token%3D***&b=2"),
+        ("http://h/?u=%252F%253Ftoken%253DC%2526b%3D2", "http://h/?u=%252F%253Ftoken%253D***"),
+        ("http://u:C@h/?token=C@x", "http://***@h/?token=***"),
+        ("http://h:99999/?token=u@C", "http://***@***"),
+        ("http://u:C?token=C@h/", "http://***@***"),
+        ("h ?token=C C\tC", "h ?token=***"),
+        ("token=C", "token=***"),
+    ],
+)
+def test_values_of_marked_parameters_are_hidden(text: str, shown: str | None) -> None:
+    secret = text.replace("C", CANARY) if shown else text.replace("=C", f"={CANARY}")
+    with hiding(["Token", "api key"]), hiding(["s\u00efg"]):
+        assert CANARY not in redact(secret)
+        assert CANARY not in redact_in(secret)
+        assert CANARY not in redact_urls_in(secret)
+        assert shown is None or redact(secret) == shown
+        assert conceals(secret)
+    assert conceals(redact(secret)) == ("***" in redact(secret))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://h/?mytoken=1&token2=1&xtoken=1&tokens=1",
+        "http://h/?token",
+        "http://h/?token&a=1",
+        "http://h/token=1",
+        "http://h/?a=token",
+        "http://h/?token[]=1",
+        "http://token.h/token",
+        "",
+    ],
+)
+def test_other_parameters_are_shown(text: str) -> None:
+    with hiding(["token"]):
+        assert redact(text) == text
+        assert not conceals(text)
+
+
+def test_nothing_is_hidden_before_and_after() -> None:
+    text = "http://h/?token=1&sig=2"
+    with hiding(["token"]):
+        with hiding(["sig"]), hiding(["token"]):
+            assert redact(text) == "http://h/?token=***&sig=***"
+        assert redact(text) == "http://h/?token=***&sig=2"
+    with hiding(()):
+        assert redact(text) == redact_in(text) == redact_urls_in(text) == text
+    assert not conceals(text)
+
+
+@pytest.mark.parametrize(
+    "name", [".*", "a|b", "[x]", "$", "%", "a b", "\u0130", "\u00df", "\U0001f600"]
+)
+def test_a_marked_name_is_text_and_no_pattern(name: str) -> None:
+    with hiding([name]):
+        assert redact(f"http://h/?{name}=1&xab=2") == f"http://h/?{name}=***&xab=2"
+        assert redact(f"http://h/?{quote(name)}=1&xab=2") == f"http://h/?{quote(name)}=***&xab=2"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("ValueError('http://h/?token=C D')", "ValueError('http://h/?token=***"),
+        ("at /?token=C&a=1 it broke", "at /?token=***&a=1 it broke"),
+        ("token=C\nnext line", "token=***\nnext line"),
+        ("{'token': 1, query='token=C'}", "{'token': 1, query='token=***"),
+        ("get 'http://h/?token=***' --once", "get 'http://h/?token=***' --once"),
+        ("no file 'http://h/?token=***'; try", "no file 'http://h/?token=***'; try"),
+        ("me@home, http://u:C@h/?token=C@D", None),
+        ("the token C is none", "the token C is none"),
+    ],
+)
+def test_marked_values_in_a_sentence_are_hidden(sentence: str, shown: str | None) -> None:
+    with hiding(["token"]):
+        assert redact_urls_in(sentence) == (shown or "me@home, http://***@h/?token=***")
+        assert redact_in(sentence) == (shown or "***@home, http://***@h/?token=***")
+
+
+def marked_values() -> st.SearchStrategy[str]:
+    """Values that end where a parameter does, between characters that parsers trip over."""
+    odd = st.text(st.sampled_from("a:@/?=%43 .+*'\t\x00\u00e9\uff20\ud800token") | st.characters())
+    return st.builds(
+        lambda a, b: "".join(c for c in f"{a}{CANARY}{b}" if c not in "&#;\n"), odd, odd
+    )
+
+
+@given(
+    st.sampled_from(
+        ["http://h/", "http://u:pw@h/", "http://h:99999/", "HTTP:h", "ftp://", "", "?"]
+    ),
+    st.sampled_from(["?", "?a=b&", "?a;", "?a=b@c&", "?x=%3Fy%26", "#", "?q=http://h/?"]),
+    st.sampled_from(["token", "TOKEN", "%74oken", "toKe%4e"]),
+    marked_values(),
+    st.sampled_from(["", "&b=2", ";b=2", "#f", "&u=a@b", "&token=Canary7", "&b=@"]),
+)
+def test_no_marked_value_survives(
+    start: str, before: str, name: str, value: str, after: str
+) -> None:
+    text = f"{start}{before}{name}={value}{after}"
+    with hiding(["token"]):
+        for redacted in (redact, redact_in, redact_urls_in):
+            assert CANARY not in redacted(text)
+        assert conceals(text)
+        shown = redact(text)
+        assert redact(shown) == shown
+    assert conceals(shown)
+
+
+@given(st.text(st.sampled_from("t=;&?#%3DF25@:/h *\n'") | st.characters()))
+def test_redacting_twice_changes_nothing_more_with_marked_names(text: str) -> None:
+    with hiding(["t", "h "]):
+        once = redact(text)
+        assert redact(once) == once
 
 
 # --- display --------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from tests.harness import (
     PROGRAM,
     Result,
     check_bodies,
+    one_process,
     raise_descriptor_limit,
     run_fetchpool,
     why_no_network_namespace,
@@ -104,6 +105,7 @@ def _warm_then_many(server: CountingServer, warm: int, many: int) -> list[str]:
     return [server.url(path, host) for path in paths for host in server.addresses]
 
 
+@one_process
 def test_every_slot_of_the_limit_is_used(tmp_path: Path) -> None:
     with CountingServer(_hosts(4), gate=12) as server:
         urls = _warm_then_many(server, 3, 10)

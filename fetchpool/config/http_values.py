@@ -1,12 +1,13 @@
-"""Kinds of value that go into HTTP: header fields and the proxy's address. Both hold secrets."""
+"""Kinds of value that go into HTTP: header fields, the proxy's address, names of parameters."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 
-from fetchpool.config.values import Kind, Unfit, is_header_text, quoted
+from fetchpool.config.values import Kind, Unfit, is_header_text, lines_of, plain, quoted
 
+_MAX_NAME = 128
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")  # RFC 9110 §5.6.2
 
 _REFUSED = {
@@ -33,10 +34,10 @@ class Headers(Kind):
     accepts = "'Name: value'"
     metavar = "'NAME: VALUE'"
     secret = True
+    repeatable = True
 
     def read(self, text: str) -> object:
-        """Return the lines of *text*, one header each: so an environment variable holds several."""
-        return [line for line in re.split(r"\r?\n", text) if line.strip()]
+        return lines_of(text)
 
     def check(self, value: object) -> tuple[tuple[str, str], ...]:
         """Accept a mapping, pairs, or lines `Name: value`; refuse what HTTP or a URL decides."""
@@ -74,6 +75,43 @@ class Headers(Kind):
 
     def show(self, value: tuple[tuple[str, str], ...]) -> str:
         return ", ".join(f"{name}: ***" for name, _ in value)
+
+
+class ParameterNames(Kind):
+    """Names of query parameters; also as they stand in a URL, with escapes."""
+
+    accepts = "the name of a query parameter: at most 128 characters, no = & ; # among them"
+    metavar = "NAME"
+    repeatable = True
+
+    def read(self, text: str) -> object:
+        return lines_of(text)
+
+    def check(self, value: object) -> tuple[str, ...]:
+        """Return the names without escapes, each once whatever its case."""
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, list | tuple):
+            raise self.unfit(value)
+        names = [self._name(item) for item in items]
+        return tuple({name.casefold(): name for name in reversed(names)}.values())[::-1]
+
+    def _name(self, item: object) -> str:
+        from urllib.parse import unquote  # 9 ms that most starts don't need
+
+        if not isinstance(item, str) or not is_header_text(item):
+            raise self._refused(item)
+        name = unquote(item.strip())
+        # A value that came along, as in `token=…`, would be a secret: it is not repeated.
+        if not 0 < len(name) <= _MAX_NAME or not name.isprintable() or set("=&;#") & set(item):
+            raise self._refused(item)
+        return name
+
+    def _refused(self, item: object) -> Unfit:
+        shown = item.partition("=")[0] + "=***" if isinstance(item, str) and "=" in item else item
+        return Unfit(f"takes {self.accepts}, not {quoted(shown)}")
+
+    def show(self, value: tuple[str, ...]) -> str:
+        return ", ".join(plain(name) for name in value)
 
 
 class ProxyUrl(Kind):

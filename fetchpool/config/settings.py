@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from fetchpool import __version__
 from fetchpool.config.expressions import FailIf, FailureKinds, exceeds, matches
-from fetchpool.config.http_values import Headers, ProxyUrl
+from fetchpool.config.http_values import Headers, ParameterNames, ProxyUrl
 from fetchpool.config.options import Also, Option, Panel, checked_value
 from fetchpool.config.rules import check_together
 from fetchpool.config.values import (
@@ -70,6 +70,17 @@ class Config:
             "last records; `results.jsonl` in DEST has them.",
         ),
     ] = None
+    records_format: Annotated[
+        Literal["auto", "jsonl", "csv"],
+        Panel.IO,
+        Choice("FORMAT", "auto", "jsonl", "csv"),
+        "Form of --records: auto (csv where PATH ends in .csv), jsonl or csv",
+        Also(
+            more="CSV is RFC 4180 in UTF-8 with a header line: null is an empty cell, control "
+            "characters are escapes such as `\\x1b`, and what a spreadsheet would run as a formula "
+            "has a `'` before it. `results.jsonl` is JSON always."
+        ),
+    ] = "auto"
     no_body: Annotated[
         bool,
         Panel.IO,
@@ -118,6 +129,17 @@ class Config:
         "Requests per second to one host",
         Also(default="0: off", example="2"),
     ] = 0.0
+    workers: Annotated[
+        int,
+        Panel.LIMITS,
+        Whole(0, 256),
+        "Processes, each with a share of the hosts and of the limits; 0 = one a core",
+        Also(
+            more="`--limit` and `--rate` are divided among them. A host belongs to one of them; "
+            "with `--per-host 0` and no `--host-rate` its URLs are divided. Not for the library's "
+            "`FetchPool`, which is one process.",
+        ),
+    ] = 1
 
     keepalive: Annotated[
         float | None,
@@ -325,6 +347,18 @@ class Config:
         "Never connect to a private, loopback or otherwise non-public address",
         Also(more="Not together with `--proxy`, which looks addresses up by itself."),
     ] = False
+    secret_param: Annotated[
+        tuple[str, ...],
+        Panel.TRUST,
+        ParameterNames(),
+        "Query parameter whose value is sent but never written or shown; repeatable",
+        Also(
+            example="token",
+            more="Whatever the case and the escapes of the name. Records and messages have `***` "
+            "in its place, as for userinfo. No record of such a URL is kept when a run goes on, "
+            "nor a body that broke off.",
+        ),
+    ] = ()
 
     retry_failed: Annotated[
         bool,

@@ -65,6 +65,8 @@ class Kind:
     """Never to be echoed, not even in the message that refuses it."""
     keeps_empty = False
     """An empty environment variable is a value, not as good as none."""
+    repeatable = False
+    """The option may be given several times; the environment has one value a line."""
     choices: tuple[str, ...] = ()
 
     def read(self, text: str) -> object:
@@ -194,6 +196,11 @@ class Switch(Kind):
 
     def show(self, value: bool) -> str:
         return "true" if value else "false"
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of *text*, so that an environment variable can hold several values."""
+    return [line for line in re.split(r"\r?\n", text) if line.strip()]
 
 
 class Choice(Kind):

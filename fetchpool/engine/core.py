@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from fetchpool.engine.resuming import Resumption, StartAnewError, may_resume
 from fetchpool.engine.watch import Timeouts, Watch
 from fetchpool.models import Failure, FailureKind, Head, Target
 from fetchpool.stores import StoreError
+from fetchpool.urls import redact_in
 
 if TYPE_CHECKING:
     from fetchpool.connector import FetchConnector
@@ -26,6 +29,10 @@ log = logging.getLogger("fetchpool")
 
 TICK_S = 0.1
 """How often the time limits are looked at, in seconds: their precision."""
+
+MAX_THREADS = 4
+"""Threads that decode at once, where there are as many cores: they keep up with what one event loop
+can receive and store."""
 
 ASLEEP_S = 2.0
 """A tick late by more than this means the process itself was not running."""
@@ -90,7 +97,11 @@ class Engine:
         self._store = store
         self._watches: set[Watch] = set()
         self._received = 0
+        self._threads = ThreadPoolExecutor(
+            min(MAX_THREADS, os.cpu_count() or 1), thread_name_prefix="fetchpool-unpacking"
+        )
         self._ticker: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def connections_opened(self) -> int:
@@ -111,14 +122,16 @@ class Engine:
         """
         if self._ticker is None:
             self._ticker = asyncio.create_task(self._tick(), name="fetchpool-ticker")
+            self._loop = asyncio.get_running_loop()
         left_s = budget_s
         anew = False
         while True:
             part = None if anew else self._reopen(call)
             resumption = None if part is None else await self._resume(call, part)
             now = monotonic()
-            watch = Watch(self._timeouts, left_s, now, asyncio.current_task())
-            receiver = Receiver(call, self._bodies, self._store, resumption)
+            # Without the loop current_task() makes a system call, up to Python 3.11.
+            watch = Watch(self._timeouts, left_s, now, asyncio.current_task(self._loop))
+            receiver = Receiver(call, self._bodies, self._store, resumption, self._threads)
             self._watches.add(watch)
             try:
                 return await self._exchange_once(
@@ -159,7 +172,7 @@ class Engine:
             raise
         except Exception as error:
             log.exception("internal error while fetching")
-            raise ExchangeError(Failure(FailureKind.INTERNAL, repr(error))) from error
+            raise ExchangeError(Failure(FailureKind.INTERNAL, redact_in(repr(error)))) from error
         finally:
             if not complete:
                 receiver.abandon(keep=_may_go_on(sys.exception()))
@@ -209,11 +222,12 @@ class Engine:
             return False
 
     async def close(self) -> None:
-        """Stop the ticker and close every connection."""
+        """Stop the ticker, close every connection, and end the threads, after a step at most."""
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
         await self._exchange.close()
+        self._threads.shutdown(cancel_futures=True)
 
 
 def _may_go_on(ending: BaseException | None) -> bool:

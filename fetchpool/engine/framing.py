@@ -11,6 +11,25 @@ from fetchpool.models import Failure, FailureKind, Head
 MAX_LENGTH = 2**63 - 1
 """Longer bodies overflow somebody's integer; nobody serves them."""
 
+MAX_LENGTH_DIGITS = len(str(MAX_LENGTH))
+
+MAX_LINE_BYTES = 64 * 1024
+"""Longest header line taken, name and value: aiohttp's 8,190 refuses servers that exist."""
+
+MAX_HEAD_BYTES = 300 * 1024
+"""Longest head taken, with all interim ones before it: curl's limit (MAX_HTTP_RESP_HEADER_SIZE)."""
+
+MAX_HEADERS = 500
+
+MAX_INTERIM = 10
+"""Interim (1xx) answers taken before the final one."""
+
+CHUNK_FRAMING_BYTES = 64 * 1024
+"""Most bytes spent on extensions and trailers, beyond what a plain chunk needs."""
+
+PLAIN_CHUNK_BYTES = 32
+"""What the framing of one chunk may take: a size of up to 16 digits, blanks, two line ends."""
+
 BODILESS_STATUSES = frozenset({204, 304})
 """RFC 9112 §6.3: answers that end with their head."""
 
@@ -59,7 +78,7 @@ def _parse_length(text: str) -> int:
         (text,) = values
         if not (text.isascii() and text.isdigit()):
             raise not_http("a Content-Length that is no number")
-    length = int(text) if len(text) <= len(str(MAX_LENGTH)) else MAX_LENGTH + 1
+    length = int(text) if len(text) <= MAX_LENGTH_DIGITS else MAX_LENGTH + 1
     if length > MAX_LENGTH:
         raise not_http("an impossible Content-Length")
     return length

@@ -1,13 +1,15 @@
 """What to do with an answer's head and body while it arrives: count, decode, hash, store.
 
-The exchange pushes (`head`, `feed`…, `finish`); this side never waits. Nothing gets a final name
-before `finish` has found the body complete.
+The exchange pushes (`head`, `feed`…, `finish`); this side never waits, but while it is `behind`
+(see `unpacking`) the exchange does. Nothing gets a final name before `finish` has found the body
+complete.
 """
 
 from __future__ import annotations
 
 import hashlib
 from enum import Enum
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,13 +22,16 @@ from fetchpool.engine.resuming import (
     asks_for_range,
     representation,
 )
+from fetchpool.engine.unpacking import Unpacking
 from fetchpool.models import Failure, FailureKind, Head
 from fetchpool.stores import Chunk, Stored
 
 if TYPE_CHECKING:
-    from fetchpool.decoding import Decoder
+    from concurrent.futures import Executor
+
     from fetchpool.engine.exchange import Call
     from fetchpool.engine.resuming import Resumption
+    from fetchpool.engine.watch import Watch
     from fetchpool.stores import BodyWriter, Store
 
 WHOLE_BODY_BYTES = 256 * 1024
@@ -61,6 +66,8 @@ class BodyPolicy(msgspec.Struct, frozen=True):
 class Receiver:
     """Takes in one answer. Raises `BodyError` for a body that can't be had whole.
 
+    What there is much of is decoded by *threads* (None: the loop's own).
+
     With a *resumption*, *call* asked for the rest of a part: the body then is the part and that
     rest, or a whole one, or `StartAnewError` is raised. The part is the receiver's until `finish`
     has returned or `abandon` was called.
@@ -68,14 +75,15 @@ class Receiver:
 
     __slots__ = (
         "_call",
-        "_decoder",
         "_hash",
         "_length",
         "_pending",
         "_policy",
         "_resumption",
         "_store",
+        "_threads",
         "_total",
+        "_unpacking",
         "_writer",
         "answer",
         "appetite",
@@ -85,7 +93,12 @@ class Receiver:
     )
 
     def __init__(
-        self, call: Call, policy: BodyPolicy, store: Store, resumption: Resumption | None = None
+        self,
+        call: Call,
+        policy: BodyPolicy,
+        store: Store,
+        resumption: Resumption | None = None,
+        threads: Executor | None = None,
     ) -> None:
         self._call = call
         self._policy = policy
@@ -93,7 +106,8 @@ class Receiver:
         self._length: int | None = None
         self._total: int | None = None  # of a body that may be gone on with
         self._store = store
-        self._decoder: Decoder | None = None  # None: what comes is the body
+        self._threads = threads
+        self._unpacking: Unpacking | None = None  # None: what comes is the body
         self._writer: BodyWriter | None = None
         self._pending: list[bytes] = []
         self._hash = hashlib.sha256() if policy.sha256 else None
@@ -130,7 +144,7 @@ class Receiver:
                 raise _too_big(f"Content-Length is {length} bytes", cap)
             codings = head.get_all("content-encoding")
             if codings:
-                self._decoder = make_decoder(codings, cap)
+                self._unpacking = Unpacking(make_decoder(codings, cap), self._threads)
             self.appetite = Appetite.ALL
         elif length is None or length <= DRAIN_BYTES:
             self.appetite = Appetite.DRAIN
@@ -163,7 +177,8 @@ class Receiver:
     def feed(self, chunk: bytes | memoryview) -> bool:
         """Take a piece of the body as received; return False if no more of it is wanted.
 
-        The memory behind a memoryview is the caller's again after the call: what is kept is copied.
+        Not while `behind`, which this may begin. The memory behind a memoryview is the caller's
+        again after the call: what is kept is copied.
         """
         self.wire_bytes += len(chunk)
         if self.appetite is not Appetite.ALL:
@@ -173,12 +188,28 @@ class Receiver:
             raise _too_big("the body is longer", cap)
         if self._total is not None and self.wire_bytes > self._total:
             raise StartAnewError  # a chunked rest that is longer than its Content-Range
-        if self._decoder is None:
+        if self._unpacking is None:
             self._keep(chunk)
         else:
-            for piece in self._decoder.feed(chunk):
-                self._keep(piece)
+            self._unpacking.feed(chunk, self._keep)
         return True
+
+    @property
+    def behind(self) -> bool:
+        """Whether decoding has not caught up with what was fed: `catch_up` is to be awaited."""
+        return self._unpacking is not None and self._unpacking.behind
+
+    async def catch_up(self, watch: Watch) -> None:
+        """Wait until all that was fed is decoded and kept; raises as `feed` does.
+
+        To *watch* it is time in which nothing is read. Cancelled, the body is to be abandoned.
+        """
+        assert self._unpacking is not None
+        watch.pause(monotonic())
+        try:
+            await self._unpacking.catch_up(self._keep)
+        finally:
+            watch.resume(monotonic())
 
     def _keep(self, piece: Chunk) -> None:
         self.body_bytes += len(piece)
@@ -202,9 +233,8 @@ class Receiver:
         """The answer is complete: store the body under its final name, if it is wanted."""
         if self.appetite is not Appetite.ALL:
             return
-        if self._decoder is not None:
-            for piece in self._decoder.finish():
-                self._keep(piece)
+        if self._unpacking is not None:
+            self._unpacking.finish(self._keep)
         assert self.answer is not None
         if self._total is not None and self.body_bytes != self._total:
             what = f"the body ended after {self.body_bytes} of {self._total} bytes"

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from fetchpool.connector import FetchConnector, public_only, watcher
+from fetchpool.connector import (
+    FetchConnector,
+    guard,
+    public_only,
+    watcher,
+    why_not_guardable,
+)
 from fetchpool.connector import close as close_connector
 from fetchpool.engine.exchange import Call, ExchangeError
 from fetchpool.engine.faults import translate
-from fetchpool.engine.framing import body_length
+from fetchpool.engine.framing import MAX_HEADERS, MAX_LINE_BYTES, body_length
+from fetchpool.engine.guard import Guard
 from fetchpool.engine.receiver import Appetite, Receiver
 from fetchpool.models import Head, Target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fetchpool.engine.watch import Watch
     from fetchpool.proxies import ProxyFor
 
-MAX_HEADER_BYTES = 64 * 1024
-"""Longest header line taken: aiohttp's 8,190 refuses servers that exist."""
-
-MAX_HEADERS = 500
+log = logging.getLogger("fetchpool")
 
 READ_BUFFER_BYTES = 256 * 1024
 
@@ -43,17 +51,23 @@ class SessionExchange:
             requote_redirect_url=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # engine.watch judges
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
-            max_line_size=MAX_HEADER_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_LINE_BYTES,
             max_headers=MAX_HEADERS,
             read_bufsize=READ_BUFFER_BYTES,
         )
         # aiohttp re-sends an idempotent request once by itself; attempts are counted here instead.
         self._session._retry_connection = False
+        changed = why_not_guardable(asyncio.get_running_loop())
+        if changed is not None:
+            log.warning("answers are judged by aiohttp alone (%s is another in this one)", changed)
+        self._guarded = changed is None
 
     async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
         """Send *call*; see `Exchange.send`."""
         watcher.set(watch)
+        judge = Guard()
+        guard.set(judge if self._guarded else None)
         public_only.set(call.public_only)
         response: aiohttp.ClientResponse | None = None
         try:
@@ -64,12 +78,14 @@ class SessionExchange:
                 allow_redirects=False,
                 proxy=self._proxy_for(call.target),
             )
-            await self._read(response, receiver)
+            await self._read(response, watch, receiver)
         except ExchangeError:
             raise
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError) as error:
+            if isinstance(judge.refusal, ExchangeError):
+                raise judge.refusal from error
             raise translate(
-                error,
+                judge.refusal or error,  # what aiohttp refused, it may tell as a lost connection
                 answering=response is not None,
                 reused=watch.reused,
                 quiet=watch.bytes_seen == 0,
@@ -78,7 +94,9 @@ class SessionExchange:
             if response is not None:
                 response.close()  # a no-op where the body was read to its end
 
-    async def _read(self, response: aiohttp.ClientResponse, receiver: Receiver) -> None:
+    async def _read(
+        self, response: aiohttp.ClientResponse, watch: Watch, receiver: Receiver
+    ) -> None:
         head = Head(
             response.status,
             # A blank before the colon means nothing (RFC 9112 §5.1), to the parser neither.
@@ -90,6 +108,9 @@ class SessionExchange:
         async for chunk in response.content.iter_any():
             if not receiver.feed(chunk):
                 return
+            if receiver.behind:
+                with _unread(response):
+                    await receiver.catch_up(watch)
         receiver.finish()
         response.release()
 
@@ -106,3 +127,19 @@ class SessionExchange:
         await self._session.close()
         await close_connector(self._connector)
         await asyncio.sleep(0)
+
+
+@contextmanager
+def _unread(response: aiohttp.ClientResponse) -> Iterator[None]:
+    """Leave with the system what else comes for *response*, and the connection's end.
+
+    To aiohttp a lost connection comes before what it has buffered.
+    """
+    transport = response.connection and response.connection.transport
+    if not transport or transport.is_closing() or not transport.is_reading():
+        yield
+        return
+    transport.pause_reading()
+    yield
+    if not transport.is_closing():
+        transport.resume_reading()

@@ -5,6 +5,8 @@
                                              └ min_speed, over 30 s ┘
       └────────────────────────── budget_s ───────────────────────────────┘
 
+Time in which we don't read is neither silence nor slow; it counts against the budget alone.
+
 One ticker looks at all exchanges a few times a second: four asyncio timers a request would cost
 more than everything else here. Pure: `now` is monotonic seconds.
 """
@@ -35,9 +37,11 @@ class Watch:
     """The clock of one exchange; `verdict` says why it was ended, or is None."""
 
     __slots__ = (
+        "_away_s",
         "_budget_end",
         "_last_byte",
         "_limits",
+        "_paused_at",
         "_samples",
         "bytes_seen",
         "connect_s",
@@ -60,6 +64,8 @@ class Watch:
         self._limits = limits
         self._budget_end = None if budget_s is None else now + budget_s
         self._last_byte = now
+        self._paused_at: float | None = None
+        self._away_s = 0.0  # in which we didn't read
         self._samples: deque[tuple[float, int]] | None = None
         self.started_at = now
         self.connected_at: float | None = None
@@ -86,6 +92,17 @@ class Watch:
         if self.first_byte_at is None:
             self.first_byte_at = now
 
+    def pause(self, now: float) -> None:
+        """Nothing is read from *now* on: what doesn't come is no fault of the server's."""
+        self._paused_at = now
+
+    def resume(self, now: float) -> None:
+        """Everything is read again from *now* on."""
+        assert self._paused_at is not None
+        self._away_s += now - self._paused_at
+        self._paused_at = None
+        self._last_byte = now
+
     def overdue(self, now: float) -> str | None:
         """Return a sentence saying which limit is exceeded at *now*, or None."""
         limits = self._limits
@@ -95,14 +112,17 @@ class Watch:
             if limits.connect_s and now - self.started_at >= limits.connect_s:
                 return f"no connection within {limits.connect_s:g} s"
             return None
+        if self._paused_at is not None:
+            return None
         if limits.silence_s and now - self._last_byte >= limits.silence_s:
             what = "no answer" if self.first_byte_at is None else "silence"
             return f"{what} for {limits.silence_s:g} s"
         if limits.min_speed and self.first_byte_at is not None:
-            return self._too_slow(now)
+            return self._too_slow(now - self._away_s)
         return None
 
     def _too_slow(self, now: float) -> str | None:
+        """Look at the speed at *now*, on a clock that stands while we don't read."""
         samples = self._samples
         if samples is None:
             assert self.first_byte_at is not None
@@ -129,5 +149,7 @@ class Watch:
             self.connected_at += seconds
         if self.first_byte_at is not None:
             self.first_byte_at += seconds
+        if self._paused_at is not None:
+            self._paused_at += seconds
         if self._samples is not None:
             self._samples = deque((at + seconds, total) for at, total in self._samples)

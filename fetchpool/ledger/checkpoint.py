@@ -36,7 +36,7 @@ class _Header(msgspec.Struct):
     synced: bool
     boot: str
     totals: Totals
-    userinfo: bool
+    secrets: bool
     pages: list[int]
 
 
@@ -69,7 +69,7 @@ def write_checkpoint(
         synced=synced,
         boot=boot_id(),
         totals=standing.totals,
-        userinfo=standing.userinfo,
+        secrets=standing.secrets,
         pages=standing.done.page_numbers(),
     )
     content = b"%b\n%b" % (msgspec.json.encode(header), standing.done.to_bytes())
@@ -98,7 +98,7 @@ def read_checkpoint(path: Path, ledger: Path, run: str) -> Standing | None:
         done = Bitmap.from_bytes(header.pages, pages)
     except (OSError, ValueError, msgspec.DecodeError):
         return None
-    return Standing(offset=header.offset, totals=header.totals, done=done, userinfo=header.userinfo)
+    return Standing(offset=header.offset, totals=header.totals, done=done, secrets=header.secrets)
 
 
 def _checksum_before(fd: int, offset: int) -> int:

@@ -23,6 +23,7 @@ from fetchpool.ledger.errors import (
     output_errors,
 )
 from fetchpool.ledger.foreign import ForeignNames, remember_names
+from fetchpool.ledger.holding import wait_for_orphans
 from fetchpool.ledger.install import install
 from fetchpool.ledger.keeping import Flag, Keeping, Kept, Previous, decide
 from fetchpool.ledger.layout import Layout, remove
@@ -40,6 +41,7 @@ from fetchpool.ledger.state import (
 from fetchpool.ledger.waiting import Waiting
 from fetchpool.ledger.writer import Ledger
 from fetchpool.models import Request
+from fetchpool.urls import is_hiding
 
 ReadList = Callable[[], Iterable[Request]]
 
@@ -104,6 +106,8 @@ class RunDirectory:
             _make(layout)
             lock = _take_lock(layout)
         try:
+            with output_errors(dest):
+                wait_for_orphans(layout.workers)
             directory = cls(layout, lock, options, sources)
         except BaseException:
             lock.release()
@@ -116,9 +120,9 @@ class RunDirectory:
         return directory
 
     @property
-    def parts_dir(self) -> Path:
-        """Where unfinished bodies are; the store's business."""
-        return self._layout.parts
+    def layout(self) -> Layout:
+        """Where everything is, for processes that work for this one."""
+        return self._layout
 
     def is_foreign(self, path: str) -> bool:
         """Tell whether *path*, relative to DEST, was there before fetchpool; from any thread."""
@@ -185,7 +189,9 @@ class RunDirectory:
         with output_errors(self._layout.dest):
             standing = self._take_stock()
         all_kept = self._keeping().everything or not standing.totals.failed
-        if all_kept and not standing.unfit and not standing.userinfo:
+        # An earlier run may have written in the clear what is secret by now.
+        clean = not standing.unfit and not standing.secrets and not is_hiding()
+        if all_kept and clean:
             state.run, state.started_at = old.run, old.started_at
             with output_errors(self._layout.dest):
                 write_state(self._layout.state, state, fsync=self._fsync)

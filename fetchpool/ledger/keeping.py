@@ -13,7 +13,7 @@ from enum import Enum
 
 from fetchpool.config.expressions import matches
 from fetchpool.ledger.entries import Entry
-from fetchpool.urls import REDACTED
+from fetchpool.urls import conceals
 
 
 class Previous(Enum):
@@ -57,8 +57,9 @@ class Keeping:
     """The decision applied to single records.
 
     With `Kept.OK`, failures that are none of *retry_kinds* (as `Config` checks them; none at all =
-    every kind) are kept too: `--retry-failed` does not mean them. A record whose URL had userinfo
-    is never kept: the ledger does not hold the secret, so it can't tell whose record it is.
+    every kind) are kept too: `--retry-failed` does not mean them. A record whose URL has a secret
+    is never kept: the ledger does not hold it, so it can't tell whose record it is. Nor is one that
+    holds a secret in the clear because it was not marked then.
     """
 
     def __init__(self, kept: Kept, retry_kinds: tuple[str, ...] = ()) -> None:
@@ -72,12 +73,8 @@ class Keeping:
 
     def __call__(self, entry: Entry) -> bool:
         """Tell whether the record counts as an answer."""
-        if self._kept is Kept.NOTHING or USERINFO in entry.url:
+        if self._kept is Kept.NOTHING or conceals(entry.url):
             return False
         if entry.ok or self._kept is Kept.ALL:
             return True
         return not matches(self._retry_kinds, entry.error or "", entry.status)
-
-
-USERINFO = f"{REDACTED}@"
-"""What a record's URL holds if the list's had userinfo."""

@@ -29,6 +29,7 @@ class Layout:
         self.ledger = dest / LEDGER
         self.private = private = dest / PRIVATE
         self.lock = private / "lock"
+        self.workers = private / "workers"
         self.foreign = private / "foreign"
         self.state = private / "state.json"
         self.checkpoint = private / "checkpoint"

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 from fetchpool.models import FailureKind, Outcome
-from fetchpool.urls import redact
+from fetchpool.urls import redact, redact_urls_in
 
 _YEAR_10000 = 253402300800  # seconds since the epoch: RFC 3339 years have four digits
 _encode_json = msgspec.json.Encoder().encode
@@ -28,7 +28,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     seq: int
     """The line's number over all sources, from 1."""
     url: str
-    """As in the list, userinfo redacted."""
+    """As in the list, userinfo and secret parameters redacted."""
     ok: bool
     status: int | None
     error: FailureKind | None
@@ -56,6 +56,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         """Return the record of *outcome*; with *several* sources it names source and line."""
         request = outcome.request
         final_url = outcome.final_url
+        detail = outcome.detail
         started_at = outcome.started_at
         return cls(
             request.seq,
@@ -63,7 +64,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             outcome.ok,
             outcome.status,
             outcome.error,
-            outcome.detail,
+            None if detail is None else redact_urls_in(detail),
             None if final_url is None else redact(final_url),
             outcome.redirects,
             outcome.attempts,

@@ -29,6 +29,7 @@ from fetchpool.ledger.matching import AnswerSet, add_lines, add_records, open_in
 from fetchpool.ledger.standing import Standing
 from fetchpool.ledger.state import State
 from fetchpool.models import Request
+from fetchpool.urls import is_hiding
 
 _BATCH = 1000
 _AFTER_ALL = 1 << 48
@@ -100,7 +101,8 @@ class Settling:
         layout = self._layout
         with output_errors(layout.dest):
             standing = self._write_ledger((), state)
-            if layout.waiting.exists() or not self._keeping.everything:
+            # Some of the records may hold in the clear what is secret by now.
+            if layout.waiting.exists() or not self._keeping.everything or is_hiding():
                 self._write_waiting()
             else:
                 _link_or_copy(layout.ledger, layout.next_waiting)

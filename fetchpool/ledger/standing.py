@@ -9,9 +9,9 @@ import msgspec
 
 from fetchpool.ledger.bitmap import Bitmap
 from fetchpool.ledger.entries import Entry, read_blocks
-from fetchpool.ledger.keeping import USERINFO
+from fetchpool.urls import REDACTED, conceals
 
-_USERINFO = USERINFO.encode()
+_REDACTED = REDACTED.encode()
 
 
 class Totals(msgspec.Struct):
@@ -51,14 +51,14 @@ class Standing:
         offset: int = 0,
         totals: Totals | None = None,
         done: Bitmap | None = None,
-        userinfo: bool = False,
+        secrets: bool = False,
     ) -> None:
         """With *done* None, lines are counted only: a pipe's numbers mean nothing next time."""
         self.offset = offset
         self.totals = totals or Totals()
         self.done = done
-        self.userinfo = userinfo
-        """Some record may be of a URL that had userinfo."""
+        self.secrets = secrets
+        """Some record is of a URL that has a secret, as far as what was hidden shows."""
         self.unfit = 0
         """Lines that are no record, or a second one of the same list line: to be left out."""
 
@@ -69,7 +69,8 @@ class Standing:
         if self.done is not None:
             self.unfit += self.done.add_all([entry.seq for entry in good])
         self.totals.add(good)
-        self.userinfo = self.userinfo or _USERINFO in data
+        if not self.secrets and _REDACTED in data:
+            self.secrets = any(conceals(entry.url) for entry in good)
         self.offset += len(data)
 
     @property

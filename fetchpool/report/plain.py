@@ -9,7 +9,7 @@ from msgspec import Struct
 from fetchpool.report.formats import duration, size
 from fetchpool.report.terminal import Glyphs
 from fetchpool.stats import Summary
-from fetchpool.urls import display, redact
+from fetchpool.urls import display, redact_urls_in
 
 _LABELS: Final = 12
 _NAME: Final = 200
@@ -32,11 +32,9 @@ class Heading(Struct, frozen=True):
 def shown(text: str, glyphs: Glyphs, limit: int | None = None) -> str:
     """Return *text* from a list, a server or a command line as it may be shown to a person.
 
-    Userinfo of URLs in it is hidden; an `@` elsewhere stays: `me@home` may be a directory.
+    What is secret in URLs is hidden; an `@` elsewhere stays: `me@home` may be a directory.
     """
-    if "://" in text:
-        text = " ".join(redact(word) if "://" in word else word for word in text.split(" "))
-    return display(text, limit).replace("…", glyphs.ellipsis)
+    return display(redact_urls_in(text), limit).replace("…", glyphs.ellipsis)
 
 
 def name(text: str, glyphs: Glyphs) -> str:

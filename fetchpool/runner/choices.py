@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -76,16 +75,3 @@ def opened(path: str | None, opener: Callable[[str | None], R]) -> R:
         return opener(path)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
-
-
-def loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Return what makes the event loop: uvloop where it runs (+20 % on small bodies)."""
-    if config.event_loop == "asyncio":
-        return asyncio.new_event_loop
-    try:
-        import uvloop
-    except ImportError:
-        if config.event_loop == "uvloop":
-            raise ConfigError("--event-loop uvloop is not installed here: use auto") from None
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop

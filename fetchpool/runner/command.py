@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fetchpool.config import ConfigError
 from fetchpool.exits import ExitStatus
 from fetchpool.ledger import CannotGoOnError, DirectoryBusyError, OutputError
+from fetchpool.loops import collect_garbage_rarely
 from fetchpool.report import Reporter
 from fetchpool.runner.runner import run
 from fetchpool.sources import InputError, SourceReadError
+from fetchpool.urls import hiding, redact_in
 
 if TYPE_CHECKING:
     from fetchpool.config import Config
@@ -28,6 +31,17 @@ _STATUS: dict[type[Exception], ExitStatus] = {
 
 def run_command(config: Config, sources: Sequence[str], output: str | None) -> int:
     """Run `fetchpool get` and return its exit status; everything said goes to standard error."""
+    with hiding(config.secret_param):
+        try:
+            return _run_and_report(config, sources, output)
+        except Exception as error:  # noqa: BLE001 - a bug, told here: Python itself hides no secret
+            if sys.stderr is not None:
+                sys.stderr.write(redact_in("".join(traceback.format_exception(error))))
+            return 1  # what Python would have made of it
+
+
+def _run_and_report(config: Config, sources: Sequence[str], output: str | None) -> int:
+    collect_garbage_rarely()
     stdin = sys.stdin.buffer if sys.stdin is not None else None
     with Reporter(sys.stderr, config.progress, config.quiet) as reporter:
         try:

@@ -53,6 +53,8 @@ class Journal:
         self._on_trouble: Callable[[], None] = lambda: None
         self._trouble: BaseException | None = None
         self._reader_given_up = asyncio.Event()
+        self.is_read = ledger is not None or records is not None
+        """False where nobody wants records: then there is no use in making them."""
         self.reader_has_gone = False
         """True once nobody reads standard output any more; the ledger gets its records still."""
 

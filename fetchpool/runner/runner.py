@@ -7,6 +7,7 @@ import contextlib
 import shlex
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
@@ -15,25 +16,23 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from fetchpool.config import Config, check_output
 from fetchpool.connector import cleanup_closed_is_needless
-from fetchpool.descriptors import make_budget
 from fetchpool.eventlog import EventSink, open_event_log
 from fetchpool.exits import ExitStatus
-from fetchpool.ledger import Kept, Ledger, OutputError, Record, RunDirectory, encode
-from fetchpool.ledger.checkpoint import boot_id
+from fetchpool.ledger import Ledger, OutputError, Record, encode
 from fetchpool.ledger.entries import read_entry
 from fetchpool.ledger.layout import LEDGER
-from fetchpool.pool import FetchPool
+from fetchpool.loops import loop_factory
+from fetchpool.pool import FetchPool, check_surroundings
 from fetchpool.report import Heading, Reporter
 from fetchpool.runner.choices import (
     check_targets,
     destination,
-    loop_factory,
     opened,
-    run_options,
 )
 from fetchpool.runner.intake import Remaining
 from fetchpool.runner.journal import Journal
-from fetchpool.runner.records import STDOUT, RecordsFile
+from fetchpool.runner.output import Output, open_output
+from fetchpool.runner.records import STDOUT, CsvFile, RecordsFile, is_csv
 from fetchpool.runner.screen import keep_showing
 from fetchpool.runner.stopping import Stopper
 from fetchpool.runner.streams import occupy_closed_streams
@@ -42,14 +41,15 @@ from fetchpool.runner.watching import Observer, catching_internal_errors
 from fetchpool.sources import Reader, RequestCounter, Sources, open_sources
 from fetchpool.stats import Ending, Stats, Summary, failure_label
 from fetchpool.stores import StoreError
-from fetchpool.stores.directory import DirectoryStore
-from fetchpool.stores.disposition import suggested_filename
 from fetchpool.stores.null import NullStore
+from fetchpool.urls import hiding, redact
+from fetchpool.workers import Fleet, worker_count
 
 if TYPE_CHECKING:
     from fetchpool.fetching import Fetching
     from fetchpool.models import Outcome, Request
-    from fetchpool.stores import Store
+    from fetchpool.stores.directory import DirectoryStore
+    from fetchpool.workers import Dispatch
 
 
 def run(
@@ -76,7 +76,7 @@ def run(
     given = check_output(output)
     if STDOUT in occupy_closed_streams() and config.records == "-":
         raise OutputError("--records - needs a standard output; it is closed")
-    with open_sources(sources, stdin) as lists:
+    with hiding(config.secret_param), open_sources(sources, stdin) as lists:
         work = Runner(config, lists, sources, given, reporter, title)
         with asyncio.Runner(loop_factory=loop_factory(config)) as loop:
             return loop.run(work.go(signals=signals))
@@ -115,6 +115,7 @@ class Runner:
     async def go(self, *, signals: bool) -> Summary:
         """Fetch the list; see `run`."""
         remaining = Remaining(Reader(self._lists.batches()))
+        check_surroundings(self._config)
         check_targets(self._config, self._dest, self._names)
         async with AsyncExitStack() as stack:
             stopper = stack.enter_context(
@@ -131,14 +132,16 @@ class Runner:
                 return await self._nothing_done(stopper)
             # Opening and settling can't be left halfway: who asks twice gets the default action.
             stopper.steps(lambda: None)
-            ledger, store = await self._open_output(stack, remaining)
-            records = opened(self._config.records, _open_records)
+            output = await self._open_output(stack, remaining)
+            records = opened(self._config.records, self._open_records)
             self._journal = Journal(
-                ledger, records, path=None if self._dest is None else self._dest / LEDGER
+                output.ledger, records, path=None if self._dest is None else self._dest / LEDGER
             )
             stack.push_async_callback(self._journal.close)
-            pool = await stack.enter_async_context(FetchPool(self._config, store=store))
-            return await self._fetch(pool, remaining, ledger, stopper)
+            pool = self._pool(output)
+            stack.push_async_exit(pool)
+            await pool.__aenter__()
+            return await self._fetch(pool, remaining, output.ledger, stopper)
 
     def _listen(self, stopper: Stopper, *, signals: bool) -> None:
         if signals:
@@ -157,45 +160,30 @@ class Runner:
                 raise
             return False
 
-    async def _open_output(
-        self, stack: AsyncExitStack, remaining: Remaining
-    ) -> tuple[Ledger | None, Store]:
-        """Take the run's directory, settle what an earlier run left, and make the store."""
+    async def _open_output(self, stack: AsyncExitStack, remaining: Remaining) -> Output:
+        """Take the run's directory, and pass over what an earlier run answered."""
         if self._dest is None:
-            return None, NullStore()
-        options = run_options(self._config)
-        directory = await asyncio.to_thread(
-            RunDirectory.open, self._dest, options, named=self._named, sources=self._names
+            return Output()
+        output = await open_output(
+            stack, self._config, self._dest, self._names, self._read_list, named=self._named
         )
-        stack.callback(_close_quietly, directory)
-        self._spill_directory = str(directory.parts_dir.parent)
-        settled = await asyncio.to_thread(directory.settle, self._read_list)
+        settled = output.settled
         remaining.set_aside(settled.done, settled.waiting, self._keep)
         for label, count in settled.kept.failed.items():
             self._stats.kept(ok=False, label=label, count=count)
         self._stats.kept(ok=True, count=settled.kept.ok)
-        if self._config.no_body:
-            return settled.ledger, NullStore()
-        try:
-            store = DirectoryStore(
-                self._dest,
-                is_foreign=directory.is_foreign,
-                durability=self._config.durability,
-                directories=make_budget(self._config.limit).directories,
-                filename_of=suggested_filename if self._config.content_disposition else None,
-                boot=boot_id(),
-            )
-            stack.callback(store.close)
-            goes_on = directory.kept is not Kept.NOTHING
-            await asyncio.to_thread(partial(store.remove_leftovers, keep_parts=goes_on))
-        except StoreError as error:
-            raise OutputError(str(error)) from error
-        self._files = store
-        settled.ledger.before_sync = store.sync
-        return settled.ledger, store
+        self._spill_directory = output.spill_directory
+        self._files = output.files
+        return output
+
+    def _pool(self, output: Output) -> FetchPool | Fleet:
+        """Return what fetches: this process, or several."""
+        if worker_count(self._config) > 1:
+            return Fleet(self._config, output.layout, shows=self._reporter.wants_updates)
+        return FetchPool(replace(self._config, workers=1), store=output.files or NullStore())
 
     async def _fetch(
-        self, pool: FetchPool, remaining: Remaining, ledger: Ledger | None, stopper: Stopper
+        self, pool: FetchPool | Fleet, remaining: Remaining, ledger: Ledger | None, stopper: Stopper
     ) -> Summary:
         config, reporter = self._config, self._reporter
         self._warn_early(pool)
@@ -211,7 +199,7 @@ class Runner:
         fetching = pool.fetch_from(
             remaining,
             stats=self._stats,
-            observer=Observer(self._stats, self._events),
+            observer=Observer(self._stats, self._events, self._reporter),
             spill_directory=self._spill_directory,
         )
         journal = self._journal
@@ -220,12 +208,13 @@ class Runner:
         stopper.steps(fetching.stop, lambda: _abort(fetching, journal))
         async with self._display(pool, fetching, remaining) as counter:
             trouble = await self._drain(fetching, remaining, ledger)
+        self._stats.received_so_far(pool.bytes_received)
         for _ in range(pool.connections_opened):
             self._stats.connection_opened()
         return await self._end(remaining, ledger, stopper, trouble, counter)
 
     async def _drain(
-        self, fetching: Fetching, remaining: Remaining, ledger: Ledger | None
+        self, fetching: Fetching | Dispatch, remaining: Remaining, ledger: Ledger | None
     ) -> Trouble | None:
         """Record outcomes until there are no more; return what ended the run early, if it was us.
 
@@ -257,7 +246,7 @@ class Runner:
         return trouble
 
     async def _record_outcomes(
-        self, fetching: Fetching, remaining: Remaining, ledger: Ledger | None
+        self, fetching: Fetching | Dispatch, remaining: Remaining, ledger: Ledger | None
     ) -> None:
         journal = self._journal
         assert journal is not None
@@ -269,7 +258,8 @@ class Runner:
             for outcome in outcomes:
                 if not outcome.ok:
                     self._log_failure(outcome)
-                await journal.put(encode(Record.of(outcome, several=several)))
+                if journal.is_read:
+                    await journal.put(encode(Record.of(outcome, several=several)))
             self._warn_of_descriptors(fetching)
 
     async def _end(
@@ -332,7 +322,7 @@ class Runner:
 
     @contextlib.asynccontextmanager
     async def _display(
-        self, pool: FetchPool, fetching: Fetching, remaining: Remaining
+        self, pool: FetchPool | Fleet, fetching: Fetching | Dispatch, remaining: Remaining
     ) -> AsyncIterator[RequestCounter | None]:
         """Keep a display up to date meanwhile, if somebody looks at it."""
         if not self._reporter.wants_updates:
@@ -363,6 +353,14 @@ class Runner:
         self._stats.kept(ok=entry.ok, label=failure_label(entry.error, entry.status))
         await self._journal.put(record, kept=True)
 
+    def _open_records(self, path: str | None) -> RecordsFile | None:
+        if path is None:
+            return None
+        config = self._config
+        if not is_csv(config.records_format, path):
+            return RecordsFile(path)
+        return CsvFile(path, several=self._lists.several, insecure=config.insecure)
+
     def _trouble_of(self, error: BaseException) -> Trouble:
         return trouble_of(error, self._spill_directory or gettempdir())
 
@@ -376,7 +374,7 @@ class Runner:
             detail=outcome.detail,
         )
 
-    def _warn_early(self, pool: FetchPool) -> None:
+    def _warn_early(self, pool: FetchPool | Fleet) -> None:
         if pool.budget.warning:
             self._warned_of_descriptors = True
             self._reporter.warn(pool.budget.warning)
@@ -385,7 +383,7 @@ class Runner:
                 "--cleanup-closed does nothing on this Python, which closes TLS connections itself."
             )
 
-    def _warn_of_descriptors(self, fetching: Fetching) -> None:
+    def _warn_of_descriptors(self, fetching: Fetching | Dispatch) -> None:
         """Say once that the descriptors don't suffice for what was asked."""
         if fetching.lowered_to is not None and not self._warned_of_descriptors:
             self._warned_of_descriptors = True
@@ -413,7 +411,7 @@ class Runner:
         return " ".join(["fetchpool get", *self._words(), "--retry-failed"])
 
     def _words(self) -> list[str]:
-        words = [shlex.quote(name) for name in self._names]
+        words = [shlex.quote(redact(name) if "://" in name else name) for name in self._names]
         return [*words, "-o", shlex.quote(str(self._dest))] if self._named else words
 
     def _explain(self, what: str) -> str:
@@ -433,13 +431,7 @@ class Runner:
             self._reporter.warn(f"cannot write --metrics-file {path}: {error.strerror}")
 
 
-def _close_quietly(directory: RunDirectory) -> None:
-    """Let the directory go; what is wrong with it was told by then."""
-    with contextlib.suppress(OSError):
-        directory.close()
-
-
-def _abort(fetching: Fetching, journal: Journal) -> None:
+def _abort(fetching: Fetching | Dispatch, journal: Journal) -> None:
     """Cut off what runs, and wait for no reader of records."""
     fetching.abort()
     journal.give_up_reader()
@@ -450,7 +442,3 @@ def _expected(remaining: Remaining, counter: RequestCounter | None) -> int | Non
     if remaining.ended:
         return remaining.requests
     return counter.total if counter is not None else None
-
-
-def _open_records(path: str | None) -> RecordsFile | None:
-    return None if path is None else RecordsFile(path)

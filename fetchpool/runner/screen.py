@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fetchpool.runner.intake import Remaining
     from fetchpool.sources import RequestCounter
     from fetchpool.stats import Stats
+    from fetchpool.workers import Dispatch, Fleet
 
 EVERY_S = 0.25
 HOSTS_SHOWN = 12
@@ -23,17 +24,15 @@ HOSTS_SHOWN = 12
 async def keep_showing(
     reporter: Reporter,
     stats: Stats,
-    pool: FetchPool,
-    fetching: Fetching,
+    pool: FetchPool | Fleet,
+    fetching: Fetching | Dispatch,
     remaining: Remaining,
     counter: RequestCounter | None,
 ) -> None:
     """Update the display until cancelled."""
-    received = 0
     while True:
         now = monotonic()
-        stats.bytes_received(pool.bytes_received - received)
-        received = pool.bytes_received
+        stats.received_so_far(pool.bytes_received)
         state = RunState(
             total=counter.total if counter else None,
             read=remaining.requests,
@@ -46,7 +45,7 @@ async def keep_showing(
         await asyncio.sleep(EVERY_S)
 
 
-def busiest(fetching: Fetching, now: float) -> tuple[HostState, ...]:
+def busiest(fetching: Fetching | Dispatch, now: float) -> tuple[HostState, ...]:
     """Return the hosts worth showing: parked ones and those with most waiting."""
     per_host = fetching.per_host
     return tuple(

@@ -10,8 +10,9 @@ from fetchpool.exits import ExitStatus
 from fetchpool.fetching import OurSideDownError
 from fetchpool.sources import SourceReadError
 from fetchpool.stores import StoreError
+from fetchpool.workers import NoWorkersError
 
-OurTrouble = (OSError, StoreError, SourceReadError, OurSideDownError)
+OurTrouble = (OSError, StoreError, SourceReadError, OurSideDownError, NoWorkersError)
 """What fetching and recording raise when it is nobody else's fault."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -37,6 +38,8 @@ def trouble_of(error: BaseException, where: str) -> Trouble:
     """
     if isinstance(error, OurSideDownError):
         return Trouble(str(error), "trouble with our own network", ExitStatus.STOPPED_EARLY)
+    if isinstance(error, NoWorkersError):
+        return Trouble(str(error), "trouble with worker processes", ExitStatus.STOPPED_EARLY)
     if isinstance(error, SourceReadError):
         return Trouble(str(error), "trouble with the list", ExitStatus.IO_ERROR)
     code = getattr(error, "errno", None)

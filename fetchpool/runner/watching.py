@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 class Observer:
     """Counts retries and parkings, and notes them in the log file."""
 
-    def __init__(self, stats: Stats, events: EventSink) -> None:
+    def __init__(self, stats: Stats, events: EventSink, reporter: Reporter) -> None:
         self._stats = stats
         self._events = events
+        self._reporter = reporter
 
     def retried(self) -> None:
         """Count a further attempt."""
@@ -32,6 +33,11 @@ class Observer:
     def outage(self, began: bool) -> None:
         """Note that our side's network is down, or back."""
         self._events.event("our-network-down" if began else "our-network-back")
+
+    def worker_died(self, pid: int, how: str) -> None:
+        """Tell that one of several processes was lost, which costs no URL its answer."""
+        self._events.event("worker-died", pid=pid, how=how)
+        self._reporter.warn(f"a worker process ended by {how}; another one goes on with its URLs")
 
 
 @contextlib.contextmanager

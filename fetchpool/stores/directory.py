@@ -24,6 +24,7 @@ from fetchpool.stores import Chunk, Representation, Stored, StoreError
 from fetchpool.stores.drafts import PARTS, Draft, Drafts
 from fetchpool.stores.parts import Part, Parts, part_key
 from fetchpool.stores.tree import UNUSABLE_NAME, DirectoryTree
+from fetchpool.urls import conceals
 
 Durability: TypeAlias = Literal["none", "batch", "strict"]
 
@@ -115,9 +116,9 @@ class DirectoryStore:
     def open(self, target: Target, head: Head, about: Representation | None = None) -> _FileWriter:
         """Begin a body that comes in chunks, in a file without its final name.
 
-        Bodies of URLs with userinfo can't be gone on with: whose they are isn't put on disk.
+        Bodies of URLs with a secret can't be gone on with: whose they are isn't put on disk.
         """
-        if target.authorization is not None:
+        if target.authorization is not None or (about is not None and _is_secret(target, about)):
             about = None
         paths = self._paths(target, head)
         try:
@@ -344,6 +345,11 @@ class _PartWriter(_FileWriter):
 
     def suspend(self) -> None:
         self._store._parts.suspend(self._part)
+
+
+def _is_secret(target: Target, about: Representation) -> bool:
+    """Tell whether the URL of the list or that of the hop that answered must not be written."""
+    return conceals(target.url) or conceals(about.url)
 
 
 def _sync_file_system(fd: int) -> None:

@@ -14,15 +14,9 @@ from hypothesis import strategies as st
 from fetchpool.connector import Handler
 from fetchpool.decoding import BodyError
 from fetchpool.engine import Answer, Miss
-from fetchpool.engine.direct.protocol import (
-    MAX_HEAD_BYTES,
-    MAX_HEADERS,
-    MAX_INTERIM,
-    MAX_LINE_BYTES,
-    ClientProtocol,
-    receive_buffer,
-)
+from fetchpool.engine.direct.protocol import ClientProtocol, receive_buffer
 from fetchpool.engine.exchange import Call, ExchangeError
+from fetchpool.engine.framing import MAX_HEAD_BYTES, MAX_HEADERS, MAX_INTERIM, MAX_LINE_BYTES
 from fetchpool.engine.receiver import Appetite, BodyPolicy, Receiver
 from fetchpool.engine.watch import Timeouts, Watch
 from fetchpool.models import FailureKind

@@ -135,6 +135,62 @@ def test_memory_of_a_long_exchange_stays_small() -> None:
     assert len(clock._samples) <= SPEED_WINDOW_S + 3
 
 
+# --- time in which we don't read
+
+
+def test_while_nothing_is_read_only_the_budget_counts() -> None:
+    clock = connected(Timeouts(silence_s=30.0, min_speed=64.0))
+    clock.pause(1.0)
+    assert clock.overdue(1e9) is None
+    clock = watch(NO_LIMITS, budget_s=2.0)
+    clock.connected(0.0, None, reused=False)
+    clock.received(1, 0.0)
+    clock.pause(1.0)
+    assert clock.overdue(1.9) is None
+    assert clock.overdue(2.0) == "took longer than --timeout allows"
+
+
+def test_silence_counts_anew_when_we_read_again() -> None:
+    clock = connected(Timeouts(silence_s=30.0, min_speed=0.0))
+    clock.pause(1.0)
+    clock.resume(500.0)
+    assert clock.overdue(529.9) is None
+    assert clock.overdue(530.0) == "silence for 30 s"
+
+
+def test_speed_is_measured_over_the_time_in_which_we_read() -> None:
+    clock = connected(Timeouts(silence_s=0.0, min_speed=64.0))
+    assert drip(clock, 70.0, until=10.0) is None
+    clock.pause(10.0)
+    clock.resume(500.0)
+    assert drip(clock, 70.0, since=500.0, until=600.0) is None
+    assert drip(clock, 10.0, since=600.0, until=700.0) is not None
+
+
+def test_pauses_do_not_excuse_a_slow_server() -> None:
+    clock = connected(Timeouts(silence_s=0.0, min_speed=64.0))
+    ended = None
+    for round_ in range(100):
+        since = 2.0 * round_
+        clock.pause(since)
+        clock.resume(since + 1.0)
+        ended = drip(clock, 10.0, since=since + 1.0, until=since + 2.0)
+        if ended is not None:
+            break
+    assert ended is not None
+    assert 2 * SPEED_WINDOW_S <= ended <= 2 * SPEED_WINDOW_S + 4.0
+
+
+def test_a_pause_in_which_the_process_was_stopped_counts_once() -> None:
+    clock = connected(Timeouts(silence_s=0.0, min_speed=64.0))
+    assert drip(clock, 70.0, until=20.0) is None
+    clock.pause(20.0)
+    clock.shift(1000.0)
+    clock.resume(1025.0)
+    assert drip(clock, 70.0, since=1025.0, until=1100.0) is None
+    assert drip(clock, 10.0, since=1100.0, until=1150.0) is not None
+
+
 # --- the whole
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from fetchpool.ledger import Flag, OutputError, RunDirectory, RunOptions, matching, waiting
 from fetchpool.models import Request
+from fetchpool.urls import hiding
 from tests.ledger.runs import Run, read_records, urls, whole_lines
 
 NewDirectory = Callable[[], Path]
@@ -111,6 +112,59 @@ def test_urls_with_userinfo_are_fetched_anew_in_every_way(tmp_path: Path) -> Non
         assert sorted(run.fetched) == ["http://h/z", "http://u:p1@h/x", "http://u:p2@h/x"]
         assert set(run.by_seq()) == {1, 2, 3, 4}
         assert "p1" not in run.ledger.read_text()
+
+
+@pytest.mark.parametrize("way", ["same file", "other file", "pipe"])
+def test_urls_with_a_marked_value_are_fetched_anew(tmp_path: Path, way: str) -> None:
+    run = Run(tmp_path)
+    lines = ["http://h/x?token=s1", "http://h/y", "http://h/x?token=s2", "http://h/z"]
+    run.write_list(*lines)
+    with hiding(["token"]):
+        run.get(stop_after=3)
+        run.fetched.clear()
+        if way == "other file":
+            run.write_list(*lines)
+        assert run.get(pipe=lines if way == "pipe" else None)
+    assert sorted(run.fetched) == ["http://h/x?token=s1", "http://h/x?token=s2", "http://h/z"]
+    assert set(run.by_seq()) == {1, 2, 3, 4}
+    assert "=s" not in run.ledger.read_text()
+
+
+def contents_of(directory: Path) -> str:
+    """Return what all files below *directory* hold."""
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    return "".join(path.read_text(errors="replace") for path in files)
+
+
+@pytest.mark.parametrize("way", ["same file", "other file", "pipe"])
+def test_what_was_written_before_a_name_was_marked_does_not_stay(tmp_path: Path, way: str) -> None:
+    run = Run(tmp_path)
+    lines = ["http://h/x?token=s1", "http://h/y", "http://h/z"]
+    run.write_list(*lines)
+    run.get(stop_after=2)
+    run.fetched.clear()
+    if way == "other file":
+        run.write_list(*lines)
+    with hiding(["token"]):
+        run.get(pipe=lines if way == "pipe" else None, stop_after=0)
+        assert "=s1" not in contents_of(run.dest)
+        assert run.get(pipe=lines if way == "pipe" else None)
+    assert sorted(run.fetched) == ["http://h/x?token=s1", "http://h/z"]
+    assert "=s1" not in contents_of(run.dest)
+
+
+@pytest.mark.parametrize("way", ["same file", "other file", "pipe"])
+def test_a_hidden_value_is_kept_for_nobody_who_forgets_to_mark_it(tmp_path: Path, way: str) -> None:
+    run = Run(tmp_path)
+    lines = ["http://h/x?token=s1", "http://h/y", "http://h/z?token=***"]
+    run.write_list(*lines)
+    with hiding(["token"]):
+        run.get(stop_after=2)
+    run.fetched.clear()
+    if way == "other file":
+        run.write_list(*lines)
+    assert run.get(pipe=lines if way == "pipe" else None)
+    assert sorted(run.fetched) == ["http://h/x?token=s1", "http://h/z?token=***"]
 
 
 def test_unchanged_list_is_not_even_read(tmp_path: Path) -> None:

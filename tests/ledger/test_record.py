@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fetchpool.ledger import Record, encode, recorded_url
 from fetchpool.ledger.record import rfc3339
 from fetchpool.models import FailureKind, Request
+from fetchpool.urls import hiding
 from tests.ledger.runs import outcome
 
 KEYS = [
@@ -41,6 +42,16 @@ def test_source_line_and_insecure_stand_at_the_end_and_only_where_they_say_somet
 def test_error_is_the_kind_by_name() -> None:
     record = json.loads(encoded(Request("http://h/"), ok=False, error=FailureKind.TOO_BIG))
     assert record["error"] == "too_big"
+
+
+def test_marked_values_are_redacted_in_urls_and_detail() -> None:
+    url = "http://h/x?a=1&token=canary"
+    answer = outcome(Request(url, 1), final_url=url, detail=f"ValueError({url!r})")
+    with hiding(["token"]):
+        line = encode(Record.of(answer, several=False))
+        assert recorded_url(url) == "http://h/x?a=1&token=***"
+    assert b"canary" not in line
+    assert line.count(b"http://h/x?a=1&token=***") == 3
 
 
 def test_userinfo_is_redacted_in_both_urls() -> None:

@@ -112,6 +112,7 @@ def test_metrics_are_replaced_in_one_step(server: CountingServer, tmp_path: Path
     assert 'fetchpool_urls_total{result="failed"} 1.0' in first
     assert "fetchpool_run_exit_status 1.0" in first
     assert "last_success" not in first
+    assert "fetchpool_received_bytes_total 0.0" not in first  # though nobody looked meanwhile
     with path.open() as reader:  # who reads the old file goes on reading it, whole
         assert run_fetchpool(args, cwd=tmp_path).returncode == 0
         assert reader.read() == first

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import check_bodies, read_records
+from tests.harness import check_bodies, one_process, read_records
 from tests.program.helpers import check_records, eventually, hits, start, write_list
 from tests.program.killing import (
     CHECKPOINT,
@@ -56,6 +56,7 @@ def holding_server() -> Iterator[HoldingServer]:
         yield server
 
 
+@one_process
 @needs_strace
 @pytest.mark.parametrize(
     ("scenario", "series", "nth"),

@@ -102,11 +102,13 @@ class NameServer(ThreadedServer):
         else:
             return records
         again = name.then and self.questions[text, kind] > 1
-        for address in name.then if again else name.addresses:
-            if kind == "A" and ipaddress.ip_address(address).version == 4:
-                records.append(RR(text, QTYPE.A, rdata=A(address), ttl=name.ttl))
-            elif kind == "AAAA" and ipaddress.ip_address(address).version == 6:
-                records.append(RR(text, QTYPE.AAAA, rdata=AAAA(address), ttl=name.ttl))
+        for address in map(ipaddress.ip_address, name.then if again else name.addresses):
+            # As bytes: dnslib reads no address with a dotted tail (`::ffff:127.0.0.1`).
+            if kind == "A" and address.version == 4:
+                records.append(RR(text, QTYPE.A, rdata=A(tuple(address.packed)), ttl=name.ttl))
+            elif kind == "AAAA" and address.version == 6:
+                data = AAAA(tuple(address.packed))
+                records.append(RR(text, QTYPE.AAAA, rdata=data, ttl=name.ttl))
         return records
 
 

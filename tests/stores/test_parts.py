@@ -21,6 +21,7 @@ from fetchpool.stores.directory import DirectoryStore
 from fetchpool.stores.disposition import suggested_filename
 from fetchpool.stores.memory import MemoryStore
 from fetchpool.stores.null import NullStore
+from fetchpool.urls import hiding
 from tests.stores.bodies import HEAD, files_in, open_descriptors, parts_in, path_of, target_of
 from tests.stores.conftest import OpenStore
 from tests.stores.test_attacks import KilledError, Killer
@@ -298,6 +299,18 @@ def test_a_url_with_userinfo_leaves_no_part(dest: Path, open_store: OpenStore) -
     assert parts_in(dest) == []
     break_off(store)
     assert store.reopen(secret, TARGET.url) is None
+
+
+def test_a_url_with_a_marked_value_leaves_no_part(dest: Path, open_store: OpenStore) -> None:
+    store = open_store(boot="boot")
+    secret = target_of("/big.iso?token=canary")
+    with hiding(["token"]):
+        for target, url in ((secret, TARGET.url), (TARGET, secret.url)):
+            writer = store.open(target, HEAD, msgspec.structs.replace(ABOUT, url=url))
+            writer.write(BODY[:HALF])
+            writer.suspend()
+            assert parts_in(dest) == []
+            assert store.reopen(target, url) is None
 
 
 def test_no_part_of_a_url_is_in_a_name(dest: Path, open_store: OpenStore) -> None:

@@ -19,6 +19,7 @@ from fetchpool.engine.receiver import Appetite, Receiver
 from fetchpool.models import Target
 
 if TYPE_CHECKING:
+    from fetchpool.connector import Handler
     from fetchpool.engine.watch import Watch
     from fetchpool.proxies import ProxyFor
 
@@ -89,41 +90,43 @@ class DirectExchange:
 
     async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
         """Send *call*; see `Exchange.send`."""
-        target = call.target
+        target, connector, handler = call.target, self._connector, None
         if self._proxy_for(target) is not None:
             await self._reference.send(call, watch, receiver)
             return
         try:
-            await self._exchange(call, watch, receiver)
+            origin = self._origin(target)
+            request = origin.request(target.path, call.headers)
+            public_only.set(call.public_only)
+            handler = connector.take(origin.connection_key)
+            if handler is None:
+                watcher.set(watch)
+                handler = await connector.open(cast("ClientRequest", origin))
+            else:
+                watch.connected(monotonic(), handler.peer, reused=True)
+            if call.public_only and handler.peer is not None:
+                refuse_non_public(handler.peer)
+            protocol = self._borrow(handler)
+            answer = protocol.send(request, watch, receiver)
+            while not await answer:
+                answer = await protocol.catch_up()
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError) as error:
             raise translate(error, answering=False, reused=watch.reused, quiet=True) from error
+        finally:
+            if handler is not None:
+                borrower = handler.borrower
+                reusable = isinstance(borrower, ClientProtocol) and borrower.reusable
+                connector.release(origin.connection_key, handler, reusable=reusable)
         if receiver.appetite is not Appetite.NONE:
             receiver.finish()
 
-    async def _exchange(self, call: Call, watch: Watch, receiver: Receiver) -> None:
-        origin = self._origin(call.target)
-        request = origin.request(call.target.path, call.headers)
-        public_only.set(call.public_only)
-        connector, key = self._connector, origin.connection_key
-        handler = connector.take(key)
-        if handler is None:
-            watcher.set(watch)
-            handler = await connector.open(cast("ClientRequest", origin))
-        else:
-            watch.connected(monotonic(), handler.peer, reused=True)
-        protocol = handler.borrower
-        try:
-            if call.public_only and handler.peer is not None:
-                refuse_non_public(handler.peer)
-            early = b""
-            if not isinstance(protocol, ClientProtocol):
-                if not handler.is_connected():  # closed while this task was waking up
-                    raise aiohttp.ServerDisconnectedError
-                protocol, early = ClientProtocol(handler, self._loop), handler.take_early()
-            await protocol.send(request, watch, receiver, early)
-        finally:
-            reusable = isinstance(protocol, ClientProtocol) and protocol.reusable
-            connector.release(key, handler, reusable=reusable)
+    def _borrow(self, handler: Handler) -> ClientProtocol:
+        """Return the protocol that has the events of *handler*'s connection from now on."""
+        if isinstance(handler.borrower, ClientProtocol):
+            return handler.borrower
+        if not handler.is_connected():  # closed while this task was waking up
+            raise aiohttp.ServerDisconnectedError
+        return ClientProtocol(handler, self._loop)
 
     def _origin(self, target: Target) -> Origin:
         key = target.origin

@@ -150,12 +150,27 @@ _UNASKED = [
         "nothing": _unasked(b""),
     }.items()
 ] + [
+    *(
+        Case(
+            f"unasked-tls-{name}",
+            behaviour,
+            _OWN_TARGET,
+            Options.SPACED,
+            tls="good",
+            scheme="https",
+            suffixes=_FIVE,
+        )
+        for name, behaviour in {
+            "same-write": _unasked(_POISON, cut=True),
+            "later": _unasked(_POISON, pause_s=0.02),
+        }.items()
+    ),
     Case(
         "unasked-on-accept",
         stall(_POISON),
         Expect(errors=frozenset({None, "protocol"}), body=b"poison"),
         speaks_first=True,
-    )
+    ),
 ]
 
 CASES = _CLOSED + _SILENT + _DRIPPING + _ENDLESS + _UNASKED

@@ -10,6 +10,7 @@ from tests.servers.behaviours import (
     CHUNKED,
     LENGTH,
     OK,
+    WHOLE,
     answer,
     chunks,
     either,
@@ -94,6 +95,14 @@ _LENGTHS = [
     Case("no-length-connection-close", answer(fields(b"Connection: close")), ok()),
     Case("no-length-keep-alive-said", answer(fields(b"Connection: keep-alive")), ok()),
     Case("no-length-reset", reset(fields()), passing("truncated")),
+    Case("no-length-reset-http-1.0", reset(b"HTTP/1.0 200 OK\r\n\r\n"), passing("truncated")),
+    Case("length-surplus-answer", keep(fields(b"Content-Length: 8") + WHOLE), ok()),
+    Case("length-zero-surplus", keep(OK + b"Content-Length: 0\r\n\r\nsurplus"), ok(b"")),
+    Case(
+        "length-folded-other",
+        answer(OK + b"Content-Length: 8\r\n 9\r\n\r\n" + BODY),
+        fails("protocol"),
+    ),
 ]
 
 
@@ -247,6 +256,18 @@ _CHUNKS = [
     Case("chunk-cut-in-last", answer(chunks(_A_BODY + b"0\r\n")), passing("truncated")),
     Case("chunk-reset", reset(chunks(_A_BODY)), passing("truncated")),
     Case("chunk-surplus", keep(chunks(_A_BODY + _END + b"surplus")), ok()),
+    Case("chunk-surplus-answer", keep(chunks(_A_BODY + _END) + WHOLE), ok()),
+    Case("chunk-surplus-endless", endless(chunks(_A_BODY + _END), b"0\r\n\r\n" * 800), ok()),
+    Case(
+        "chunk-extensions-endless",
+        endless(chunks(b""), b"1;" + b"x" * 4000 + b"\r\nx\r\n"),
+        fails("protocol"),
+    ),
+    Case(
+        "chunk-extension-small-each",
+        keep(chunks(b"4;n=1\r\n%s\r\n4;n=2\r\n%s\r\n" % (b"half", b"half") + _END)),
+        ok(b"halfhalf"),
+    ),
 ]
 
 CASES = _BAD_LENGTHS + _LENGTHS + _TRANSFERS + _CHUNKS

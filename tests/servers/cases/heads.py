@@ -100,6 +100,10 @@ _OTHERS = [
     _no_http("ftp", b"220-Welcome\r\n220 ready\r\n", speaks_first=True),
     _no_http("http-2-settings", b"\x00\x00\x12\x04\x00\x00\x00\x00\x00" + b"\x00\x03\x00\x00" * 4),
     _no_http("http-2-settings-at-once", b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", speaks_first=True),
+    _no_http("http-2-at-once", b"HTTP/2 200\r\n\r\n", speaks_first=True),
+    _no_http("imap", b"* OK ready\r\n", speaks_first=True),
+    _no_http("nothing-much", b"\0", speaks_first=True),
+    _no_http("bad-head-at-once", b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", speaks_first=True),
     _no_http("tls-alert", b"\x15\x03\x03\x00\x02\x02\x46"),
     _no_http("html", b"<html>hello, this is HTTP/0.9</html>\r\n"),
     _no_http("text", b"hello\r\n\r\n"),
@@ -190,6 +194,22 @@ _INTERIM = [
     Case("interim-103-then-404", keep(_HINTS + b"HTTP/1.1 404 No\r\n" + _REST), answered(404)),
     Case("interim-300-times", keep(_CONTINUE * 300 + WHOLE), fails("protocol", sent=None)),
     Case("interim-hints-300-times", keep(_HINTS * 300 + WHOLE), fails("protocol", sent=None)),
+    Case(
+        "interim-199-300-times",
+        keep(b"HTTP/1.1 199 Odd\n\n" * 300 + WHOLE),
+        fails("protocol", sent=None),
+    ),
+    Case(
+        "interim-hint-endless",
+        endless(b"HTTP/1.1 103 Early Hints\r\n", b"Link: </a.css>\r\n" * 300),
+        fails("protocol", sent=None),
+    ),
+    Case(
+        "interim-line-ends-endless",
+        endless(_CONTINUE, b"\r\n" * 2048),
+        fails("protocol", sent=None),
+    ),
+    Case("interim-then-other", answer(_HINTS + b"SSH-2.0-x\r\n"), fails("protocol", sent=None)),
     Case("interim-endless", endless(b"", _CONTINUE * 100), fails("protocol", sent=None)),
     Case(
         "interim-then-closed",
@@ -224,6 +244,12 @@ _BODILESS = [
     Case(
         "bodiless-204-chunked",
         keep(_NO_CONTENT + CHUNKED + b"\r\n8\r\n" + BODY + b"\r\n0\r\n\r\n"),
+        ok(b"", status=204),
+    ),
+    Case("bodiless-204-whole-answer", keep(_NO_CONTENT + b"\r\n" + WHOLE), ok(b"", status=204)),
+    Case(
+        "bodiless-204-endless",
+        endless(_NO_CONTENT + b"\r\n", b"surplus " * 512),
         ok(b"", status=204),
     ),
     Case("bodiless-304", keep(_NOT_MODIFIED + b"\r\n"), answered(304)),

@@ -2,8 +2,9 @@
 
 What is added to aiohttp's connector, and why (each is a measured trap):
 
-- an idle connection on which bytes arrive is closed at once: they would become the *next*
-  request's answer;
+- an idle connection on which bytes arrive is closed at once, and one on which they lie unread is
+  not lent: they would become the *next* request's answer;
+- what arrives for a request goes by its watcher, and by its guard, before aiohttp has it;
 - idle connections are bounded, the oldest goes first: `limit` doesn't count them, and many hosts
   times fifteen seconds of keep-alive is more than there are descriptors;
 - idle connections are closed when their time is up, not up to twice that;
@@ -30,24 +31,48 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from ipaddress import ip_address
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 
 from fetchpool.addresses import why_not_public
+from fetchpool.connector.handler import (
+    Guard,
+    Handler,
+    Watcher,
+    guard,
+    watcher,
+    why_not_guardable,
+)
 from fetchpool.resolver import LookupFailedError, RememberingResolver
 
 if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
+    from aiohttp.client_proto import ResponseHandler
     from aiohttp.client_reqrep import ClientRequest
     from aiohttp.connector import AddrInfoType
     from aiohttp.tracing import Trace
 
     from fetchpool.config import Config
 
+
+__all__ = [
+    "BlockedAddressError",
+    "FetchConnector",
+    "Guard",
+    "Handler",
+    "Watcher",
+    "close",
+    "guard",
+    "make_connector",
+    "public_only",
+    "refuse_non_public",
+    "watcher",
+    "why_not_guardable",
+    "why_not_lendable",
+]
 
 KEY_FIELDS = (
     "host", "port", "is_ssl", "ssl", "proxy", "proxy_auth", "proxy_headers_hash", "server_hostname",
@@ -60,16 +85,6 @@ _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 class BlockedAddressError(PermissionError):
     """An address that policy forbids to connect to."""
 
-
-class Watcher(Protocol):
-    """Who wants to know what happens on the connection of an exchange (see `engine.watch`)."""
-
-    def connected(self, now: float, peer: str | None, *, reused: bool) -> None: ...
-    def received(self, length: int, now: float) -> None: ...
-
-
-watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
-"""Set by a worker before it asks for a connection."""
 
 public_only: ContextVar[bool] = ContextVar("public_only", default=False)
 """Whether the connection asked for must lead to a public address."""
@@ -90,43 +105,6 @@ def _open_socket(info: AddrInfoType) -> socket.socket:
     return socket.socket(family, kind, proto)
 
 
-class Handler(ResponseHandler):
-    """aiohttp's protocol, telling its watcher what arrives and trusting nothing unasked."""
-
-    watcher: Watcher | None = None
-    idle_in: FetchConnector | None = None
-    peer: str | None = None
-    """The address connected to; None for a proxy's."""
-    borrower: asyncio.BaseProtocol | None = None
-    """Who has the transport's events instead of this protocol; passes `connection_lost` on."""
-
-    def data_received(self, data: bytes) -> None:
-        if not data:  # nobody's bytes: aiohttp resumes a paused parser this way
-            pass
-        elif self.watcher is not None:
-            self.watcher.received(len(data), monotonic())
-        elif self.idle_in is not None:
-            self.leave_idle()
-            self.abort()  # nobody asked: never another URL's answer
-            return
-        super().data_received(data)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self.leave_idle()
-        super().connection_lost(exc)
-
-    def take_early(self) -> bytes:
-        """Return, once, what the server sent before anybody asked it anything."""
-        early, self._tail = self._tail, b""
-        return early
-
-    def leave_idle(self) -> None:
-        """Take the connection off its connector's list of idle ones."""
-        if self.idle_in is not None:
-            self.idle_in.idle.pop(self, None)
-            self.idle_in = None
-
-
 def is_literal(host: str) -> bool:
     """Return True if *host* is an IP address, not a name."""
     try:
@@ -139,13 +117,21 @@ def is_literal(host: str) -> bool:
 class FetchConnector(aiohttp.TCPConnector):
     """A `TCPConnector` that counts, bounds and guards its connections."""
 
-    def __init__(self, *, idle_limit: int, dns_ttl_s: float = float("inf"), **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        idle_limit: int,
+        dns_ttl_s: float = float("inf"),
+        public_only: bool = False,
+        **options: Any,
+    ) -> None:
         resolver = RememberingResolver(dns_ttl_s)
         super().__init__(resolver=resolver, socket_factory=_open_socket, **options)
         self._resolver_owner = True
         self._factory = cast(
             "functools.partial[ResponseHandler]", functools.partial(Handler, loop=self._loop)
         )
+        self._public_only = public_only
         self.idle_limit = idle_limit
         self.idle: OrderedDict[Handler, float] = OrderedDict()
         """Idle connections and since when, the oldest first."""
@@ -175,7 +161,8 @@ class FetchConnector(aiohttp.TCPConnector):
             if handler.borrower is not None and handler.transport is not None:
                 handler.borrower = None
                 handler.transport.set_protocol(handler)
-            if reused and handler.should_close:  # bytes came between its release and now
+            # Bytes came between its release and now: nobody asked for them.
+            if reused and (handler.should_close or handler.has_unread()):
                 connection.close()
                 continue
             break
@@ -187,6 +174,7 @@ class FetchConnector(aiohttp.TCPConnector):
             connection.close()
             raise
         handler.peer = peer
+        handler.guard = guard.get()
         handler.watcher = current = watcher.get()
         if current is not None:
             current.connected(monotonic(), peer, reused=reused)
@@ -217,7 +205,7 @@ class FetchConnector(aiohttp.TCPConnector):
         self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False
     ) -> None:
         assert isinstance(protocol, Handler)
-        protocol.watcher = None
+        protocol.watcher = protocol.guard = None
         closing = self.force_close or should_close or protocol.should_close or not self.idle_limit
         if closing and key.is_ssl:
             protocol.abort()
@@ -244,7 +232,10 @@ class FetchConnector(aiohttp.TCPConnector):
             handler = cast("Handler", kept.pop()[0])
             handler.leave_idle()
             if handler.is_connected():
-                taken = handler
+                if handler.has_unread():
+                    handler.abort()
+                else:
+                    taken = handler
         if not kept:
             del self._conns[key]
         if taken is not None:
@@ -261,7 +252,7 @@ class FetchConnector(aiohttp.TCPConnector):
         connection = await self.connect(request, [], _NO_TIMEOUT)
         handler, connection._protocol = connection.protocol, None  # or it warns when it is freed
         assert isinstance(handler, Handler)
-        handler.watcher = None
+        handler.watcher = handler.guard = None
         return handler
 
     def release(self, key: ConnectionKey, handler: Handler, *, reusable: bool) -> None:
@@ -276,9 +267,15 @@ class FetchConnector(aiohttp.TCPConnector):
         handler.abort()
 
     async def reachable(self, host: str, port: int) -> bool:
-        """Return True if a connection to *host* can be made, or is refused by somebody."""
+        """Return True if a connection to *host* can be made, or is refused by somebody.
+
+        No request, but a packet to its address all the same: with `--public-only` none to another
+        than a public one.
+        """
         try:
             for found in await self._resolve_host(host, port):
+                if self._public_only and why_not_public(found["host"]) is not None:
+                    continue
                 transport, _ = await self._loop.create_connection(
                     asyncio.Protocol, found["host"], found["port"]
                 )
@@ -323,6 +320,7 @@ def make_connector(config: Config, *, limit: int, idle_limit: int) -> FetchConne
         return FetchConnector(
             idle_limit=0 if config.force_close else idle_limit,
             dns_ttl_s=config.dns_ttl,
+            public_only=config.public_only,
             **options,
         )
 

@@ -1,0 +1,234 @@
+"""One worker as the parent sees it: its process, what it was given, what it last told."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
+
+from msgspec import Raw
+
+from fetchpool.models import Target
+from fetchpool.scheduler import HostState
+from fetchpool.workers.channel import Channel, open_channel
+from fetchpool.workers.messages import (
+    Abort,
+    Alive,
+    Away,
+    Finish,
+    FromWorker,
+    Hop,
+    Message,
+    NoMore,
+    Park,
+    Requests,
+    Stop,
+    Tick,
+    encode,
+    from_worker,
+)
+from fetchpool.workers.outbox import Outbox
+from fetchpool.workers.setup import Setup, packed_setup
+
+REAP_S = 2.0
+"""How long a process that was killed may take to be gone: one that waits for a dead disk stays."""
+
+_MEANT_FOR_PARENT = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+
+class NoWorkersError(Exception):
+    """Workers can't be started, or die as soon as they are; what is left can be fetched later."""
+
+
+class Member:
+    """A worker's place in the fleet; the process in it may be replaced."""
+
+    def __init__(self, setup: Setup, outbox: Outbox) -> None:
+        self.setup = setup
+        self.outbox = outbox
+        self.hops: dict[int, bytes] = {}
+        """Jobs begun elsewhere that are this worker's now, by the number of their request: each an
+        encoded `Hop`, a fifth of what the object takes."""
+        self.said_bye = False
+        self.barren_deaths = 0
+        """Processes that died one after another without a single outcome."""
+        self.last = Tick()
+        """How things stood a moment ago."""
+        self._credit = 0
+        self._knows_somebody = False
+        self._channel: Channel[FromWorker] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready = False
+        self._has_all = False
+
+    # -- the process -----------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start a process; raises `NoWorkersError` where that fails."""
+        self.said_bye = self._ready = self._has_all = self._knows_somebody = False
+        self._credit = 0
+        try:
+            ours, self._process = _spawn()
+        except OSError as error:
+            raise NoWorkersError(f"cannot start a worker process: {error.strerror}") from error
+        try:
+            ours.setblocking(False)
+            with suppress(ConnectionError):  # it died already: `messages` ends at once
+                await asyncio.get_running_loop().sock_sendall(ours, packed_setup(self.setup))
+            self._channel = await open_channel(ours, from_worker)
+        except BaseException:
+            ours.close()
+            raise
+
+    async def messages(self) -> AsyncIterator[FromWorker]:
+        """Yield what the worker says, until it is gone."""
+        assert self._channel is not None
+        async for message in self._channel.messages():
+            yield message
+
+    async def wait(self) -> str:
+        """Wait until the process has ended; return how, in words."""
+        assert self._process is not None
+        assert self._channel is not None
+        self._ready = False
+        await self._channel.close()
+        code = await asyncio.to_thread(self._process.wait)
+        return f"status {code}" if code >= 0 else f"signal {-code}"
+
+    def kill(self) -> None:
+        """End the process, if it runs, without asking."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+
+    async def reap(self) -> None:
+        """Wait until the process that was killed is gone, unless the system holds on to it."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(process.wait, REAP_S)
+        if self._channel is not None:
+            await self._channel.close()
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started last."""
+        return self._process.pid if self._process is not None else 0
+
+    # -- what it does ----------------------------------------------------------------------------
+
+    @property
+    def owes(self) -> bool:
+        """True if there are requests that it must answer."""
+        return bool(self.outbox.unsettled or self.hops)
+
+    @property
+    def hungry(self) -> bool:
+        """True if it could do with more than it was given."""
+        return not self.outbox.unsent and (self._credit > 0 or self._process is None)
+
+    def greet(self, pauses: Iterable[Park]) -> None:
+        """Take note that the process is there; tell it which hosts asked for *pauses*, and give it
+        what its predecessor had begun.
+        """
+        self._ready = True
+        for park in pauses:
+            if self.setup.share.owns(park.host):
+                self.tell(park)
+        for hop in self.hops.values():
+            self._send(hop)
+
+    def wants(self, count: int) -> None:
+        """Take note that it has room for *count* requests more."""
+        self._credit += count
+
+    def feed(self, *, is_all: bool) -> None:
+        """Send requests, as far as it has room for them; raises OSError.
+
+        Where they are all there will be (*is_all*), tell it so once it has them.
+        """
+        while self._ready and self._credit > 0 and (batch := self.outbox.next_batch()) is not None:
+            data, count = batch
+            self._credit -= count
+            self.tell(Requests(Raw(data)))
+        if is_all and self._ready and not self.outbox.unsent and not self._has_all:
+            self._has_all = True
+            self.tell(NoMore())
+
+    def give(self, away: Away) -> None:
+        """Have it go on with a job that another worker began."""
+        hop = encode(Hop(away.job, away.at))
+        self.hops[away.job.request.seq] = hop
+        self._send(hop)
+
+    def introduce(self, target: Target) -> None:
+        """Tell it of a host that answered another worker, unless it knows one already."""
+        if self._ready and not self._knows_somebody:
+            self._knows_somebody = True
+            self.tell(Alive(target))
+
+    def settle(self, seq: int) -> None:
+        """Take note that the request *seq* is no business of this worker any more."""
+        if self.hops.pop(seq, None) is None:
+            self.outbox.settle(seq)
+
+    def tell(self, message: Message) -> None:
+        """Send *message*, if there is somebody; one who comes later is told by `greet`."""
+        self._send(encode(message))
+
+    def end(self, word: Stop | Abort | Finish) -> None:
+        """Have the process end as *word* says; one that was given nothing yet ends at once."""
+        if self._ready:
+            self.tell(word)
+        else:
+            self.kill()
+
+    def died(self) -> None:
+        """Have what it was given sent to the next process."""
+        self._process = None
+        self._credit = 0
+        self.barren_deaths += 1
+        self.last = Tick()
+        self.outbox.rewind()
+
+    @property
+    def busiest(self) -> list[HostState]:
+        """The hosts that hold it up."""
+        return self.last.busiest
+
+    def _send(self, data: bytes) -> None:
+        if self._ready and self._channel is not None:
+            self._channel.send_encoded(data)
+
+
+def _spawn() -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """Start a process; return our end of what it talks over, and it. Raises OSError.
+
+    A fresh interpreter, as a fork would share locks and descriptors; with our own search path, so
+    that it is the same program whatever lies about in the current directory. Signals meant for the
+    parent reach it as well (a terminal sends them to all): they are blocked until it ignores them.
+    """
+    entries: list[object] = [*sys.path]  # somebody's Path among them is none to the import system
+    search_path = [entry for entry in entries if isinstance(entry, str)]
+    ours, theirs = socket.socketpair()
+    program = (
+        f"import sys; sys.path[:] = {search_path!a}; "
+        f"from fetchpool.workers.child import main; main({theirs.fileno()})"
+    )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _MEANT_FOR_PARENT)
+    try:
+        with theirs:
+            return ours, subprocess.Popen(  # noqa: S603 - ourselves
+                [sys.executable, "-P", "-c", program],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,80 @@
+"""The session exchange: what its guard needs of aiohttp, and what becomes of a server's worst."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from aiohttp.client_proto import ResponseHandler
+
+from fetchpool.connector import why_not_guardable
+from fetchpool.engine import Answer, Miss
+from fetchpool.models import FailureKind
+from tests.engine.rig import Visit, body_of, rig
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+async def test_this_aiohttp_can_be_guarded() -> None:
+    assert why_not_guardable(asyncio.get_running_loop()) is None
+
+
+async def test_another_aiohttp_is_used_unguarded_and_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.send(OK + b"Content-Length: 2\r\n\r\nok")
+
+    class Elsewhere:
+        """Where another aiohttp keeps its body."""
+
+        def __set__(self, handler: object, payload: object) -> None: ...
+        def __get__(self, handler: object, kind: object = None) -> None: ...
+
+    with caplog.at_level(logging.WARNING, "fetchpool"):
+        monkeypatch.setattr(ResponseHandler, "_payload", Elsewhere(), raising=False)
+        async with rig(behave, way="session") as it:
+            assert body_of(await it.get()) == b"ok"
+    assert "_payload" in caplog.text
+
+
+async def test_refusal_before_the_request_has_left_is_told_as_such() -> None:
+    async def behave(visit: Visit) -> None:
+        await visit.send(b"220 mail.example ESMTP\r\n")
+        await visit.gone()
+
+    async with rig(behave, way="session") as it:
+        for _ in range(20):
+            result = await it.get()
+            assert isinstance(result, Miss)
+            assert result.failure.kind is FailureKind.PROTOCOL
+        await it.site.closed.wait()
+
+
+async def test_refusal_within_a_body_that_is_being_read_ends_it() -> None:
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.send(OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+        await asyncio.sleep(0.01)  # the head and the first chunk are mostly read alone
+        await visit.send(b"1;" + b"x" * 70_000)
+        await visit.gone()
+
+    async with rig(behave, way="session") as it:
+        result = await it.get()
+        assert isinstance(result, Miss)
+        assert "endless chunk extensions" in (result.failure.detail or "")
+        await it.site.closed.wait()
+
+
+async def test_surplus_closes_the_connection_and_costs_the_next_url_nothing() -> None:
+    async def behave(visit: Visit) -> None:
+        while True:
+            await visit.request()
+            await visit.send(OK + b"Content-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\npoison")
+
+    async with rig(behave, way="session") as it:
+        results = [await it.get() for _ in range(3)]
+        assert [isinstance(result, Answer) and body_of(result) for result in results] == [b"ok"] * 3
+        assert it.site.connections == 3

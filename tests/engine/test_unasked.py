@@ -1,0 +1,164 @@
+"""What a server sends unasked on a kept connection goes with it, whoever reads the answers."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+import uvloop
+
+from fetchpool.connector import FetchConnector
+from fetchpool.engine import Answer, Engine
+from fetchpool.engine.direct import DirectExchange
+from fetchpool.engine.exchange import Call, Exchange
+from fetchpool.engine.receiver import BodyPolicy
+from fetchpool.engine.session import SessionExchange
+from fetchpool.engine.watch import Timeouts
+from fetchpool.stores.memory import MemoryStore
+from fetchpool.urls import parse_url
+from tests.engine.rig import body_of
+from tests.servers.tls import Authority
+
+LOOPS = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
+LATE_408 = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.fixture(params=list(LOOPS))
+def run(request: pytest.FixtureRequest) -> Run:
+    """A function that runs a coroutine to its end, on each kind of loop."""
+
+    def run_on(work: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
+            runner.run(asyncio.wait_for(work, 20))
+
+    return run_on
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+class BlockingServer:
+    """Echoes targets from threads; after `/…/kept` waits for `go` and sends *unasked* (b"": ends).
+
+    So it can speak while the client's event loop stands still.
+    """
+
+    def __init__(self, unasked: bytes, tls: ssl.SSLContext | None) -> None:
+        self._unasked = unasked
+        self._tls = tls
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        self.go = threading.Semaphore(0)
+        self.connections = 0
+        self._peers: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                plain, _ = self._listening.accept()
+                self.connections += 1
+                self._threads.append(threading.Thread(target=self._serve, args=(plain,)))
+                self._threads[-1].start()
+
+    def _serve(self, plain: socket.socket) -> None:
+        with suppress(OSError), plain:
+            peer = self._tls.wrap_socket(plain, server_side=True) if self._tls else plain
+            self._peers.append(peer)
+            with peer, peer.makefile("rb") as lines:
+                for line in lines:
+                    if line.startswith(b"GET "):
+                        target = line.split()[1]
+                    elif line == b"\r\n":
+                        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(target)
+                        peer.sendall(head + target)
+                        if target.endswith(b"/kept"):
+                            self._speak(peer)
+
+    def _speak(self, peer: socket.socket) -> None:
+        self.go.acquire()
+        if self._unasked:
+            peer.sendall(self._unasked)
+        else:
+            peer.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """End, whatever the client has left open."""
+        self.go.release(9)
+        for each in (self._listening, *self._peers):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        for thread in self._threads:
+            thread.join()
+
+
+@contextmanager
+def serving(unasked: bytes, tls: ssl.SSLContext | None) -> Iterator[BlockingServer]:
+    server = BlockingServer(unasked, tls)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def _wait_without_the_loop(connector: FetchConnector) -> None:
+    """Return when something lies on the idle connection that the event loop hasn't seen."""
+    (handler,) = connector.idle
+    assert handler.transport is not None
+    ready, _, _ = select.select([handler.transport.get_extra_info("socket").fileno()], [], [], 20)
+    assert ready
+
+
+@pytest.mark.parametrize(
+    "unasked",
+    [POISON, LATE_408, POISON[:9], b"\r\n", b""],
+    ids=["answer", "408", "half", "line-end", "end"],
+)
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("way", ["direct", "session"])
+def test_bytes_that_lie_unread_on_a_kept_connection_answer_nobody(
+    run: Run, way: str, tls: bool, unasked: bytes, authority: Authority
+) -> None:
+    client_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.ca.configure_trust(client_tls)
+
+    async def work(server: BlockingServer) -> None:
+        connector = FetchConnector(idle_limit=9, ssl=client_tls)
+        exchange: Exchange = SessionExchange(connector, lambda target: None)
+        if way == "direct":
+            exchange = DirectExchange(connector, lambda target: None, exchange)
+        engine = Engine(exchange, connector, Timeouts(), BodyPolicy(), MemoryStore())
+
+        async def get(path: str) -> bytes:
+            url = f"{'https' if tls else 'http'}://127.0.0.1:{server.port}{path}"
+            result = await engine.attempt(Call(parse_url(url), ()), None)
+            assert isinstance(result, Answer), result
+            return body_of(result)
+
+        try:
+            for n in range(2):
+                assert await get(f"/{n}/kept") == f"/{n}/kept".encode()
+                assert len(connector.idle) == 1
+                server.go.release()
+                _wait_without_the_loop(connector)
+                assert await get(f"/{n}/next") == f"/{n}/next".encode()
+        finally:
+            await engine.close()
+        assert connector.opened == server.connections == 3
+
+    with serving(unasked, authority.contexts["good"] if tls else None) as server:
+        run(work(server))
