@@ -101,7 +101,7 @@ class DirectoryStore:
             raise self._error("cannot read", PARTS, error) from error
 
     def put(self, target: Target, head: Head, body: Chunk) -> Stored:
-        """Store a complete body; four system calls where the name is free.
+        """Store a complete body; five system calls where the name is free.
 
         Raises StoreError, after which nothing of the body remains.
         """

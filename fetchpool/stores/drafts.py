@@ -65,6 +65,7 @@ class Drafts:
         self._root = root
         self._fsync = fsync
         self._serial = count()
+        self._device = os.fstat(root).st_dev
         self._parts_fd = _CLOSED
         self._self_fd = _CLOSED
         self.unnamed = False
@@ -76,10 +77,14 @@ class Drafts:
             raise
 
     def begin(self, directory: int) -> Draft:
-        """Return a new empty draft; without a name it lives on the file system of *directory*."""
-        if self.unnamed:
-            return Draft(os.open(".", _UNNAMED, 0o666, dir_fd=directory), None)
+        """Return a new empty draft that can be given a name in *directory*, a descriptor."""
         parts = self.parts()
+        if self.unnamed:
+            # A file lies where it was made, whatever names it gets. All made in one directory lie
+            # together; in 256 of them ext4 takes 314 µs a file of 1 KB instead of 103 (medians of
+            # four times 20,000, in turns).
+            at = parts if os.fstat(directory).st_dev == self._device else directory
+            return Draft(os.open(".", _UNNAMED, 0o666, dir_fd=at), None)
         return Draft(*self._unused_part(lambda part: os.open(part, _PART, 0o666, dir_fd=parts)))
 
     def finish(self, draft: Draft) -> None:
