@@ -104,12 +104,27 @@ class SettingsCommand(PlainHelp, TyperCommand):
                 )
         return parser
 
+    def get_params(self, ctx: Any) -> Any:
+        """Return the parameters; what is given for one is handed over as it stands.
+
+        Typer would load pydantic to make a text of a text: 65 ms of every start.
+        """
+        params = super().get_params(ctx)
+        for param in params:
+            if param.name != "help":
+                param.process_value = _as_given
+        return params
+
     def get_help_option(self, ctx: Any) -> Any:
         """Put `--help` into the last panel."""
         option = super().get_help_option(ctx)
         if option is not None:
             option.rich_help_panel = _LAST_PANEL
         return option
+
+
+def _as_given(_ctx: Any, value: Any) -> Any:
+    return value
 
 
 def _typer_option(option: Option) -> Any:

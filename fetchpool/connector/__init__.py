@@ -222,7 +222,8 @@ class FetchConnector(aiohttp.TCPConnector):
         """Return a kept connection for *key*, or None: what `connect` does first, without waiting.
 
         The one that was given back last, which its server has least likely closed meanwhile. To be
-        given to `release`. Whether its address is allowed is the caller's to see.
+        given to `release`. Whether its address is allowed, and whether something has come on it
+        that nobody has read, is the caller's to see.
         """
         kept = self._conns.get(key)
         if kept is None:
@@ -232,10 +233,7 @@ class FetchConnector(aiohttp.TCPConnector):
             handler = cast("Handler", kept.pop()[0])
             handler.leave_idle()
             if handler.is_connected():
-                if handler.has_unread():
-                    handler.abort()
-                else:
-                    taken = handler
+                taken = handler
         if not kept:
             del self._conns[key]
         if taken is not None:

@@ -85,6 +85,10 @@ class Watch:
         self.peer = peer
         self.reused = reused
 
+    def departed(self, now: float) -> None:
+        """Take note that the request has left a little later than it was `connected`."""
+        self.connected_at = self._last_byte = now
+
     def received(self, length: int, now: float) -> None:
         """Take note of *length* bytes from the server."""
         self._last_byte = now

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fetchpool.connector import Handler
 from fetchpool.decoding import BodyError
 from fetchpool.engine import Answer, Miss
-from fetchpool.engine.direct.protocol import ClientProtocol, receive_buffer
+from fetchpool.engine.direct.protocol import ClientProtocol, Departures, receive_buffer
 from fetchpool.engine.exchange import Call, ExchangeError
 from fetchpool.engine.framing import MAX_HEAD_BYTES, MAX_HEADERS, MAX_INTERIM, MAX_LINE_BYTES
 from fetchpool.engine.receiver import Appetite, BodyPolicy, Receiver
@@ -79,6 +79,9 @@ class Wire(asyncio.Transport):
 
     def abort(self) -> None: ...
 
+    def is_closing(self) -> bool:
+        return False
+
 
 @pytest.fixture(scope="module")
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
@@ -91,9 +94,10 @@ def read(loop: asyncio.AbstractEventLoop, parts: list[bytes], *, ended: bool = T
     """Return what becomes of an answer that arrives in *parts*; None: more is waited for."""
     handler = Handler(loop)
     handler.connection_made(Wire())
-    protocol = ClientProtocol(handler, loop)
+    protocol = ClientProtocol(handler, loop, Departures(loop))
     receiver = Receiver(CALL, POLICY, MemoryStore())
     done = protocol.send(b"", Watch(Timeouts(), None, 0.0, None), receiver)
+    protocol.leave(0.0)
     for part in parts:
         receive_buffer[: len(part)] = part
         protocol.buffer_updated(len(part))

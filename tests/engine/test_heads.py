@@ -13,7 +13,7 @@ from fetchpool.connector import Handler
 from fetchpool.decoding import BodyError
 from fetchpool.engine.direct import heads
 from fetchpool.engine.direct.heads import read_normal
-from fetchpool.engine.direct.protocol import ClientProtocol, receive_buffer
+from fetchpool.engine.direct.protocol import ClientProtocol, Departures, receive_buffer
 from fetchpool.engine.exchange import Call, ExchangeError
 from fetchpool.engine.receiver import BodyPolicy, Receiver
 from fetchpool.engine.watch import Timeouts, Watch
@@ -58,9 +58,10 @@ def read(loop: asyncio.AbstractEventLoop, parts: list[bytes]) -> object:
     """Return what becomes of an answer that arrives in *parts*; whether its connection stays."""
     handler = Handler(loop)
     handler.connection_made(Wire())
-    protocol = ClientProtocol(handler, loop)
+    protocol = ClientProtocol(handler, loop, Departures(loop))
     receiver = Receiver(Call(parse_url("http://h.example/"), ()), BodyPolicy(), MemoryStore())
     done = protocol.send(b"", Watch(Timeouts(), None, 0.0, None), receiver)
+    protocol.leave(0.0)
     for part in parts:
         receive_buffer[: len(part)] = part
         protocol.buffer_updated(len(part))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from fetchpool.connector import FetchConnector
+from fetchpool.connector import FetchConnector, Handler
 from fetchpool.engine import Answer, Engine
 from fetchpool.engine.direct import DirectExchange
 from fetchpool.engine.exchange import Call, Exchange
@@ -115,9 +115,8 @@ def serving(unasked: bytes, tls: ssl.SSLContext | None) -> Iterator[BlockingServ
         server.close()
 
 
-def _wait_without_the_loop(connector: FetchConnector) -> None:
-    """Return when something lies on the idle connection that the event loop hasn't seen."""
-    (handler,) = connector.idle
+def _wait_without_the_loop(handler: Handler) -> None:
+    """Return when something lies on the connection that the event loop hasn't seen."""
     assert handler.transport is not None
     ready, _, _ = select.select([handler.transport.get_extra_info("socket").fileno()], [], [], 20)
     assert ready
@@ -129,10 +128,15 @@ def _wait_without_the_loop(connector: FetchConnector) -> None:
     ids=["answer", "408", "half", "line-end", "end"],
 )
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-@pytest.mark.parametrize("way", ["direct", "session"])
+@pytest.mark.parametrize(
+    ("way", "leaving"),
+    [("direct", False), ("direct", True), ("session", False)],
+    ids=["direct", "direct-leaving", "session"],
+)
 def test_bytes_that_lie_unread_on_a_kept_connection_answer_nobody(
-    run: Run, way: str, tls: bool, unasked: bytes, authority: Authority
+    run: Run, way: str, tls: bool, unasked: bytes, leaving: bool, authority: Authority
 ) -> None:
+    """Neither while it is idle nor, with *leaving*, when a request is made but has not left."""
     client_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.ca.configure_trust(client_tls)
 
@@ -153,9 +157,14 @@ def test_bytes_that_lie_unread_on_a_kept_connection_answer_nobody(
             for n in range(2):
                 assert await get(f"/{n}/kept") == f"/{n}/kept".encode()
                 assert len(connector.idle) == 1
+                (handler,) = connector.idle
+                following = asyncio.create_task(get(f"/{n}/next"))
+                if leaving:
+                    await asyncio.sleep(0)
+                    assert not connector.idle, "the request is made"
                 server.go.release()
-                _wait_without_the_loop(connector)
-                assert await get(f"/{n}/next") == f"/{n}/next".encode()
+                _wait_without_the_loop(handler)
+                assert await following == f"/{n}/next".encode()
         finally:
             await engine.close()
         assert connector.opened == server.connections == 3

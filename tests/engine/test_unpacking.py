@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from fetchpool.connector import Handler
 from fetchpool.decoding import PIECE_BYTES, BodyError, make_decoder
 from fetchpool.engine import Miss, unpacking
-from fetchpool.engine.direct.protocol import ClientProtocol, receive_buffer
+from fetchpool.engine.direct.protocol import ClientProtocol, Departures, receive_buffer
 from fetchpool.engine.exchange import ExchangeError
 from fetchpool.engine.receiver import Appetite, BodyPolicy, Receiver
 from fetchpool.engine.unpacking import MUCH_BYTES, STEP_PIECES, Unpacking
@@ -470,16 +470,14 @@ class Valve(Wire):
     def resume_reading(self) -> None:
         self.reading = True
 
-    def is_closing(self) -> bool:
-        return False
-
 
 async def _read_in_steps(parts: list[bytes], opens: list[bool]) -> object:
     """Return what becomes of an answer in *parts*; before each a step ends, or doesn't."""
-    handler = Handler(asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
+    handler = Handler(loop)
     valve = Valve()
     handler.connection_made(valve)
-    protocol = ClientProtocol(handler, asyncio.get_running_loop())
+    protocol = ClientProtocol(handler, loop, Departures(loop))
     gate = Gate()
     receiver = Receiver(CALL, POLICY, MemoryStore(), None, gate)
 

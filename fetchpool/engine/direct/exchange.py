@@ -12,7 +12,7 @@ from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from yarl import URL
 
 from fetchpool.connector import FetchConnector, public_only, refuse_non_public, watcher
-from fetchpool.engine.direct.protocol import ClientProtocol
+from fetchpool.engine.direct.protocol import ClientProtocol, Departures
 from fetchpool.engine.exchange import Call, Exchange
 from fetchpool.engine.faults import translate
 from fetchpool.engine.receiver import Appetite, Receiver
@@ -86,6 +86,7 @@ class DirectExchange:
         self._proxy_for = proxy_for
         self._reference = reference
         self._loop = asyncio.get_running_loop()
+        self._departures = Departures(self._loop)
         self._origins: dict[tuple[str, str, int], Origin] = {}
 
     async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
@@ -126,7 +127,7 @@ class DirectExchange:
             return handler.borrower
         if not handler.is_connected():  # closed while this task was waking up
             raise aiohttp.ServerDisconnectedError
-        return ClientProtocol(handler, self._loop)
+        return ClientProtocol(handler, self._loop, self._departures)
 
     def _origin(self, target: Target) -> Origin:
         key = target.origin

@@ -1,8 +1,10 @@
 """Reads answers from one connection, one at a time: what is HTTP, where it ends, what follows it.
 
-    START ──▶ HEAD ──▶ PARSED (chunked: the parser finds the end) ──┐
-      │        │                                                    ├──▶ future done
-      └────────┴─────▶ RAW (so many bytes, or all until the end) ───┘
+    WAITING ──▶ START ──▶ HEAD ──▶ PARSED (chunked: the parser finds the end) ──┐
+                  │        │                                                    ├──▶ future done
+                  └────────┴─────▶ RAW (so many bytes, or all until the end) ───┘
+
+A request waits for those that are made in the same turn of the event loop: they leave together.
 
 Where the receiver falls behind (it decodes what there is much of in a thread), nothing is read, and
 what has come all the same waits, the connection's end too, until it has caught up.
@@ -45,6 +47,8 @@ A memoryview, because asyncio's TLS fills a copy of a bytearray.
 class Stage(Enum):
     """Where in an answer a connection is."""
 
+    WAITING = "waiting"
+    """The request has not left."""
     START = "start"
     """Nothing has come."""
     HEAD = "head"
@@ -53,11 +57,36 @@ class Stage(Enum):
     RAW = "raw"
 
 
+class Departures:
+    """Requests that leave together, once all that were made in a turn of the event loop are there.
+
+    A server that has nothing else to do is then woken for the first of them and finds the others;
+    woken for each one, it costs the sender 15 µs apiece where bodies are stored in between.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: list[ClientProtocol] = []
+
+    def add(self, protocol: ClientProtocol) -> None:
+        """Have the request of *protocol* leave with the others."""
+        if not self._waiting:
+            self._loop.call_soon(self._leave)
+        self._waiting.append(protocol)
+
+    def _leave(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        now = monotonic()
+        for protocol in waiting:
+            protocol.leave(now)
+
+
 class ClientProtocol(asyncio.BufferedProtocol):
     """The borrower of one connection: has its events between the first request and its end."""
 
     __slots__ = (
         "_behind",
+        "_departures",
         "_done",
         "_early",
         "_handler",
@@ -69,6 +98,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         "_parser",
         "_problem",
         "_receiver",
+        "_request",
         "_stage",
         "_surplus",
         "_transport",
@@ -77,17 +107,21 @@ class ClientProtocol(asyncio.BufferedProtocol):
         "reusable",
     )
 
+    _request: bytes
     _receiver: Receiver
     _watch: Watch
     _keep_alive: bool
     _left: int | None
     """Bytes of the body still to come in stage RAW; None: all that comes until the end."""
 
-    def __init__(self, handler: Handler, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, handler: Handler, loop: asyncio.AbstractEventLoop, departures: Departures
+    ) -> None:
         """Take over the connection of *handler*, which goes on knowing when it is lost."""
         assert handler.transport is not None
         self._handler = handler
         self._loop = loop
+        self._departures = departures
         self._transport = handler.transport
         self._parser: AnswerParser | None = None
         self._done: asyncio.Future[bool] | None = None
@@ -103,24 +137,43 @@ class ClientProtocol(asyncio.BufferedProtocol):
     # -- for the exchange ------------------------------------------------------------------------
 
     def send(self, request: bytes, watch: Watch, receiver: Receiver) -> asyncio.Future[bool]:
-        """Write *request*; the future is True when the answer is in *receiver*, but for `finish`.
+        """Let *request* leave with the others of this turn of the event loop.
 
-        It is False when the receiver is behind: await `catch_up` for another future. Its exception
-        is an `ExchangeError`, what the receiver raised, or a bug. Then, or once it was cancelled,
+        The future is True when the answer is in *receiver*, but for `finish`. It is False when the
+        receiver is behind: await `catch_up` for another future. Its exception is an
+        `ExchangeError`, what the receiver raised, or a bug. Then, or once it was cancelled,
         `reusable` is False.
         """
+        self._request = request
         self._watch = watch
         self._receiver = receiver
-        self._stage = Stage.START
+        self._stage = Stage.WAITING
         self._whole = self._surplus = False
         self._problem: str | None = None
         self.reusable = False
         self._done = done = self._loop.create_future()
-        self._transport.write(request)
+        self._departures.add(self)
+        return done
+
+    def leave(self, now: float) -> None:
+        """Write the request, unless it left before, or nobody waits for its answer any more.
+
+        On a connection that served before, what has come by now was not asked for: then the
+        request fails as it does where the server has closed the connection meanwhile.
+        """
+        if self._stage is not Stage.WAITING or self._done is None or self._done.done():
+            return
+        if self._transport.is_closing():
+            return  # `connection_lost` is on its way
+        if self._watch.reused and self._handler.has_unread():
+            self._reject()
+            return
+        self._stage = Stage.START
+        self._watch.departed(now)
+        self._transport.write(self._request)
         if self._early:
             early, self._early = self._early, b""
             self._take(memoryview(early))
-        return done
 
     async def catch_up(self) -> asyncio.Future[bool]:
         """Wait until the receiver has caught up, read on, and return a future like that of `send`.
@@ -165,7 +218,13 @@ class ClientProtocol(asyncio.BufferedProtocol):
             else:
                 self._unasked()
             return
-        self._watch.received(len(data), monotonic())
+        now = monotonic()
+        if self._stage is Stage.WAITING:
+            if self._watch.reused:
+                self._reject()
+                return
+            self.leave(now)  # a server that doesn't wait to be asked: this is its answer
+        self._watch.received(len(data), now)
         try:
             if self._stage is Stage.RAW:
                 self._take_raw(data)
@@ -179,6 +238,11 @@ class ClientProtocol(asyncio.BufferedProtocol):
         self.reusable = False
         self._handler.leave_idle()
         self._handler.abort()
+
+    def _reject(self) -> None:
+        """Give up a connection on which something came before its request left."""
+        self._unasked()
+        self._end(self._broken_off(None))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended: a body without length is complete, all else is not."""
