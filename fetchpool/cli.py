@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, TextIO
 
 import typer
@@ -62,12 +63,17 @@ class PlainHelp:
     """What is mended in the help of every command."""
 
     def get_params(self, ctx: Any) -> Any:
-        """Return the parameters; a switch shows no type, and no sentence ends with a full stop."""
+        """Return the parameters; a switch shows no type, and no sentence ends with a full stop.
+
+        What is given for one is taken as it stands: all of ours are texts and switches.
+        """
         params = super().get_params(ctx)  # type: ignore[misc]
         for param in params:
             if getattr(param, "is_flag", False):
                 param.metavar = ""
                 param.help = (param.help or "").removesuffix(".")
+            if "process_value" not in vars(param):
+                param.process_value = partial(_as_it_stands, param, param.process_value)
         return params
 
 
@@ -104,17 +110,6 @@ class SettingsCommand(PlainHelp, TyperCommand):
                 )
         return parser
 
-    def get_params(self, ctx: Any) -> Any:
-        """Return the parameters; what is given for one is handed over as it stands.
-
-        Typer would load pydantic to make a text of a text: 65 ms of every start.
-        """
-        params = super().get_params(ctx)
-        for param in params:
-            if param.name != "help":
-                param.process_value = _as_given
-        return params
-
     def get_help_option(self, ctx: Any) -> Any:
         """Put `--help` into the last panel."""
         option = super().get_help_option(ctx)
@@ -123,8 +118,11 @@ class SettingsCommand(PlainHelp, TyperCommand):
         return option
 
 
-def _as_given(_ctx: Any, value: Any) -> Any:
-    return value
+def _as_it_stands(param: Any, process: Callable[[Any, Any], Any], ctx: Any, value: Any) -> Any:
+    """Do what Typer's *process* does, but for loading pydantic to make a text of a text: 60 ms."""
+    if value is None and param.required:
+        return process(ctx, value)  # it knows how to complain
+    return value if param.callback is None else param.callback(ctx, param, value)
 
 
 def _typer_option(option: Option) -> Any:
@@ -223,6 +221,9 @@ def get(sources: list[str] | None, config_file: str | None, **given: Any) -> Job
     chosen = list(sources) if sources else [_standard_input()]
 
     def run() -> int:
+        from fetchpool.trust import import_aiohttp_without_roots
+
+        import_aiohttp_without_roots()
         from fetchpool.runner import run_command
 
         return run_command(settings.config, chosen, settings.output)
@@ -241,6 +242,9 @@ def demo(**given: Any) -> Job:
     settings = load_settings({**given, "proxy": ""}, {}, file="")
 
     def run() -> int:
+        from fetchpool.trust import import_aiohttp_without_roots
+
+        import_aiohttp_without_roots()
         from fetchpool.demo import run_demo
 
         return run_demo(settings.config)

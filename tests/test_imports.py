@@ -51,7 +51,8 @@ MAY_IMPORT = {
     "stores": "models names urls",
     "ledger": "config models urls",
     "resolver": "",
-    "connector": "addresses config resolver",
+    "trust": "",
+    "connector": "addresses config resolver trust",
     "engine": "connector decoding models proxies resolver stores urls",
     # what is told of it
     "stats": "models",
@@ -71,13 +72,13 @@ MAY_IMPORT = {
     " sources stats stores urls workers",
     "status": "exits ledger report",
     "demo": "config exits ledger report resolver runner stats",
-    "cli": "config demo exits runner status",
+    "cli": "config demo exits runner status trust",
     "__main__": "cli",
     "__init__": "config models pool runner stats",
 }
 
-ONLY_WITH_AIOHTTP = {"connector", "demo", "engine", "resolver"}
-"""The reference way to the network, and the demo's server."""
+ONLY_WITH_AIOHTTP = {"connector", "demo", "engine", "resolver", "trust"}
+"""The reference way to the network, the demo's server, and who imports it without its roots."""
 
 PURE = (
     "scheduler", "hosts", "pacing", "health", "outage", "retry", "redirects", "jobs", "judge",

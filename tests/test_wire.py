@@ -395,6 +395,18 @@ def test_cacert_adds_a_root(tmp_path: Path, authority: Authority) -> None:
         assert all_ok(fetch(tmp_path, [server.url("/")], "--cacert", str(roots)))
 
 
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+@pytest.mark.parametrize("exchange", ["direct", "session"])
+def test_roots_are_the_system_s(
+    tmp_path: Path, authority: Authority, exchange: str, loop: str
+) -> None:
+    roots = authority.write_roots(tmp_path / "roots.pem")
+    with _secured(authority, "good") as server:
+        urls = [server.url(f"/{n}") for n in range(3)]
+        ways = ["--exchange", exchange, "--event-loop", loop]
+        assert all_ok(fetch(tmp_path, urls, *ways, env={"SSL_CERT_FILE": str(roots)}))
+
+
 def test_unknown_root_is_refused_at_once(tmp_path: Path, authority: Authority) -> None:
     with _secured(authority, "good") as server:
         url = server.url("/")

@@ -47,6 +47,7 @@ from fetchpool.connector.handler import (
     why_not_guardable,
 )
 from fetchpool.resolver import LookupFailedError, RememberingResolver
+from fetchpool.trust import SystemRoots
 
 if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
@@ -369,14 +370,14 @@ def address_family(config: Config) -> socket.AddressFamily:
 
 
 def tls_context(config: Config) -> ssl.SSLContext | bool:
-    """Return what aiohttp's `ssl=` takes: True for the system's roots, False for no verification.
+    """Return what aiohttp's `ssl=` takes: a context, or False for no verification.
 
     Built once: a context is part of the key under which connections are kept.
     """
     if config.insecure:
         return False
     if config.cacert is None:
-        return True
+        return SystemRoots()
     context = ssl.create_default_context()
     context.load_verify_locations(cafile=config.cacert)
     context.set_alpn_protocols(("http/1.1",))

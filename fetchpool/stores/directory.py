@@ -101,10 +101,14 @@ class DirectoryStore:
             raise self._error("cannot read", PARTS, error) from error
 
     def put(self, target: Target, head: Head, body: Chunk) -> Stored:
-        """Store a complete body; five system calls where the name is free.
+        """Store a complete body; four system calls where the name is free.
 
         Raises StoreError, after which nothing of the body remains.
         """
+        if self._drafts.unnamed and not self._strict and not self._parts.waiting:
+            path = body_path(target, head.get("content-type"), self._filename(head))
+            if self._put_at_once(path, body):
+                return Stored(path)
         writer = self.open(target, head)
         try:
             writer.write(body)
@@ -181,6 +185,26 @@ class DirectoryStore:
         self._drafts.close()
         self._tree.close()
 
+    def _put_at_once(self, path: str, body: Chunk) -> bool:
+        """Try to put *body* at *path*; False, and nothing done, where anything is unusual.
+
+        What `open` and `commit` do, without what they need to know about names that are taken,
+        directories that vanish, other file systems, full disks: 15 µs instead of 20 on tmpfs.
+        """
+        parent, _, last = path.rpartition("/")
+        try:
+            directory = self._tree.open(parent)
+            fd = self._drafts.open_unnamed()
+            try:
+                if os.write(fd, body) != len(body):
+                    return False
+                self._drafts.link_unnamed(fd, directory, last.encode())
+            finally:
+                os.close(fd)
+        except OSError:
+            return False
+        return True
+
     # For the writer. The first two raise OSError, of which the last makes a StoreError.
 
     def _publish(self, draft: Draft, paths: _Paths) -> str:
@@ -196,7 +220,7 @@ class DirectoryStore:
 
     def _on_first_usable(self, paths: _Paths, step: Callable[[str], T]) -> T:
         """Return what *step* makes of the first path where nothing is in its way."""
-        problem = OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+        problem = None
         for path in paths:
             try:
                 return self._again_if_removed(step, path)
@@ -204,7 +228,7 @@ class DirectoryStore:
                 if error.errno != errno.EEXIST and error.errno not in UNUSABLE_NAME:
                     raise
                 problem = error
-        raise problem
+        raise problem or OSError(errno.EEXIST, os.strerror(errno.EEXIST))
 
     def _again_if_removed(self, step: Callable[[str], T], path: str) -> T:
         """Do *step*; if a directory was removed while it was open, make it anew, once.
@@ -222,8 +246,10 @@ class DirectoryStore:
             return step(path)
 
     def _paths(self, target: Target, head: Head) -> _Paths:
-        filename = self._filename_of(head) if self._filename_of else None
-        return _Paths(target, head.get("content-type"), filename)
+        return _Paths(target, head.get("content-type"), self._filename(head))
+
+    def _filename(self, head: Head) -> str | None:
+        return self._filename_of(head) if self._filename_of else None
 
     def _begin(self, path: str, target: Target, about: Representation | None) -> Draft:
         directory = self._tree.open(path.rpartition("/")[0])

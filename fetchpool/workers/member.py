@@ -216,6 +216,7 @@ def _spawn() -> tuple[socket.socket, subprocess.Popen[bytes]]:
     ours, theirs = socket.socketpair()
     program = (
         f"import sys; sys.path[:] = {search_path!a}; "
+        "from fetchpool.trust import import_aiohttp_without_roots as first; first(); "
         f"from fetchpool.workers.child import main; main({theirs.fileno()})"
     )
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _MEANT_FOR_PARENT)
