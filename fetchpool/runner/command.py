@@ -15,6 +15,7 @@ from fetchpool.report import Reporter
 from fetchpool.runner.runner import run
 from fetchpool.sources import InputError, SourceReadError
 from fetchpool.urls import hiding, redact_in
+from fetchpool.workers import Recruits, worker_count
 
 if TYPE_CHECKING:
     from fetchpool.config import Config
@@ -43,9 +44,21 @@ def run_command(config: Config, sources: Sequence[str], output: str | None) -> i
 def _run_and_report(config: Config, sources: Sequence[str], output: str | None) -> int:
     collect_garbage_rarely()
     stdin = sys.stdin.buffer if sys.stdin is not None else None
-    with Reporter(sys.stderr, config.progress, config.quiet) as reporter:
+    count = worker_count(config)
+    with (
+        Recruits(count if count > 1 else 0) as recruits,
+        Reporter(sys.stderr, config.progress, config.quiet) as reporter,
+    ):
         try:
-            summary = run(config, sources, output, reporter=reporter, signals=True, stdin=stdin)
+            summary = run(
+                config,
+                sources,
+                output,
+                reporter=reporter,
+                signals=True,
+                stdin=stdin,
+                hire=recruits.hire,
+            )
         except tuple(_STATUS) as error:
             reporter.error(str(error))
             return next(status for kind, status in _STATUS.items() if isinstance(error, kind))

@@ -43,7 +43,7 @@ from fetchpool.stats import Ending, Stats, Summary, failure_label
 from fetchpool.stores import StoreError
 from fetchpool.stores.null import NullStore
 from fetchpool.urls import hiding, redact
-from fetchpool.workers import Fleet, worker_count
+from fetchpool.workers import Fleet, Hire, spawn, worker_count
 
 if TYPE_CHECKING:
     from fetchpool.fetching import Fetching
@@ -61,12 +61,14 @@ def run(
     signals: bool = False,
     stdin: BinaryIO | None = None,
     title: str | None = None,
+    hire: Hire = spawn,
 ) -> Summary:
     """Fetch every URL of *sources* into the directory *output* and return the run in numbers.
 
     The command line's own door: *sources* are names of files, `-` (what *stdin* reads) or URLs.
     With *signals*, SIGINT, SIGTERM and SIGHUP stop the run gently, for the main thread only. Blocks
-    until the end; the exit status a command would have is `summary.exit_status`.
+    until the end; the exit status a command would have is `summary.exit_status`. *hire* starts a
+    worker process, where there are to be several.
 
     Raises before anything is fetched: `ConfigError`, `InputError` (a list can't be read),
     `OutputError` (the directory can't be used), `DirectoryBusyError`, `CannotGoOnError`. What goes
@@ -77,7 +79,7 @@ def run(
     if STDOUT in occupy_closed_streams() and config.records == "-":
         raise OutputError("--records - needs a standard output; it is closed")
     with hiding(config.secret_param), open_sources(sources, stdin) as lists:
-        work = Runner(config, lists, sources, given, reporter, title)
+        work = Runner(config, lists, sources, given, reporter, title, hire)
         with asyncio.Runner(loop_factory=loop_factory(config)) as loop:
             return loop.run(work.go(signals=signals))
 
@@ -93,6 +95,7 @@ class Runner:
         output: str | None,
         reporter: Reporter | None,
         title: str | None = None,
+        hire: Hire = spawn,
     ) -> None:
         self._config = config
         self._lists = lists
@@ -100,6 +103,7 @@ class Runner:
         self._reporter = reporter or Reporter(None)
         self._told = reporter is not None
         self._title = title or lists.title
+        self._hire = hire
         self._named = output is not None
         self._dest = destination(config, names, output)
         self._spill_directory: str | None = None
@@ -179,7 +183,8 @@ class Runner:
     def _pool(self, output: Output) -> FetchPool | Fleet:
         """Return what fetches: this process, or several."""
         if worker_count(self._config) > 1:
-            return Fleet(self._config, output.layout, shows=self._reporter.wants_updates)
+            shows = self._reporter.wants_updates
+            return Fleet(self._config, output.layout, shows=shows, hire=self._hire)
         return FetchPool(replace(self._config, workers=1), store=output.files or NullStore())
 
     async def _fetch(

@@ -29,6 +29,7 @@ from fetchpool.scheduler import READ_AHEAD, READ_AHEAD_A_START, READ_AHEAD_AT_MO
 from fetchpool.sources import SourceReadError
 from fetchpool.urls import InvalidURLError, parse_url
 from fetchpool.workers import messages as say
+from fetchpool.workers.hiring import Hire, spawn
 from fetchpool.workers.member import Member, NoWorkersError
 from fetchpool.workers.outbox import Outbox, Shelf
 from fetchpool.workers.pauses import Pauses
@@ -76,11 +77,12 @@ class Dispatch:
         reader: RequestReader,
         stats: Stats,
         observer: FleetObserver,
+        hire: Hire = spawn,
     ) -> None:
         self._settled = Bitmap()
         self._shelf = shelf
         self._members = [
-            Member(setup, Outbox(shelf, self._settled.__contains__)) for setup in setups
+            Member(setup, Outbox(shelf, self._settled.__contains__), hire) for setup in setups
         ]
         self._by_url = setups[0].share.by_url
         self._interval_s = longest_interval(setups[0].config, setups[0].share)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 from fetchpool.config import Config
 from fetchpool.descriptors import Budget, make_budget
 from fetchpool.workers.dispatch import Dispatch, FleetObserver
+from fetchpool.workers.hiring import Hire, spawn
 from fetchpool.workers.outbox import Shelf
 from fetchpool.workers.setup import Setup
 from fetchpool.workers.sharing import Share, shares
@@ -28,11 +29,17 @@ class Fleet:
     Leaving the block ends all of them.
     """
 
-    def __init__(self, config: Config, layout: Layout | None, *, shows: bool) -> None:
-        """Have bodies stored below *layout* (None: nowhere); *shows* says that somebody looks."""
+    def __init__(
+        self, config: Config, layout: Layout | None, *, shows: bool, hire: Hire = spawn
+    ) -> None:
+        """Have bodies stored below *layout* (None: nowhere); *shows* says that somebody looks.
+
+        *hire* starts a worker.
+        """
         self._config = config
         self._layout = layout
         self._shows = shows
+        self._hire = hire
         self._budget: Budget | None = None
         self._dispatch: Dispatch | None = None
 
@@ -79,5 +86,6 @@ class Fleet:
             return Setup(self._config, share, self._layout, spill_directory, self._shows)
 
         setups = [setup_for(share) for share in shares(self._config, self.budget.limit)]
-        self._dispatch = Dispatch(setups, Shelf(spill_directory), reader, stats, observer)
+        shelf = Shelf(spill_directory)
+        self._dispatch = Dispatch(setups, shelf, reader, stats, observer, self._hire)
         return self._dispatch

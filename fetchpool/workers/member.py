@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 
@@ -15,6 +12,7 @@ from msgspec import Raw
 from fetchpool.models import Target
 from fetchpool.scheduler import HostState
 from fetchpool.workers.channel import Channel, open_channel
+from fetchpool.workers.hiring import REAP_S, Hire, Process
 from fetchpool.workers.messages import (
     Abort,
     Alive,
@@ -34,11 +32,6 @@ from fetchpool.workers.messages import (
 from fetchpool.workers.outbox import Outbox
 from fetchpool.workers.setup import Setup, packed_setup
 
-REAP_S = 2.0
-"""How long a process that was killed may take to be gone: one that waits for a dead disk stays."""
-
-_MEANT_FOR_PARENT = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-
 
 class NoWorkersError(Exception):
     """Workers can't be started, or die as soon as they are; what is left can be fetched later."""
@@ -47,7 +40,8 @@ class NoWorkersError(Exception):
 class Member:
     """A worker's place in the fleet; the process in it may be replaced."""
 
-    def __init__(self, setup: Setup, outbox: Outbox) -> None:
+    def __init__(self, setup: Setup, outbox: Outbox, hire: Hire) -> None:
+        self._hire = hire
         self.setup = setup
         self.outbox = outbox
         self.hops: dict[int, bytes] = {}
@@ -61,7 +55,7 @@ class Member:
         self._credit = 0
         self._knows_somebody = False
         self._channel: Channel[FromWorker] | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._ready = False
         self._has_all = False
 
@@ -72,7 +66,7 @@ class Member:
         self.said_bye = self._ready = self._has_all = self._knows_somebody = False
         self._credit = 0
         try:
-            ours, self._process = _spawn()
+            ours, self._process = self._hire()
         except OSError as error:
             raise NoWorkersError(f"cannot start a worker process: {error.strerror}") from error
         try:
@@ -202,34 +196,3 @@ class Member:
     def _send(self, data: bytes) -> None:
         if self._ready and self._channel is not None:
             self._channel.send_encoded(data)
-
-
-def _spawn() -> tuple[socket.socket, subprocess.Popen[bytes]]:
-    """Start a process; return our end of what it talks over, and it. Raises OSError.
-
-    A fresh interpreter, as a fork would share locks and descriptors; with our own search path, so
-    that it is the same program whatever lies about in the current directory. Signals meant for the
-    parent reach it as well (a terminal sends them to all): they are blocked until it ignores them.
-    """
-    entries: list[object] = [*sys.path]  # somebody's Path among them is none to the import system
-    search_path = [entry for entry in entries if isinstance(entry, str)]
-    ours, theirs = socket.socketpair()
-    program = (
-        f"import sys; sys.path[:] = {search_path!a}; "
-        "from fetchpool.trust import import_aiohttp_without_roots as first; first(); "
-        f"from fetchpool.workers.child import main; main({theirs.fileno()})"
-    )
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _MEANT_FOR_PARENT)
-    try:
-        with theirs:
-            return ours, subprocess.Popen(  # noqa: S603 - ourselves
-                [sys.executable, "-P", "-c", program],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

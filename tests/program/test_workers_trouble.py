@@ -146,7 +146,9 @@ def test_signal_at_the_start_needs_no_worker_to_have_started(
     tmp_path: Path, crowd: CountingServer
 ) -> None:
     write_list(tmp_path / "urls.txt", [crowd.url("/never", HOSTS[0])])
-    with start(TWO, cwd=tmp_path) as process:
+    # Without a standard input none is forked ahead, and a fresh interpreter takes its time.
+    program = ["sh", "-c", 'exec "$@" <&-', "sh", *PROGRAM]
+    with start(TWO, cwd=tmp_path, program=program) as process:
         (worker,) = eventually(lambda: workers_of(process), "a worker")
         # Until then the parent waits for the system to start it.
         eventually(lambda: b"child" in Path(f"/proc/{worker}/cmdline").read_bytes(), "it runs")
@@ -217,14 +219,16 @@ def test_rate_of_a_host_holds_over_the_death_of_its_worker(
 BROKEN = """
 import sys
 sys.path[:0] = {path!r}
-import fetchpool.workers.member as member
-spawned = member.subprocess.Popen
+import fetchpool.workers.hiring as hiring
+from fetchpool.workers.tally import Tally
+Tally.request_sent = None
+spawned = hiring.subprocess.Popen
 
 def spawn(command, **options):
     command[-1] = command[-1].replace("from fetchpool.workers.child import main", {break_it!r})
     return spawned(command, **options)
 
-member.subprocess.Popen = spawn
+hiring.subprocess.Popen = spawn
 from fetchpool.cli import main
 sys.exit(main())
 """
