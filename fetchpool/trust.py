@@ -1,6 +1,6 @@
-"""The system's roots: read once, when the first connection needs them.
+"""TLS as a client: the system's roots, read once and late; sessions that are taken up again.
 
-Reading them takes 18 ms. aiohttp does it twice while it is imported, for contexts of its own.
+Reading the roots takes 18 ms. aiohttp does it twice while it is imported, for contexts of its own.
 """
 
 from __future__ import annotations
@@ -8,31 +8,74 @@ from __future__ import annotations
 import os
 import ssl
 import sys
+from collections import OrderedDict
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
 _PLACES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """Where OpenSSL looks for roots, if they are set (SSL_CTX_set_default_verify_paths(3))."""
 
+MAX_HOSTS = 1_000
+"""Hosts whose last session is kept, 4 KB each."""
 
-class SystemRoots(ssl.SSLContext):
-    """A client's context as `ssl.create_default_context` makes it, made when it is first used."""
 
-    def __new__(cls) -> SystemRoots:
-        """Make one that has read nothing yet."""
+class ClientContext(ssl.SSLContext):
+    """A context that *make* makes when the first connection needs it, and which resumes sessions.
+
+    From its third connection on, a host is asked to take up the session of the second (RFC 8446
+    §2.2): no certificate is sent and verified, which is half of a handshake. Only then, as to keep
+    a session takes 120 µs, and most hosts of most lists are connected to once. A session is the
+    host's whose name the certificate was verified for; another server that uses that name and
+    can't take it up makes a whole handshake.
+    """
+
+    def __new__(cls, make: Callable[[], ssl.SSLContext]) -> ClientContext:
+        """Read nothing yet."""
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 
-    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
-        """Begin TLS as an event loop does it."""
-        return self._context.wrap_bio(*args, **options)
+    def __init__(self, make: Callable[[], ssl.SSLContext]) -> None:
+        self._make = make
+        # None: met, but nothing to take up.
+        self._sessions: OrderedDict[str, ssl.SSLSession | None] = OrderedDict()
 
-    def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
-        """Begin TLS on a socket."""
-        return self._context.wrap_socket(*args, **options)
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """Begin TLS as an event loop does it."""
+        if session is None and isinstance(server_hostname, str):
+            session = self._sessions.get(server_hostname)
+        return self._context.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+
+    def note_session(self, connection: ssl.SSLObject) -> None:
+        """Keep what is worth keeping of a *connection* over which an answer has come.
+
+        Not sooner: under TLS 1.3 a session can be taken up when the server has said so, after the
+        handshake.
+        """
+        host = connection.server_hostname
+        if host is None or connection.session_reused:
+            return
+        is_new = host not in self._sessions
+        refused = self._sessions.pop(host, None) is not None
+        session = None if is_new or refused else connection.session
+        if session is not None and not (session.has_ticket or session.id):
+            session = None
+        self._sessions[host] = session
+        if len(self._sessions) > MAX_HOSTS:
+            self._sessions.popitem(last=False)
+
+    def forget_session(self, host: str) -> bool:
+        """Begin anew with *host*; return whether there was a session to take up."""
+        return self._sessions.pop(host, None) is not None
 
     @cached_property
     def _context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context()
+        context = self._make()
         context.set_alpn_protocols(("http/1.1",))
         return context
 

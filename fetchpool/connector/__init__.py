@@ -47,7 +47,7 @@ from fetchpool.connector.handler import (
     why_not_guardable,
 )
 from fetchpool.resolver import LookupFailedError, RememberingResolver
-from fetchpool.trust import SystemRoots
+from fetchpool.trust import ClientContext
 
 if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
@@ -192,7 +192,16 @@ class FetchConnector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
     ) -> ResponseHandler:
-        handler = await super()._create_connection(req, traces, timeout)
+        try:
+            handler = await super()._create_connection(req, traces, timeout)
+        except aiohttp.ClientSSLError:
+            if not (
+                isinstance(self._ssl, ClientContext)
+                and self._ssl.forget_session(req.host.rstrip("."))
+            ):
+                raise
+            # A server that stumbles over a session of its own shall not lose us the URL.
+            handler = await super()._create_connection(req, traces, timeout)
         self.opened += 1
         return handler
 
@@ -208,14 +217,24 @@ class FetchConnector(aiohttp.TCPConnector):
         assert isinstance(protocol, Handler)
         protocol.watcher = protocol.guard = None
         closing = self.force_close or should_close or protocol.should_close or not self.idle_limit
-        if closing and key.is_ssl:
-            protocol.abort()
+        if key.is_ssl:
+            self._note_session(protocol)
+            if closing:
+                protocol.abort()
         super()._release(key, protocol, should_close=closing)
         if not closing and not self.closed:
             protocol.idle_in = self
             self.idle[protocol] = monotonic()
             if len(self.idle) > self.idle_limit:
                 self._drop_oldest()
+
+    def _note_session(self, handler: Handler) -> None:
+        if not handler.is_noted and isinstance(self._ssl, ClientContext):
+            handler.is_noted = True
+            transport = handler.transport
+            connection = None if transport is None else transport.get_extra_info("ssl_object")
+            if connection is not None:
+                self._ssl.note_session(connection)
 
     # -- for the direct exchange -----------------------------------------------------------------
 
@@ -377,11 +396,10 @@ def tls_context(config: Config) -> ssl.SSLContext | bool:
     if config.insecure:
         return False
     if config.cacert is None:
-        return SystemRoots()
+        return ClientContext(ssl.create_default_context)
     context = ssl.create_default_context()
     context.load_verify_locations(cafile=config.cacert)
-    context.set_alpn_protocols(("http/1.1",))
-    return context
+    return ClientContext(lambda: context)
 
 
 async def close(connector: FetchConnector) -> None:

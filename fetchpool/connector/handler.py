@@ -56,6 +56,8 @@ class Handler(ResponseHandler):
     """The address connected to; None for a proxy's."""
     borrower: asyncio.BaseProtocol | None = None
     """Who has the transport's events instead of this protocol; passes `connection_lost` on."""
+    is_noted = False
+    """Whether its TLS session was looked at."""
     _poll: select.poll | None = None
 
     def data_received(self, data: bytes) -> None:

@@ -51,6 +51,13 @@ class Authority:
             "tls-1.1": _only_tls_1_1(self._context(self.ca.issue_cert(*NAMES))),
         }
 
+    def fresh(self, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+        """Return a good context that knows no sessions yet, of *version* only if one is given."""
+        context = self._context(self.ca.issue_cert(*NAMES))
+        if version is not None:
+            context.minimum_version = context.maximum_version = version
+        return context
+
     @staticmethod
     def _context(leaf: trustme.LeafCert) -> ssl.SSLContext:
         return _server_context(leaf.configure_cert)

@@ -57,6 +57,16 @@ class Stage(Enum):
     RAW = "raw"
 
 
+class _Gone(asyncio.Transport):
+    """The transport of a connection that is no more."""
+
+    def is_closing(self) -> bool:
+        return True
+
+
+_gone = _Gone()
+
+
 class Departures:
     """Requests that leave together, once all that were made in a turn of the event loop are there.
 
@@ -249,6 +259,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         self.reusable = False
         self._handler.connection_lost(exc)
         self._handler.borrower = None  # it refers to this object
+        self._transport = _gone  # which would refer to it until garbage is looked for
         if self._behind:
             self._lost = (exc,)
         else:
