@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from time import monotonic
+from typing import cast
 
 import aiodns
 from aiohttp import AsyncResolver, ThreadedResolver
@@ -90,7 +91,11 @@ class RememberingResolver(AbstractResolver):
         lookups.asked = True
         lookups.running += 1
         try:
-            return await lookups.resolver.resolve(host, port, family)
+            # Without a port: c-ares would look each up in /etc/services, also a number.
+            found = await lookups.resolver.resolve(host, cast("int", None), family)
+            for address in found:
+                address["port"] = port
+            return found
         finally:
             lookups.running -= 1
             await self._close_if_done(lookups)

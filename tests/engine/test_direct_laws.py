@@ -127,6 +127,16 @@ def test_any_split_of_an_answer_has_the_same_outcome(
     assert read(loop, [data[n : n + 1] for n in range(len(data))], ended=ended) == as_one
 
 
+def test_two_faults_in_a_head_are_told_alike_however_it_is_cut(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    data = b"HTTP/1.0 404 No\r\nA:\0b\r\nC\r\n\r\n"
+    as_one = read(loop, [data], ended=False)
+    assert as_one is not None
+    for cut in range(1, len(data)):
+        assert read(loop, [data[:cut], data[cut:]], ended=False) == as_one
+
+
 def kind_of(loop: asyncio.AbstractEventLoop, data: bytes) -> object:
     """Return the failure's kind, or the status, of *data*: the same whole, in halves, in 4 KB."""
     kinds = set()

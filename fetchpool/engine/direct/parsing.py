@@ -53,6 +53,7 @@ class AnswerParser:
         "_body_bytes",
         "_fed",
         "_fields",
+        "_has_nul",
         "_headers",
         "_interim",
         "_parser",
@@ -82,7 +83,7 @@ class AnswerParser:
 
     def begin(self) -> None:
         """Expect an answer."""
-        self._begun = False
+        self._begun = self._has_nul = False
         self._refusal: str | None = None
         self._interim = self._fed = self._body_bytes = 0
         self.status = 0
@@ -152,13 +153,14 @@ class AnswerParser:
         """Take a header field, or a trailer's."""
         text = value.decode("latin-1")
         if "\0" in text:
-            self._refuse("a NUL in a header")
+            self._has_nul = True  # said at the end: where a head is cut decides when this is called
         if text[-1:] in " \t":
             text = text.rstrip(" \t")
         self._headers.append((_names[name], text))
 
     def on_headers_complete(self) -> None:
         """Take the final answer's head; pass over an interim one."""
+        self._check_headers()
         parser = self._parser
         assert parser is not None
         if parser.get_http_version() not in VERSIONS:
@@ -188,7 +190,12 @@ class AnswerParser:
 
     def on_message_complete(self) -> None:
         """Take note that the answer is complete, unless it was an interim one."""
+        self._check_headers()
         self.whole = self.status != 0
+
+    def _check_headers(self) -> None:
+        if self._has_nul:
+            self._refuse("a NUL in a header")
 
     def _refuse(self, why: str) -> None:
         self._refusal = why
