@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fetchpool.config import ConfigError
 from fetchpool.exits import ExitStatus
 from fetchpool.ledger import CannotGoOnError, DirectoryBusyError, OutputError
-from fetchpool.loops import collect_garbage_rarely
+from fetchpool.loops import settle_in
 from fetchpool.report import Reporter
 from fetchpool.runner.runner import run
 from fetchpool.sources import InputError, SourceReadError
@@ -42,7 +42,7 @@ def run_command(config: Config, sources: Sequence[str], output: str | None) -> i
 
 
 def _run_and_report(config: Config, sources: Sequence[str], output: str | None) -> int:
-    collect_garbage_rarely()
+    settle_in()
     stdin = sys.stdin.buffer if sys.stdin is not None else None
     count = worker_count(config)
     with (

@@ -25,7 +25,7 @@ from fetchpool.fetching import Fetching, OurSideDownError
 from fetchpool.jobs import Job
 from fetchpool.ledger.foreign import ForeignNames
 from fetchpool.ledger.holding import hold
-from fetchpool.loops import collect_garbage_rarely, loop_factory
+from fetchpool.loops import loop_factory, settle_in
 from fetchpool.pool import FetchPool
 from fetchpool.stores import Store, StoreError
 from fetchpool.stores.null import NullStore
@@ -61,7 +61,7 @@ def main(descriptor: int) -> None:
         setup = receive_setup(end)
     except (EOFError, ConnectionError):
         return  # the parent is gone
-    collect_garbage_rarely()
+    settle_in()
     with (
         hiding(setup.config.secret_param),
         asyncio.Runner(loop_factory=loop_factory(setup.config)) as loop,
