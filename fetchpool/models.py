@@ -108,7 +108,11 @@ class Head(msgspec.Struct, frozen=True):
 
     def get_all(self, name: str) -> list[str]:
         """Return every value of header *name* (lower case), in order."""
-        return [value for key, value in self.headers if key == name]
+        found = []  # a comprehension would be a call, up to Python 3.11
+        for key, value in self.headers:
+            if key == name:
+                found.append(value)
+        return found
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True):

@@ -26,7 +26,8 @@ class Outlet:
     def put(self, outcome: Outcome) -> None:
         """Let *outcome* be taken."""
         self._waiting.append(outcome)
-        self._arrived.set()
+        if len(self._waiting) == 1:
+            self._arrived.set()
 
     @property
     def is_full(self) -> bool:

@@ -250,7 +250,7 @@ class FetchConnector(aiohttp.TCPConnector):
             return None
         taken: Handler | None = None
         while kept and taken is None:
-            handler = cast("Handler", kept.pop()[0])
+            handler: Handler = kept.pop()[0]  # type: ignore[assignment]
             handler.leave_idle()
             if handler.is_connected():
                 taken = handler

@@ -126,7 +126,8 @@ class Engine:
         left_s = budget_s
         anew = False
         while True:
-            part = None if anew else self._reopen(call)
+            named_by = call.named_by or call.target
+            part = None if anew else self._store.reopen(named_by, call.target.url)
             resumption = None if part is None else await self._resume(call, part)
             now = monotonic()
             # Without the loop current_task() makes a system call, up to Python 3.11.
@@ -184,9 +185,6 @@ class Engine:
             receiver.sha256,
             _measures(watch, receiver),
         )
-
-    def _reopen(self, call: Call) -> PartWriter | None:
-        return self._store.reopen(call.named_by or call.target, call.target.url)
 
     async def _resume(self, call: Call, part: PartWriter) -> Resumption | None:
         """Return the resumption of *part*; None if *call* can't ask for its rest."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 import aiohttp
@@ -98,15 +97,16 @@ class DirectExchange:
         try:
             origin = self._origin(target)
             request = origin.request(target.path, call.headers)
-            public_only.set(call.public_only)
             handler = connector.take(origin.connection_key)
             if handler is None:
+                public_only.set(call.public_only)
                 watcher.set(watch)
                 handler = await connector.open(cast("ClientRequest", origin))
             else:
-                watch.connected(monotonic(), handler.peer, reused=True)
-            if call.public_only and handler.peer is not None:
-                refuse_non_public(handler.peer)
+                watch.connected(watch.started_at, handler.peer, reused=True)
+                if call.public_only and handler.peer is not None:
+                    public_only.set(True)
+                    refuse_non_public(handler.peer)
             protocol = self._borrow(handler)
             answer = protocol.send(request, watch, receiver)
             while not await answer:

@@ -296,9 +296,14 @@ class ClientProtocol(asyncio.BufferedProtocol):
         head, length, size, self._keep_alive = found
         self._stage = Stage.RAW
         self._left = length
+        is_all = len(data) == size + length
         if self._receiver.head(head, length) is Appetite.NONE:
-            self._end(None, reusable=len(data) == size + length)
-        elif len(data) > size or not length:
+            self._end(None, reusable=is_all)
+        elif is_all:
+            self._left = 0
+            self._whole = True
+            self._hand_over(data[size:])
+        elif len(data) > size:
             self._take_raw(data[size:])
         return True
 
