@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+
+import msgspec
 
 from fetchpool.models import FailureKind
 
@@ -58,8 +59,7 @@ _DELAY = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _LONGEST_DATE = 64  # the longest form, of RFC 850, has 33 characters
 
 
-@dataclass(frozen=True, slots=True)
-class Setback:
+class Setback(msgspec.Struct, frozen=True):
     """Why an attempt was no success."""
 
     kind: FailureKind
@@ -83,8 +83,7 @@ class Setback:
         return self.kind is FailureKind.STATUS and self.status in THROTTLING_STATUSES
 
 
-@dataclass(frozen=True, slots=True)
-class Tries:
+class Tries(msgspec.Struct, frozen=True):
     """What a URL and its host have been through, this setback's request included."""
 
     sent: int
@@ -97,8 +96,7 @@ class Tries:
     """Whether the host's throttling is still forgiven (see HostHealth)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True):
     """What follows a setback."""
 
     after_s: float
@@ -112,8 +110,7 @@ class Retry:
     """The attempt that failed doesn't count."""
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(msgspec.Struct, frozen=True):
     """How often a URL is tried again, and how patiently."""
 
     retries: int

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from fetchpool.ledger.bitmap import Bitmap
 from fetchpool.ledger.checkpoint import read_checkpoint
@@ -42,6 +41,9 @@ from fetchpool.ledger.waiting import Waiting
 from fetchpool.ledger.writer import Ledger
 from fetchpool.models import Request
 from fetchpool.urls import is_hiding
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 ReadList = Callable[[], Iterable[Request]]
 
@@ -293,6 +295,8 @@ def _not_ours(layout: Layout) -> OutputError:
 
 def _take_lock(layout: Layout) -> FileLock:
     """Return the lock, held; the kernel frees it if this process dies."""
+    from filelock import FileLock, Timeout  # 4 ms, which a run without a directory doesn't need
+
     lock = FileLock(layout.lock, thread_local=False)
     try:
         lock.acquire(timeout=_LOCK_WAIT_S, poll_interval=_LOCK_WAIT_S / 10)

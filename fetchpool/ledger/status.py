@@ -6,7 +6,6 @@ from heapq import nlargest
 from pathlib import Path
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from fetchpool.ledger.entries import Entry, read_blocks
 from fetchpool.ledger.errors import NotARunError
@@ -97,6 +96,8 @@ def _phase(state: State | None, ledger: FileStamp, totals: Totals) -> str:
 
 def _is_held(layout: Layout) -> bool:
     """Tell whether a run holds the directory; False where that can't be found out."""
+    from filelock import FileLock, Timeout
+
     if not layout.lock.exists():
         return False
     lock = FileLock(layout.lock)

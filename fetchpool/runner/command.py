@@ -15,7 +15,8 @@ from fetchpool.report import Reporter
 from fetchpool.runner.runner import run
 from fetchpool.sources import InputError, SourceReadError
 from fetchpool.urls import hiding, redact_in
-from fetchpool.workers import Recruits, worker_count
+from fetchpool.workers.hiring import Recruits
+from fetchpool.workers.sharing import worker_count
 
 if TYPE_CHECKING:
     from fetchpool.config import Config

@@ -17,7 +17,7 @@ from fetchpool.models import Request
 from fetchpool.runner.choices import run_options
 from fetchpool.stores import StoreError
 from fetchpool.stores.directory import DirectoryStore
-from fetchpool.workers import open_bodies
+from fetchpool.workers.setup import open_bodies
 
 
 class Output(Struct, frozen=True):

@@ -43,13 +43,15 @@ from fetchpool.stats import Ending, Stats, Summary, failure_label
 from fetchpool.stores import StoreError
 from fetchpool.stores.null import NullStore
 from fetchpool.urls import hiding, redact
-from fetchpool.workers import Fleet, Hire, spawn, worker_count
+from fetchpool.workers.hiring import Hire, spawn
+from fetchpool.workers.sharing import worker_count
 
 if TYPE_CHECKING:
     from fetchpool.fetching import Fetching
     from fetchpool.models import Outcome, Request
     from fetchpool.stores.directory import DirectoryStore
-    from fetchpool.workers import Dispatch
+    from fetchpool.workers.dispatch import Dispatch
+    from fetchpool.workers.fleet import Fleet
 
 
 def run(
@@ -183,6 +185,8 @@ class Runner:
     def _pool(self, output: Output) -> FetchPool | Fleet:
         """Return what fetches: this process, or several."""
         if worker_count(self._config) > 1:
+            from fetchpool.workers.fleet import Fleet
+
             shows = self._reporter.wants_updates
             return Fleet(self._config, output.layout, shows=shows, hire=self._hire)
         return FetchPool(replace(self._config, workers=1), store=output.files or NullStore())

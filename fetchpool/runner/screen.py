@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from fetchpool.runner.intake import Remaining
     from fetchpool.sources import RequestCounter
     from fetchpool.stats import Stats
-    from fetchpool.workers import Dispatch, Fleet
+    from fetchpool.workers.dispatch import Dispatch
+    from fetchpool.workers.fleet import Fleet
 
 EVERY_S = 0.25
 HOSTS_SHOWN = 12

@@ -10,7 +10,7 @@ from fetchpool.exits import ExitStatus
 from fetchpool.fetching import OurSideDownError
 from fetchpool.sources import SourceReadError
 from fetchpool.stores import StoreError
-from fetchpool.workers import NoWorkersError
+from fetchpool.workers.hiring import NoWorkersError
 
 OurTrouble = (OSError, StoreError, SourceReadError, OurSideDownError, NoWorkersError)
 """What fetching and recording raise when it is nobody else's fault."""

@@ -9,24 +9,6 @@
     pauses    what hosts asked for: a worker may be replaced
     sharing   who owns which host, and how much of the limits
 
-The parent alone has the list, the ledger, the display and the exit status.
+The parent alone has the list, the ledger, the display and the exit status. What a run without
+workers needs of this is light; the rest is imported when there are to be some.
 """
-
-from fetchpool.workers.dispatch import Dispatch, FleetObserver
-from fetchpool.workers.fleet import Fleet
-from fetchpool.workers.hiring import Hire, Recruits, spawn
-from fetchpool.workers.member import NoWorkersError
-from fetchpool.workers.setup import open_bodies
-from fetchpool.workers.sharing import worker_count
-
-__all__ = [
-    "Dispatch",
-    "Fleet",
-    "FleetObserver",
-    "Hire",
-    "NoWorkersError",
-    "Recruits",
-    "open_bodies",
-    "spawn",
-    "worker_count",
-]

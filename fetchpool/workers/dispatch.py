@@ -29,8 +29,8 @@ from fetchpool.scheduler import READ_AHEAD, READ_AHEAD_A_START, READ_AHEAD_AT_MO
 from fetchpool.sources import SourceReadError
 from fetchpool.urls import InvalidURLError, parse_url
 from fetchpool.workers import messages as say
-from fetchpool.workers.hiring import Hire, spawn
-from fetchpool.workers.member import Member, NoWorkersError
+from fetchpool.workers.hiring import Hire, NoWorkersError, spawn
+from fetchpool.workers.member import Member
 from fetchpool.workers.outbox import Outbox, Shelf
 from fetchpool.workers.pauses import Pauses
 from fetchpool.workers.setup import Setup

@@ -34,6 +34,10 @@ DESCRIPTORS_EACH = 16
 _STREAMS = (0, 1, 2)
 
 
+class NoWorkersError(Exception):
+    """Workers can't be started, or die as soon as they are; what is left can be fetched later."""
+
+
 class Process(Protocol):
     """A worker's process, as `subprocess.Popen` has it."""
 

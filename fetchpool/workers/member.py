@@ -12,7 +12,7 @@ from msgspec import Raw
 from fetchpool.models import Target
 from fetchpool.scheduler import HostState
 from fetchpool.workers.channel import Channel, open_channel
-from fetchpool.workers.hiring import REAP_S, Hire, Process
+from fetchpool.workers.hiring import REAP_S, Hire, NoWorkersError, Process
 from fetchpool.workers.messages import (
     Abort,
     Alive,
@@ -31,10 +31,6 @@ from fetchpool.workers.messages import (
 )
 from fetchpool.workers.outbox import Outbox
 from fetchpool.workers.setup import Setup, packed_setup
-
-
-class NoWorkersError(Exception):
-    """Workers can't be started, or die as soon as they are; what is left can be fetched later."""
 
 
 class Member:
