@@ -61,6 +61,11 @@ class HostSlot(Generic[T]):
         """Requests that have not started, retries included."""
         return len(self.queue) + len(self.again) + self.backlogged
 
+    @property
+    def is_full(self) -> bool:
+        """True if the host is well and has as much running as it gets: more waiting is no news."""
+        return self.running >= self.health.window and self.health.probe_at is None
+
     def may_start_at(self) -> float | None:
         """Return the earliest time a request may start; None if only an event can change it."""
         if self.running >= self.health.window:

@@ -55,17 +55,18 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     def of(cls, outcome: Outcome, *, several: bool) -> Record:
         """Return the record of *outcome*; with *several* sources it names source and line."""
         request = outcome.request
+        url = redact(request.url)
         final_url = outcome.final_url
         detail = outcome.detail
         started_at = outcome.started_at
         return cls(
             request.seq,
-            redact(request.url),
+            url,
             outcome.ok,
             outcome.status,
             outcome.error,
             None if detail is None else redact_urls_in(detail),
-            None if final_url is None else redact(final_url),
+            url if final_url == request.url else None if final_url is None else redact(final_url),
             outcome.redirects,
             outcome.attempts,
             outcome.bytes,

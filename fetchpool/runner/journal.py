@@ -1,6 +1,6 @@
 """Records on their way out: gathered into batches, to the ledger first, then to `--records`.
 
-    put(line) ──▶ pending ──(256 of them, or 100 ms)──▶ ledger ──▶ --records
+    put(lines) ─▶ pending ──(256 of them, or 100 ms)──▶ ledger ──▶ --records
                                                          one lane   another
 
 While one batch is being written the next one gathers; when that is full, `put` waits: a slow disk
@@ -63,12 +63,12 @@ class Journal:
         self._on_trouble = on_trouble
         self._ticker = asyncio.create_task(self._tick(), name="fetchpool-journal")
 
-    async def put(self, line: bytes, *, kept: bool = False) -> None:
-        """Take a record; one *kept* of an earlier run goes to the ledger only.
+    async def put(self, lines: list[bytes], *, kept: bool = False) -> None:
+        """Take records; those *kept* of an earlier run go to the ledger only.
 
         Raises what went wrong with writing earlier ones: OSError or `StoreError`.
         """
-        (self._pending_kept if kept else self._pending).append(line)
+        (self._pending_kept if kept else self._pending).extend(lines)
         count = len(self._pending) + len(self._pending_kept)
         if count >= BATCH_LINES:
             self._check()

@@ -267,8 +267,8 @@ class Runner:
             for outcome in outcomes:
                 if not outcome.ok:
                     self._log_failure(outcome)
-                if journal.is_read:
-                    await journal.put(encode(Record.of(outcome, several=several)))
+            if journal.is_read:
+                await journal.put([encode(Record.of(each, several=several)) for each in outcomes])
             self._warn_of_descriptors(fetching)
 
     async def _end(
@@ -360,7 +360,7 @@ class Runner:
         assert self._journal is not None
         assert entry is not None
         self._stats.kept(ok=entry.ok, label=failure_label(entry.error, entry.status))
-        await self._journal.put(record, kept=True)
+        await self._journal.put([record], kept=True)
 
     def _open_records(self, path: str | None) -> RecordsFile | None:
         if path is None:

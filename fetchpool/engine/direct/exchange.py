@@ -90,7 +90,8 @@ class DirectExchange:
 
     async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
         """Send *call*; see `Exchange.send`."""
-        target, connector, handler = call.target, self._connector, None
+        target, connector = call.target, self._connector
+        handler = protocol = None
         if self._proxy_for(target) is not None:
             await self._reference.send(call, watch, receiver)
             return
@@ -115,8 +116,7 @@ class DirectExchange:
             raise translate(error, answering=False, reused=watch.reused, quiet=True) from error
         finally:
             if handler is not None:
-                borrower = handler.borrower
-                reusable = isinstance(borrower, ClientProtocol) and borrower.reusable
+                reusable = protocol is not None and protocol.reusable
                 connector.release(origin.connection_key, handler, reusable=reusable)
         if receiver.appetite is not Appetite.NONE:
             receiver.finish()
