@@ -343,6 +343,8 @@ class Fetching:
 
     def _feed(self) -> None:
         """Have the list read on, if that may help."""
+        if self.source_ended:
+            return
         if not self._hungry.is_set() and self._scheduler.hungry(self._low_water):
             self._hungry.set()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -134,57 +133,24 @@ class Engine:
             watch = Watch(self._timeouts, left_s, now, asyncio.current_task(self._loop))
             receiver = Receiver(call, self._bodies, self._store, resumption, self._threads)
             self._watches.add(watch)
+            sent = call if resumption is None else resumption.request(call)
             try:
-                return await self._exchange_once(
-                    call if resumption is None else resumption.request(call), watch, receiver
-                )
-            except StartAnewError:
-                anew = True
-            except BodyError as error:
-                return _miss(
-                    ExchangeError(
-                        error.failure, transient=error.failure.kind is FailureKind.TRUNCATED
-                    ),
-                    watch,
-                    receiver,
-                )
-            except ExchangeError as error:
-                if not error.stale:
+                await self._exchange.send(sent, watch, receiver)
+                return _answer(watch, receiver)
+            except BaseException as ending:
+                error = _understood(ending, watch)
+                receiver.abandon(keep=_may_go_on(error or ending))
+                if error is None:
+                    raise
+                if isinstance(error, StartAnewError):
+                    anew = True
+                elif not error.stale:
                     return _miss(error, watch, receiver)
             finally:
                 self._watches.discard(watch)
                 self._received += watch.bytes_seen
             if left_s is not None:
                 left_s -= monotonic() - watch.started_at
-
-    async def _exchange_once(self, call: Call, watch: Watch, receiver: Receiver) -> Answer | Miss:
-        complete = False
-        try:
-            await self._exchange.send(call, watch, receiver)
-            complete = True
-        except asyncio.CancelledError:
-            if watch.verdict is None:
-                raise
-            assert watch.task is not None
-            if watch.task.uncancel() > 0:  # somebody else wants this task to end, too
-                raise
-            raise _timed_out(watch.verdict) from None
-        except (BodyError, ExchangeError, StartAnewError, StoreError):
-            raise
-        except Exception as error:
-            log.exception("internal error while fetching")
-            raise ExchangeError(Failure(FailureKind.INTERNAL, redact_in(repr(error)))) from error
-        finally:
-            if not complete:
-                receiver.abandon(keep=_may_go_on(sys.exception()))
-        assert receiver.answer is not None
-        return Answer(
-            receiver.answer,
-            receiver.stored,
-            receiver.body_bytes,
-            receiver.sha256,
-            _measures(watch, receiver),
-        )
 
     async def _resume(self, call: Call, part: PartWriter) -> Resumption | None:
         """Return the resumption of *part*; None if *call* can't ask for its rest."""
@@ -228,21 +194,49 @@ class Engine:
         self._threads.shutdown(cancel_futures=True)
 
 
-def _may_go_on(ending: BaseException | None) -> bool:
-    """Return whether a body that ended so may be gone on with: nothing was wrong but its end."""
+def _understood(ending: BaseException, watch: Watch) -> ExchangeError | StartAnewError | None:
+    """Return how an exchange ended other than well; None if *ending* is no matter of its URL."""
     match ending:
+        case ExchangeError() | StartAnewError():
+            return ending
         case BodyError():
-            return ending.failure.kind is FailureKind.TRUNCATED
-        case ExchangeError():
-            return ending.transient
-        case _:
-            return isinstance(ending, asyncio.CancelledError)
+            is_cut = ending.failure.kind is FailureKind.TRUNCATED
+            return ExchangeError(ending.failure, transient=is_cut)
+        case asyncio.CancelledError():
+            if watch.verdict is None:
+                return None
+            assert watch.task is not None
+            if watch.task.uncancel() > 0:  # somebody else wants this task to end, too
+                return None
+            return _timed_out(watch.verdict)
+        case Exception() if not isinstance(ending, StoreError):
+            log.error("internal error while fetching", exc_info=ending)
+            return ExchangeError(Failure(FailureKind.INTERNAL, redact_in(repr(ending))))
+    return None
+
+
+def _may_go_on(ending: BaseException) -> bool:
+    """Return whether a body that ended so may be gone on with: nothing was wrong but its end."""
+    if isinstance(ending, ExchangeError):
+        return ending.transient
+    return isinstance(ending, asyncio.CancelledError)
 
 
 def _timed_out(verdict: str) -> ExchangeError:
     # Silent: whether the server is slow or our network gone can't be told from one time-out.
     failure = Failure(FailureKind.TIMEOUT, verdict)
     return ExchangeError(failure, transient=True, fault=Fault.SILENT)
+
+
+def _answer(watch: Watch, receiver: Receiver) -> Answer:
+    assert receiver.answer is not None
+    return Answer(
+        receiver.answer,
+        receiver.stored,
+        receiver.body_bytes,
+        receiver.sha256,
+        _measures(watch, receiver),
+    )
 
 
 def _measures(watch: Watch, receiver: Receiver) -> Measures:

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from fetchpool.engine.direct.heads import read_normal
-from fetchpool.engine.direct.parsing import AnswerParser
 from fetchpool.engine.exchange import ExchangeError
 from fetchpool.engine.faults import translate
 from fetchpool.engine.framing import body_length, not_http
@@ -31,6 +30,7 @@ from fetchpool.engine.receiver import Appetite
 
 if TYPE_CHECKING:
     from fetchpool.connector import Handler
+    from fetchpool.engine.direct.parsing import AnswerParser
     from fetchpool.engine.receiver import Receiver
     from fetchpool.engine.watch import Watch
 
@@ -311,6 +311,8 @@ class ClientProtocol(asyncio.BufferedProtocol):
         """Let the parser have *data*, then take over what it found, in its order."""
         parser = self._parser
         if parser is None:
+            from fetchpool.engine.direct.parsing import AnswerParser
+
             parser = self._parser = AnswerParser()
         if self._stage is Stage.START:
             self._stage = Stage.HEAD
