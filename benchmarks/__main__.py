@@ -93,6 +93,13 @@ def _keys(text: str) -> list[str]:
     return keys
 
 
+def _invocation(options: argparse.Namespace) -> str:
+    """Return the command as anybody would give it: directories of this machine are `DIR`."""
+    places = {str(place) for place in (*options.peers, options.tmp, options.output)}
+    given = ["DIR" if word in places else word for word in sys.argv[1:]]
+    return shlex.join(["python", "-m", "benchmarks", *given])
+
+
 def _measured(options: argparse.Namespace) -> str:
     """Return the report of the chosen items."""
     found, missing = peers.installed(options.peers)
@@ -117,7 +124,7 @@ def _measured(options: argparse.Namespace) -> str:
         method = _method(bench, time.monotonic() - began)
     return report.document(
         date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        invocation=shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        invocation=_invocation(options),
         machine=described,
         method=method,
         versions=versions,

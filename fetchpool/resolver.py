@@ -56,7 +56,9 @@ class RememberingResolver(AbstractResolver):
 
     def __init__(self, ttl_s: float = float("inf")) -> None:
         self._ttl_s = ttl_s
-        self._current = _Lookups(_make_resolver(), monotonic())
+        # Made when the first name is asked for: c-ares watches its configuration, and to let go of
+        # that takes 12 ms at the end of a process.
+        self._current: _Lookups | None = None
         self._failed: dict[tuple[str, int], tuple[float, LookupFailedError]] = {}
 
     async def resolve(
@@ -84,11 +86,11 @@ class RememberingResolver(AbstractResolver):
         self, host: str, port: int, family: socket.AddressFamily
     ) -> list[ResolveResult]:
         lookups = self._current
-        if lookups.asked and monotonic() - lookups.made_at >= self._ttl_s:
+        if lookups is None or monotonic() - lookups.made_at >= self._ttl_s:
             old = lookups
             lookups = self._current = _Lookups(_make_resolver(), monotonic())
-            await self._close_if_done(old)
-        lookups.asked = True
+            if old is not None:
+                await self._close_if_done(old)
         lookups.running += 1
         try:
             # Without a port: c-ares would look each up in /etc/services, also a number.
@@ -112,19 +114,19 @@ class RememberingResolver(AbstractResolver):
 
     async def close(self) -> None:
         """Free the resolver's sockets."""
-        await self._current.resolver.close()
-        await asyncio.sleep(0)
+        if self._current is not None:
+            await self._current.resolver.close()
+            await asyncio.sleep(0)
 
 
 class _Lookups:
     """A resolver, and how many look-ups it is busy with: it must not be closed before they end."""
 
-    __slots__ = ("asked", "made_at", "resolver", "running")
+    __slots__ = ("made_at", "resolver", "running")
 
     def __init__(self, resolver: AbstractResolver, made_at: float) -> None:
         self.resolver = resolver
         self.made_at = made_at
-        self.asked = False
         self.running = 0
 
 
