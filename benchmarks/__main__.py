@@ -74,7 +74,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--peers", type=Path, action="append", default=[], metavar="DIR",
                         help="a directory of programs, looked at before PATH; repeatable")
     parser.add_argument("--tmp", type=Path, metavar="DIR",
-                        help="where lists, ledgers and bodies on disk go (some 5 GB)")
+                        help="where lists, ledgers and bodies on disk go (some 6 GB)")
     # fmt: on
     return parser.parse_args()
 

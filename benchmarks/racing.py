@@ -138,13 +138,14 @@ def run_once(bench: Bench, race: Race, entrant: Entrant) -> tuple[Run, str]:
     if tool.slow:
         task = replace(task, urls=task.urls[: race.slice])
     cores = bench.cores.every if race.all_cores else bench.cores.client
-    with bench.directory(race.task.into or bench.memory_place) as place:
+    on_disk = race.task.into == bench.work_place
+    with bench.directory(race.task.into or bench.memory_place, keep=on_disk) as place:
         if task.into is not None:
             task = replace(task, into=place / TEMPORARY)
         list_file = place / "list.txt"
         list_file.write_text(tool.list_text(task))
         words = tool.words(task, list_file)
-        if race.task.into == bench.work_place:
+        if on_disk:
             os.sync()  # what the tool before wrote shall not be this one's burden
         bench.nginx.forget()
         usage = bench.run(
