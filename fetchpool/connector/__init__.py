@@ -2,8 +2,8 @@
 
 What is added to aiohttp's connector, and why (each is a measured trap):
 
-- an idle connection on which bytes arrive is closed at once, and one on which they lie unread is
-  not lent: they would become the *next* request's answer;
+- an idle connection on which bytes arrive is closed at once, and on one on which they lie unread no
+  request leaves: they would become the *next* request's answer;
 - what arrives for a request goes by its watcher, and by its guard, before aiohttp has it;
 - idle connections are bounded, the oldest goes first: `limit` doesn't count them, and many hosts
   times fifteen seconds of keep-alive is more than there are descriptors;

@@ -15,7 +15,7 @@ from fetchpool.report import Reporter
 from fetchpool.runner.runner import run
 from fetchpool.sources import InputError, SourceReadError
 from fetchpool.urls import hiding, redact_in
-from fetchpool.workers.hiring import Recruits
+from fetchpool.workers.hiring import recruits
 from fetchpool.workers.sharing import worker_count
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _run_and_report(config: Config, sources: Sequence[str], output: str | None) 
     stdin = sys.stdin.buffer if sys.stdin is not None else None
     count = worker_count(config)
     with (
-        Recruits(count if count > 1 else 0) as recruits,
+        recruits(count if count > 1 else 0) as hire,
         Reporter(sys.stderr, config.progress, config.quiet) as reporter,
     ):
         try:
@@ -58,7 +58,7 @@ def _run_and_report(config: Config, sources: Sequence[str], output: str | None) 
                 reporter=reporter,
                 signals=True,
                 stdin=stdin,
-                hire=recruits.hire,
+                hire=hire,
             )
         except tuple(_STATUS) as error:
             reporter.error(str(error))

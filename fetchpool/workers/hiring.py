@@ -1,6 +1,6 @@
 """Where worker processes come from.
 
-    Recruits   forked while this program was alone and had opened nothing: there at once
+    recruits   forked while this program was alone and had opened nothing: there at once
     spawn      a fresh interpreter: 0.2 s, from any program at any time
 
 The workers that a run begins with are recruits where that can be; who dies is replaced by a spawned
@@ -14,10 +14,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import closing, suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkProcess
@@ -62,21 +61,53 @@ def spawn() -> Hired:
     """
     entries: list[object] = [*sys.path]  # somebody's Path among them is none to the import system
     search_path = [entry for entry in entries if isinstance(entry, str)]
+
+    def start(end: socket.socket) -> Process:
+        program = (
+            f"import sys; sys.path[:] = {search_path!a}; "
+            "from fetchpool.trust import import_aiohttp_without_roots as first; first(); "
+            f"from fetchpool.workers.child import main; main({end.fileno()})"
+        )
+        return subprocess.Popen(  # noqa: S603 - ourselves
+            [sys.executable, "-P", "-c", program],
+            pass_fds=[end.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+    return _connected(start)
+
+
+@contextmanager
+def recruits(count: int) -> Iterator[Hire]:
+    """Fork *count* workers ahead, in a program with one thread and before it opens anything.
+
+    Yields what hires them, one after the other, and spawns when there are no more: none is forked
+    where that isn't safe. In the end those that were not needed are gone.
+    """
+    waiting: list[Hired] = []
+    if count and _may_fork(count):
+        with suppress(OSError):  # who hires will hear of it
+            while len(waiting) < count:
+                waiting.append(_connected(_fork))
+    try:
+        yield lambda: waiting.pop(0) if waiting else spawn()
+    finally:
+        for ours, process in waiting:
+            ours.close()
+            process.kill()
+        for _, process in waiting:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(REAP_S)
+
+
+def _connected(start: Callable[[socket.socket], Process]) -> Hired:
+    """Return our end of a pair of sockets, and what *start* starts with the other one."""
     ours, theirs = socket.socketpair()
-    program = (
-        f"import sys; sys.path[:] = {search_path!a}; "
-        "from fetchpool.trust import import_aiohttp_without_roots as first; first(); "
-        f"from fetchpool.workers.child import main; main({theirs.fileno()})"
-    )
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _MEANT_FOR_PARENT)
     try:
         with theirs:
-            return ours, subprocess.Popen(  # noqa: S603 - ourselves
-                [sys.executable, "-P", "-c", program],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
+            return ours, start(theirs)
     except BaseException:
         ours.close()
         raise
@@ -84,47 +115,15 @@ def spawn() -> Hired:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class Recruits:
-    """Workers forked ahead; to be made by a program with one thread, before it opens anything.
+def _may_fork(count: int) -> bool:
+    """Tell whether *count* workers may be forked from a program that is alone."""
+    if sys.platform != "linux":  # a library of macOS' may have threads of its own
+        return False
+    import resource
 
-    Leaving the block lets those go that were not needed.
-    """
-
-    def __init__(self, count: int) -> None:
-        """Fork *count* of them; none where that isn't safe, or can't be."""
-        self._waiting: list[Hired] = []
-        if sys.platform != "linux":  # a library of macOS' may have threads of its own
-            return
-        import resource
-
-        if not all(map(_is_open, _STREAMS)):  # the next file opened gets the number
-            return
-        if count * DESCRIPTORS_EACH > resource.getrlimit(resource.RLIMIT_NOFILE)[0]:
-            return
-        with suppress(OSError):  # `hire` will tell
-            while len(self._waiting) < count:
-                self._waiting.append(_fork())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for ours, process in self._waiting:
-            ours.close()
-            process.kill()
-        for _, process in self._waiting:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(REAP_S)
-        self._waiting.clear()
-
-    def hire(self) -> Hired:
-        """Return a worker: one that waits, or else a spawned one. Raises OSError."""
-        return self._waiting.pop(0) if self._waiting else spawn()
+    if not all(map(_is_open, _STREAMS)):  # the next file opened gets the number
+        return False
+    return count * DESCRIPTORS_EACH <= resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 class _Forked:
@@ -152,23 +151,14 @@ class _Forked:
         self._process.kill()
 
 
-def _fork() -> Hired:
+def _fork(end: socket.socket) -> Process:
     from multiprocessing.context import ForkProcess
 
     import fetchpool.workers.child  # noqa: F401 - once, not in each of them
 
-    ours, theirs = socket.socketpair()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _MEANT_FOR_PARENT)
-    try:
-        with closing(theirs):
-            process = ForkProcess(target=_work, args=(theirs,))
-            process.start()
-            return ours, _Forked(process)
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    process = ForkProcess(target=_work, args=(end,))
+    process.start()
+    return _Forked(process)
 
 
 def _work(end: socket.socket) -> None:
