@@ -127,6 +127,34 @@ def test_any_split_of_an_answer_has_the_same_outcome(
     assert read(loop, [data[n : n + 1] for n in range(len(data))], ended=ended) == as_one
 
 
+def test_request_that_cannot_leave_keeps_no_other_from_leaving() -> None:
+    class Torn(Wire):
+        def write(self, data: object) -> None:
+            raise RuntimeError("torn")
+
+    class Noting(Wire):
+        def write(self, data: object) -> None:
+            written.append(data)
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        departures = Departures(loop)
+        answers = []
+        for wire in (Torn(), Noting()):
+            handler = Handler(loop)
+            handler.connection_made(wire)
+            watch = Watch(Timeouts(), None, 0.0, None)
+            receiver = Receiver(CALL, POLICY, MemoryStore())
+            answers.append(ClientProtocol(handler, loop, departures).send(b"GET", watch, receiver))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert str(answers[0].exception()) == "torn"
+
+    written: list[object] = []
+    asyncio.run(work())
+    assert written == [b"GET"]
+
+
 def test_two_faults_in_a_head_are_told_alike_however_it_is_cut(
     loop: asyncio.AbstractEventLoop,
 ) -> None:

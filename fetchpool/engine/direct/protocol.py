@@ -88,7 +88,10 @@ class Departures:
         waiting, self._waiting = self._waiting, []
         now = monotonic()
         for protocol in waiting:
-            protocol.leave(now)
+            try:
+                protocol.leave(now)
+            except Exception as error:  # noqa: BLE001 - its own trouble: the others leave all the same
+                protocol.fail(error)
 
 
 class ClientProtocol(asyncio.BufferedProtocol):
@@ -184,6 +187,11 @@ class ClientProtocol(asyncio.BufferedProtocol):
         if self._early:
             early, self._early = self._early, b""
             self._take(memoryview(early))
+
+    def fail(self, error: Exception) -> None:
+        """Have *error* raised where the answer is awaited, if it still is."""
+        if self._done is not None and not self._done.done():
+            self._end(error)
 
     async def catch_up(self) -> asyncio.Future[bool]:
         """Wait until the receiver has caught up, read on, and return a future like that of `send`.
