@@ -55,6 +55,16 @@ class Channel(Generic[M]):
                 length = int.from_bytes(await self._reader.readexactly(LENGTH_BYTES), "big")
                 yield self._decode(await self._reader.readexactly(length))
 
+    async def until_hung_up(self) -> None:
+        """Wait until the other end has closed; what it still says is heard by nobody.
+
+        To be awaited by the end that goes, behind its last message: a write to a connection that
+        is closed already fails, and with it goes what lies there unread.
+        """
+        with suppress(ConnectionError):
+            while await self._reader.read(READ_AHEAD):
+                pass
+
     async def close(self) -> None:
         """Send what waits and close; returns also where the other end is gone."""
         self._writer.close()

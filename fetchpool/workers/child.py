@@ -87,6 +87,7 @@ async def _work(setup: Setup, end: socket.socket) -> None:
         await channel.close()
         os._exit(1)
     channel.send(say.Bye())
+    await channel.until_hung_up()
     await channel.close()
 
 

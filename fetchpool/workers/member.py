@@ -17,6 +17,7 @@ from fetchpool.workers.messages import (
     Abort,
     Alive,
     Away,
+    Bye,
     Finish,
     FromWorker,
     Hop,
@@ -75,10 +76,12 @@ class Member:
             raise
 
     async def messages(self) -> AsyncIterator[FromWorker]:
-        """Yield what the worker says, until it is gone."""
+        """Yield what the worker says, until its last word, or until it is gone."""
         assert self._channel is not None
         async for message in self._channel.messages():
             yield message
+            if isinstance(message, Bye):
+                return
 
     async def wait(self) -> str:
         """Wait until the process has ended; return how, in words."""

@@ -210,7 +210,7 @@ class Failed(Message):
 
 
 class Bye(Message):
-    """All is said; the worker ends in good order."""
+    """All is said; the worker ends in good order, as soon as the parent hangs up."""
 
 
 FromParent: TypeAlias = Requests | Hop | Park | Alive | NoMore | Finish | Stop | Abort

@@ -160,6 +160,24 @@ def test_second_signal_ends_a_run_whose_reader_has_stopped_reading(
     check_records(tmp_path / "out", urls)
 
 
+def test_second_signal_after_the_workers_ended_loses_nothing_they_said(
+    server: CountingServer, tmp_path: Path
+) -> None:
+    urls = _mostly_no_urls(server)
+    write_list(tmp_path / "urls.txt", urls)
+    args = ["get", "urls.txt", "-o", "out", "-q", "--workers", "2"]
+    with start([*args, "--records", "-"], cwd=tmp_path, stdout=PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        settled(lambda: len(server.counts.hits))
+        process.send_signal(signal.SIGINT)
+        eventually(lambda: not server.open_connections, "the end of what runs")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() in (130, 143)
+    recorded = {record["url"] for record in read_records(tmp_path / "out")}
+    assert set(hits(server)) <= recorded
+
+
 def test_pipe_that_somebody_made_non_blocking_gets_every_record(
     server: CountingServer, tmp_path: Path
 ) -> None:

@@ -135,6 +135,11 @@ class CountingServer(ThreadedServer):
         """Return the Host header of requests to *address*."""
         return f"{address}:{self.port}"
 
+    @property
+    def open_connections(self) -> int:
+        """How many connections there are at this moment."""
+        return len(self._connections)
+
     # called on the loop by connections
 
     def opened(self, connection: _Connection) -> int:
