@@ -221,9 +221,9 @@ def get(sources: list[str] | None, config_file: str | None, **given: Any) -> Job
     chosen = list(sources) if sources else [_standard_input()]
 
     def run() -> int:
-        from fetchpool.trust import import_aiohttp_without_roots
+        from fetchpool.trust import import_aiohttp_sparingly
 
-        import_aiohttp_without_roots()
+        import_aiohttp_sparingly()
         from fetchpool.runner import run_command
 
         return run_command(settings.config, chosen, settings.output)
@@ -242,9 +242,9 @@ def demo(**given: Any) -> Job:
     settings = load_settings({**given, "proxy": ""}, {}, file="")
 
     def run() -> int:
-        from fetchpool.trust import import_aiohttp_without_roots
+        from fetchpool.trust import import_aiohttp_sparingly
 
-        import_aiohttp_without_roots()
+        import_aiohttp_sparingly()
         from fetchpool.demo import run_demo
 
         return run_demo(settings.config)

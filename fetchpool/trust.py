@@ -80,18 +80,24 @@ class ClientContext(ssl.SSLContext):
         return context
 
 
-def import_aiohttp_without_roots() -> None:
-    """Import aiohttp so that its own contexts trust nobody, which spares each start 36 ms.
+def import_aiohttp_sparingly() -> None:
+    """Import aiohttp without what would be made for nothing: each start is 50 ms shorter.
 
-    For a program that is fetchpool alone: who imports fetchpool may use aiohttp's contexts, too.
+    Its own contexts trust nobody, and it doesn't know of aiodns (`resolver` loads that for the
+    first name). For a program that is fetchpool alone: who imports fetchpool may use both.
     """
     if "aiohttp" in sys.modules:
         return
     before = {place: os.environ.get(place) for place in _PLACES}
     os.environ.update(dict.fromkeys(_PLACES, os.devnull))
+    hiding = "aiodns" not in sys.modules
+    if hiding:
+        sys.modules["aiodns"] = None  # type: ignore[assignment] # to import it is an ImportError
     try:
         import aiohttp  # noqa: F401
     finally:
+        if hiding:
+            del sys.modules["aiodns"]
         for place, value in before.items():
             if value is None:
                 del os.environ[place]

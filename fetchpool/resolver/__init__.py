@@ -11,8 +11,6 @@ import socket
 from time import monotonic
 from typing import cast
 
-import aiodns
-from aiohttp import AsyncResolver, ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 REMEMBER_UNKNOWN_S = 60.0
@@ -22,17 +20,6 @@ REMEMBER_TROUBLE_S = 2.0
 """The same for a passing trouble: below the first pause of a retry, so that the retry asks."""
 
 REMEMBER_NAMES = 100_000
-
-_UNKNOWN = frozenset({aiodns.error.ARES_ENOTFOUND, aiodns.error.ARES_ENODATA})
-_REASONS = {
-    aiodns.error.ARES_ENOTFOUND: "no such name",
-    aiodns.error.ARES_ENODATA: "the name has no address",
-    aiodns.error.ARES_ESERVFAIL: "the name server failed",
-    aiodns.error.ARES_ETIMEOUT: "the name server did not answer",
-    aiodns.error.ARES_ECONNREFUSED: "the name server refused the connection",
-    aiodns.error.ARES_EREFUSED: "the name server refused to answer",
-    aiodns.error.ARES_EBADNAME: "not a valid name",
-}
 
 
 class LookupFailedError(OSError):
@@ -56,8 +43,8 @@ class RememberingResolver(AbstractResolver):
 
     def __init__(self, ttl_s: float = float("inf")) -> None:
         self._ttl_s = ttl_s
-        # Made when the first name is asked for: c-ares watches its configuration, and to let go of
-        # that takes 12 ms at the end of a process.
+        # Made when the first name is asked for: loading c-ares takes 15 ms, and to let go of the
+        # configuration that it watches 12 ms at the end of a process.
         self._current: _Lookups | None = None
         self._failed: dict[tuple[str, int], tuple[float, LookupFailedError]] = {}
 
@@ -71,10 +58,13 @@ class RememberingResolver(AbstractResolver):
             if monotonic() < known[0]:
                 raise LookupFailedError(known[1].reason, temporary=known[1].temporary)
             del self._failed[key]
+        from fetchpool.resolver.cares import explained
+
         try:
             found = await self._look_up(host, port, family)
         except OSError as error:
-            failure = _failure(error)
+            reason, temporary = explained(error)
+            failure = LookupFailedError(reason, temporary=temporary)
         else:
             if found:
                 return found
@@ -85,10 +75,12 @@ class RememberingResolver(AbstractResolver):
     async def _look_up(
         self, host: str, port: int, family: socket.AddressFamily
     ) -> list[ResolveResult]:
+        from fetchpool.resolver.cares import make_resolver
+
         lookups = self._current
         if lookups is None or monotonic() - lookups.made_at >= self._ttl_s:
             old = lookups
-            lookups = self._current = _Lookups(_make_resolver(), monotonic())
+            lookups = self._current = _Lookups(make_resolver(), monotonic())
             if old is not None:
                 await self._close_if_done(old)
         lookups.running += 1
@@ -128,25 +120,3 @@ class _Lookups:
         self.resolver = resolver
         self.made_at = made_at
         self.running = 0
-
-
-def _make_resolver() -> AbstractResolver:
-    try:
-        # Arguments make it one of our own, with a cache of its own. Two tries, of 2 s and 4 s, end
-        # before --connect-timeout does by default: so a silent name server is called by its name.
-        return AsyncResolver(timeout=2.0, tries=2)
-    except (aiodns.error.DNSError, OSError, RuntimeError):
-        return ThreadedResolver()  # no usable c-ares here (no inotify, say)
-
-
-def _failure(error: OSError) -> LookupFailedError:
-    cause = error.__cause__
-    if isinstance(cause, aiodns.error.DNSError):
-        code = cause.args[0]
-        reason = _REASONS.get(code, "the name can't be resolved")
-        return LookupFailedError(reason, temporary=code not in _UNKNOWN)
-    if isinstance(error, socket.gaierror):
-        unknown = error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None))
-        reason = "no such name" if unknown else "the name can't be resolved"
-        return LookupFailedError(reason, temporary=not unknown)
-    return LookupFailedError("the name can't be resolved", temporary=True)

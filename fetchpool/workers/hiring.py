@@ -65,7 +65,7 @@ def spawn() -> Hired:
     def start(end: socket.socket) -> Process:
         program = (
             f"import sys; sys.path[:] = {search_path!a}; "
-            "from fetchpool.trust import import_aiohttp_without_roots as first; first(); "
+            "from fetchpool.trust import import_aiohttp_sparingly as first; first(); "
             f"from fetchpool.workers.child import main; main({end.fileno()})"
         )
         return subprocess.Popen(  # noqa: S603 - ourselves
