@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING, Protocol
 from fetchpool.crew import Crew
 from fetchpool.engine import Answer, Fault
 from fetchpool.engine.exchange import Call
-from fetchpool.jobs import Job, refused
+from fetchpool.jobs import Job, target_of
 from fetchpool.judge import Judge, Observer, Rules
 from fetchpool.lookout import Lookout, OutageObserver
 from fetchpool.models import Outcome, Request, Target
 from fetchpool.outlet import Outlet
 from fetchpool.stores import StoreError
-from fetchpool.urls import InvalidURLError, parse_url
 
 if TYPE_CHECKING:
     from fetchpool.engine import Engine, Miss
@@ -253,12 +252,9 @@ class Fetching:
 
     def _admit(self, request: Request) -> Outcome | None:
         """Give *request* to the scheduler, or return its outcome if it is no URL."""
-        if request.problem is not None:
-            return refused(request, request.problem)
-        try:
-            target = parse_url(request.url)
-        except InvalidURLError as error:
-            return refused(request, str(error))
+        target = target_of(request)
+        if isinstance(target, Outcome):
+            return target
         self._scheduler.add(target.host_key, Job(request, target), monotonic())
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fetchpool.models import Failure, FailureKind, Outcome, Request, Target
+from fetchpool.urls import InvalidURLError, parse_url
 
 if TYPE_CHECKING:
     from fetchpool.engine import Answer, Miss
@@ -154,8 +155,17 @@ class Job:
         )
 
 
-def refused(request: Request, detail: str) -> Outcome:
-    """Return the outcome of a line that is no URL."""
+def target_of(request: Request) -> Target | Outcome:
+    """Return what *request* asks for; its outcome, if that is no URL."""
+    if request.problem is not None:
+        return _refused(request, request.problem)
+    try:
+        return parse_url(request.url)
+    except InvalidURLError as error:
+        return _refused(request, str(error))
+
+
+def _refused(request: Request, detail: str) -> Outcome:
     return Outcome(
         request=request,
         ok=False,

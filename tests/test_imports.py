@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "pacing": "",
     "hosts": "health pacing",
     "scheduler": "health hosts models pacing",
-    "jobs": "engine models",
+    "jobs": "engine models urls",
     "redirects": "addresses jobs models urls",
     "judge": "engine jobs models outage redirects retry scheduler",
     # what touches the world
@@ -63,7 +63,7 @@ MAY_IMPORT = {
     "crew": "",
     "outlet": "models",
     "lookout": "engine judge models outage",
-    "fetching": "crew engine jobs judge lookout models outlet scheduler sources stores urls",
+    "fetching": "crew engine jobs judge lookout models outlet scheduler sources stores",
     "pool": "config connector decoding descriptors engine fetching jobs judge models proxies"
     " scheduler sources spill stats stores urls",
     "workers": "config descriptors fetching jobs ledger loops models outlet pacing pool scheduler"

@@ -6,13 +6,15 @@ import asyncio
 
 import pytest
 
-from fetchpool.jobs import refused
+from fetchpool.jobs import target_of
 from fetchpool.models import Outcome, Request
 from fetchpool.outlet import Outlet
 
 
 def outcome(seq: int) -> Outcome:
-    return refused(Request("no url", seq), "no URL")
+    refused = target_of(Request("no url", seq))
+    assert isinstance(refused, Outcome)
+    return refused
 
 
 async def test_what_was_put_in_comes_out_in_order() -> None:

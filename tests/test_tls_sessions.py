@@ -13,15 +13,14 @@ from typing import Literal
 
 import pytest
 import trustme
-import uvloop
 
 from fetchpool import Config, FetchPool, Outcome
 from fetchpool.trust import MAX_HOSTS, ClientContext
+from tests.loops import LOOPS
 from tests.servers.counting import CountingServer
 from tests.servers.tls import NAMES, Authority
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
-LOOPS = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture(scope="module")

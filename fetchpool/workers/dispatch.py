@@ -21,13 +21,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from fetchpool.fetching import OurSideDownError, RunObserver
-from fetchpool.jobs import refused
+from fetchpool.jobs import target_of
 from fetchpool.ledger import Bitmap
+from fetchpool.models import Outcome
 from fetchpool.outlet import Outlet
 from fetchpool.pacing import BURST_S
 from fetchpool.scheduler import READ_AHEAD, READ_AHEAD_A_START, READ_AHEAD_AT_MOST, HostState
 from fetchpool.sources import SourceReadError
-from fetchpool.urls import InvalidURLError, parse_url
 from fetchpool.workers import messages as say
 from fetchpool.workers.hiring import Hire, NoWorkersError, spawn
 from fetchpool.workers.member import Member
@@ -37,7 +37,7 @@ from fetchpool.workers.setup import Setup
 from fetchpool.workers.sharing import longest_interval, owner
 
 if TYPE_CHECKING:
-    from fetchpool.models import Outcome, Request
+    from fetchpool.models import Request
     from fetchpool.sources import RequestReader
     from fetchpool.stats import Stats
 
@@ -194,12 +194,9 @@ class Dispatch:
 
     def _route(self, request: Request) -> Outcome | None:
         """Give *request* to the worker that owns it, or return its outcome if it is no URL."""
-        if request.problem is not None:
-            return refused(request, request.problem)
-        try:
-            target = parse_url(request.url)
-        except InvalidURLError as error:
-            return refused(request, str(error))
+        target = target_of(request)
+        if isinstance(target, Outcome):
+            return target
         # A URL, however it is spelt, has one worker: its body has one name.
         key = target.url if self._by_url else target.host_key
         self._members[owner(key, len(self._members))].outbox.add(request)

@@ -6,12 +6,11 @@ import asyncio
 import hashlib
 import random
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
 import pytest
-import uvloop
 
 from fetchpool import connector as connector_room
 from fetchpool.config import Config
@@ -26,26 +25,8 @@ from fetchpool.models import Failure, FailureKind
 from fetchpool.pool import make_exchange
 from fetchpool.urls import parse_url
 from tests.engine.rig import Behaviour, Visit, body_of, rig
+from tests.loops import Run
 from tests.servers.tls import Authority
-
-LOOPS = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
-Run = Callable[[Coroutine[Any, Any, None]], None]
-
-
-@pytest.fixture(params=list(LOOPS))
-def run(request: pytest.FixtureRequest) -> Run:
-    """A function that runs a coroutine to its end, on each kind of loop."""
-
-    def run_on(work: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
-            runner.run(asyncio.wait_for(work, 60))
-
-    return run_on
-
-
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    return Authority()
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,10 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import pytest
-import uvloop
 
 from fetchpool.connector import FetchConnector, Handler
 from fetchpool.engine import Answer, Engine
@@ -24,29 +22,11 @@ from fetchpool.engine.watch import Timeouts
 from fetchpool.stores.memory import MemoryStore
 from fetchpool.urls import parse_url
 from tests.engine.rig import body_of
+from tests.loops import Run
 from tests.servers.tls import Authority
-
-LOOPS = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
-Run = Callable[[Coroutine[Any, Any, None]], None]
 
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 LATE_408 = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-
-
-@pytest.fixture(params=list(LOOPS))
-def run(request: pytest.FixtureRequest) -> Run:
-    """A function that runs a coroutine to its end, on each kind of loop."""
-
-    def run_on(work: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
-            runner.run(asyncio.wait_for(work, 20))
-
-    return run_on
-
-
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    return Authority()
 
 
 class BlockingServer:

@@ -11,7 +11,7 @@ import random
 import ssl
 import threading
 import zlib
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,6 @@ from typing import Any, ParamSpec, TypeVar
 
 import brotli  # type: ignore[import-untyped]
 import pytest
-import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,14 +35,12 @@ from fetchpool.stores.directory import DirectoryStore
 from fetchpool.stores.memory import MemoryStore
 from tests.engine.rig import Behaviour, Rig, Visit, body_of, rig
 from tests.engine.test_direct_laws import CALL, POLICY, Wire, broken_answers, read
+from tests.loops import Run
 from tests.servers.tls import Authority
 from tests.stores.bodies import files_in
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Run = Callable[[Coroutine[Any, Any, None]], None]
-
-LOOPS = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
 OK = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
 
 BODY = random.Random(3).randbytes(600_000)
@@ -56,15 +53,9 @@ def everything_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unpacking, "MUCH_BYTES", 1)
 
 
-@pytest.fixture(params=list(LOOPS))
-def run(request: pytest.FixtureRequest, everything_is_much: None) -> Run:
-    """A function that runs a coroutine to its end, on each kind of loop."""
-
-    def run_on(work: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
-            runner.run(asyncio.wait_for(work, 60))
-
-    return run_on
+@pytest.fixture
+def run(run: Run, everything_is_much: None) -> Run:
+    return run
 
 
 @pytest.fixture(params=["direct", "session"])

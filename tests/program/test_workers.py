@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -21,9 +20,9 @@ from tests.harness import (
     run_fetchpool,
     stored_files,
 )
+from tests.program.crowd import HOSTS, all_dead, listed, needs_proc, workers_of
 from tests.program.helpers import (
     PIPE,
-    Running,
     answer,
     check_records,
     eventually,
@@ -33,36 +32,7 @@ from tests.program.helpers import (
 )
 from tests.servers.counting import CountingServer
 
-HOSTS = [f"127.0.2.{n}" for n in range(1, 21)]
 ALIKE = ("--retries", "0", "--limit", "20", "--per-host", "2")
-
-needs_proc = pytest.mark.skipif(
-    not Path("/proc/self/task").exists(), reason="finds workers in /proc"
-)
-
-
-@pytest.fixture
-def crowd() -> Iterator[CountingServer]:
-    """Twenty hosts, each an address of its own."""
-    raise_descriptor_limit()
-    try:
-        with CountingServer(["127.0.0.1", *HOSTS]) as counting:
-            yield counting
-    except OSError:
-        pytest.skip("this system has no loopback addresses beyond 127.0.0.1")
-
-
-def listed(server: CountingServer, count: int, query: str = "") -> list[str]:
-    """Return *count* URLs for each host, host by host in turn."""
-    return [server.url(f"/{n}.txt{query}", host) for n in range(count) for host in HOSTS]
-
-
-def workers_of(process: Running) -> list[int]:
-    """Return the processes that *process* started."""
-    with suppress(FileNotFoundError):
-        found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-        return [int(pid) for pid in found.split()]
-    return []
 
 
 def seen(server: CountingServer, number: int) -> None:
@@ -222,17 +192,6 @@ def test_parent_killed_the_next_run_goes_on_with_any_number(
         assert not recorded & set(hits(crowd, since)), "what had its record was fetched again"
     assert run_fetchpool(command("--workers", "4"), cwd=tmp_path).returncode == 0
     check_bodies(check_records(tmp_path / "out", urls), tmp_path / "out")
-
-
-def all_dead(pids: list[int]) -> None:
-    """Wait until none of *pids* runs."""
-    eventually(lambda: not any(map(_lives, pids)), "workers die with their parent")
-
-
-def _lives(pid: int) -> bool:
-    with suppress(OSError):
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    return False
 
 
 @needs_proc

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -17,10 +16,10 @@ from fetchpool.workers.sharing import owner
 from tests.harness import (
     PROGRAM,
     clean_environment,
-    raise_descriptor_limit,
     read_records,
     run_fetchpool,
 )
+from tests.program.crowd import HOSTS, all_dead, listed, needs_proc, workers_of
 from tests.program.helpers import (
     PIPE,
     answer,
@@ -32,21 +31,9 @@ from tests.program.helpers import (
     start,
     write_list,
 )
-from tests.program.test_workers import HOSTS, all_dead, listed, needs_proc, workers_of
 from tests.servers.counting import CountingServer
 
 TWO = ["get", "urls.txt", "-o", "out", "--retries", "0", "--workers", "2"]
-
-
-@pytest.fixture
-def crowd() -> Iterator[CountingServer]:
-    """Twenty hosts, each an address of its own."""
-    raise_descriptor_limit()
-    try:
-        with CountingServer(["127.0.0.1", *HOSTS]) as counting:
-            yield counting
-    except OSError:
-        pytest.skip("this system has no loopback addresses beyond 127.0.0.1")
 
 
 def of_worker(server: CountingServer, index: int) -> list[str]:

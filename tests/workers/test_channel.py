@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 
 import pytest
-import uvloop
 
 from fetchpool.workers.channel import Channel, open_channel
 from fetchpool.workers.messages import (
@@ -19,9 +17,7 @@ from fetchpool.workers.messages import (
     from_parent,
     from_worker,
 )
-
-LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
-Loop = Callable[[], asyncio.AbstractEventLoop]
+from tests.loops import LOOPS, run_on
 
 
 async def ends() -> tuple[Channel[FromWorker], Channel[FromParent]]:
@@ -30,7 +26,7 @@ async def ends() -> tuple[Channel[FromWorker], Channel[FromParent]]:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_what_a_worker_said_last_is_heard_though_it_is_spoken_to_meanwhile(loop: Loop) -> None:
+def test_what_a_worker_said_last_is_heard_though_it_is_spoken_to_meanwhile(loop: str) -> None:
     async def go() -> None:
         ours, theirs = await ends()
         said = [Logged(20, f"{number}" * 1000, None, None) for number in range(200)]
@@ -54,12 +50,11 @@ def test_what_a_worker_said_last_is_heard_though_it_is_spoken_to_meanwhile(loop:
         await leaving
         assert heard == [*said, Bye()]
 
-    with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(go())
+    run_on(loop, go())
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_worker_whose_parent_is_gone_waits_for_nobody(loop: Loop) -> None:
+def test_worker_whose_parent_is_gone_waits_for_nobody(loop: str) -> None:
     async def go() -> None:
         ours, theirs = await ends()
         await ours.close()
@@ -67,5 +62,4 @@ def test_worker_whose_parent_is_gone_waits_for_nobody(loop: Loop) -> None:
         await theirs.until_hung_up()
         await theirs.close()
 
-    with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(go())
+    run_on(loop, go())

@@ -1,0 +1,41 @@
+"""Many hosts, and the worker processes that ask them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.program.helpers import Running, eventually
+from tests.servers.counting import CountingServer
+
+HOSTS = [f"127.0.2.{n}" for n in range(1, 21)]
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="finds workers in /proc"
+)
+
+
+def listed(server: CountingServer, count: int, query: str = "") -> list[str]:
+    """Return *count* URLs for each host, host by host in turn."""
+    return [server.url(f"/{n}.txt{query}", host) for n in range(count) for host in HOSTS]
+
+
+def workers_of(process: Running) -> list[int]:
+    """Return the processes that *process* started."""
+    with suppress(FileNotFoundError):
+        found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+        return [int(pid) for pid in found.split()]
+    return []
+
+
+def all_dead(pids: list[int]) -> None:
+    """Wait until none of *pids* runs."""
+    eventually(lambda: not any(map(_lives, pids)), "workers die with their parent")
+
+
+def _lives(pid: int) -> bool:
+    with suppress(OSError):
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    return False
