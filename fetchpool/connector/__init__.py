@@ -22,16 +22,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import socket
 import ssl
 import warnings
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections import OrderedDict
 from contextvars import ContextVar
 from ipaddress import ip_address
 from time import monotonic
-from types import NoneType
 from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
@@ -47,6 +44,7 @@ from fetchpool.connector.handler import (
     watcher,
     why_not_guardable,
 )
+from fetchpool.connector.lending import why_not_lendable
 from fetchpool.resolver import LookupFailedError, RememberingResolver
 from fetchpool.trust import ClientContext
 
@@ -75,11 +73,6 @@ __all__ = [
     "why_not_guardable",
     "why_not_lendable",
 ]
-
-KEY_FIELDS = (
-    "host", "port", "is_ssl", "ssl", "proxy", "proxy_auth", "proxy_headers_hash", "server_hostname",
-)  # fmt: skip
-"""What aiohttp tells connections apart by; `engine.direct` makes such keys."""
 
 _CONNECTS_ITSELF = hasattr(aiohttp.TCPConnector, "_wrap_existing_connection")
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
@@ -380,41 +373,6 @@ def make_connector(config: Config, *, limit: int, idle_limit: int) -> FetchConne
             public_only=config.public_only,
             **options,
         )
-
-
-def why_not_lendable(connector: FetchConnector) -> str | None:
-    """Return the part of aiohttp's inside that isn't as `take`, `open` and `release` need it.
-
-    None: all of it is. Looked at when a pool starts, so that another aiohttp costs speed only.
-    """
-    handler = connector._factory()
-    attributes: tuple[tuple[object, str, type], ...] = (
-        (connector, "_conns", defaultdict),
-        (connector, "_acquired", set),
-        (connector, "_acquired_per_host", defaultdict),
-        (connector, "_limit_per_host", int),
-        (connector, "_waiters", defaultdict),
-        (connector, "_force_close", bool),
-        (connector, "_closed", bool),
-        (connector, "_cleanup_handle", NoneType),
-        (handler, "_tail", bytes),
-    )
-    for owner, name, kind in attributes:
-        if not isinstance(getattr(owner, name, None), kind):
-            return f"{type(owner).__name__}.{name}"
-    signatures: tuple[tuple[Callable[..., object], str], ...] = (
-        (aiohttp.TCPConnector.connect, "self req traces timeout"),
-        (aiohttp.TCPConnector._release, "self key protocol should_close"),
-        (Connection.__init__, "self connector key protocol loop"),
-    )
-    for function, names in signatures:
-        if list(inspect.signature(function).parameters) != names.split():
-            return function.__qualname__
-    if "_protocol" not in Connection.__init__.__code__.co_names:
-        return "Connection._protocol"
-    if not issubclass(ConnectionKey, tuple) or ConnectionKey._fields != KEY_FIELDS:
-        return "ConnectionKey"
-    return None
 
 
 def cleanup_closed_is_needless() -> bool:

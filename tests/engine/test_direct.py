@@ -12,9 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from fetchpool import connector as connector_room
 from fetchpool.config import Config
-from fetchpool.connector import FetchConnector, make_connector
+from fetchpool.connector import FetchConnector, lending, make_connector
 from fetchpool.engine import Answer, Miss
 from fetchpool.engine.direct import DirectExchange
 from fetchpool.engine.direct.exchange import Origin
@@ -469,7 +468,7 @@ async def test_exchange_is_the_one_asked_for(way: str, kind: type[Exchange]) -> 
 
 
 def _break_key(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(connector_room, "KEY_FIELDS", ("host", "port"))
+    patch.setattr(lending, "KEY_FIELDS", ("host", "port"))
 
 
 def _break_connect(patch: pytest.MonkeyPatch) -> None:
