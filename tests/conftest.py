@@ -8,6 +8,7 @@ from unittest.mock import Mock
 import aioresponses.core
 from aiohttp import ClientResponse
 from aiohttp.abc import AbstractStreamWriter
+from hypothesis import HealthCheck, settings
 
 
 class _ResponseWithWriter(ClientResponse):
@@ -23,3 +24,7 @@ class _ResponseWithWriter(ClientResponse):
 
 
 aioresponses.core.ClientResponse = _ResponseWithWriter  # type: ignore[attr-defined]
+
+# No test fails for being slow: a busy machine may stand still for a second at any place.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")

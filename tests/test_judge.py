@@ -211,7 +211,7 @@ RESULTS: list[Answer | Miss] = [
     retries=st.integers(0, 3),
     per_host=st.integers(0, 3),
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_every_request_has_exactly_one_outcome(
     seed: int, jobs: int, hosts: int, retries: int, per_host: int
 ) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchpool import scheduler as room
@@ -24,7 +24,6 @@ from tests.scheduling import REFUSED, FakeBacklog, host_of, scheduler, taken
     gaps=st.lists(st.sampled_from([0.0, 0.0, 0.001, 0.02, 0.3, 5.0]), min_size=1, max_size=60),
     patient=st.booleans(),
 )
-@settings(deadline=None)
 def test_rate_holds_over_any_window(rate: float, gaps: list[float], patient: bool) -> None:
     """For one host, and over all; also where a host has only one request waiting at a time."""
     for limits in (Limits(rate=rate, per_host=0), Limits(host_rate=rate, per_host=0)):

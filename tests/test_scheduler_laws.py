@@ -248,6 +248,4 @@ def test_laws_hold_under_any_sequence_of_events(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(room, "IN_MEMORY_PER_HOST", 3)
     monkeypatch.setattr(room, "IN_MEMORY_TOTAL", 8)
     monkeypatch.setattr(room, "IN_MEMORY_EASY", 5)
-    run_state_machine_as_test(
-        Laws, settings=settings(max_examples=200, stateful_step_count=40, deadline=None)
-    )
+    run_state_machine_as_test(Laws, settings=settings(max_examples=200, stateful_step_count=40))

@@ -226,7 +226,7 @@ def plainly(data: bytes) -> list[tuple[int, str]]:
     return found
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(data=LISTS, max_lines=st.sampled_from([1, 7, 512]))
 def test_any_list_is_read_as_if_read_plainly(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, max_lines: int
@@ -249,7 +249,7 @@ def test_any_list_is_read_as_if_read_plainly(
         assert counter.total == len(requests)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(data=LISTS, cuts=st.lists(st.integers(1, 70_000), max_size=20))
 def test_any_pipe_gives_the_same_requests_as_a_file(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, cuts: list[int]

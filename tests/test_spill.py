@@ -73,7 +73,7 @@ class SpillMachine(RuleBasedStateMachine):
         self.spill.close()
 
 
-SpillMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+SpillMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestSpillAgainstDeques = SpillMachine.TestCase
 
 

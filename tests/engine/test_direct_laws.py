@@ -116,7 +116,7 @@ def read(loop: asyncio.AbstractEventLoop, parts: list[bytes], *, ended: bool = T
 
 
 @given(broken_answers(), st.data(), st.booleans())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_split_of_an_answer_has_the_same_outcome(
     loop: asyncio.AbstractEventLoop, data: bytes, draw: st.DataObject, ended: bool
 ) -> None:
@@ -259,7 +259,7 @@ def end_of_answer(loop: asyncio.AbstractEventLoop, data: bytes) -> int:
 
 
 @given(broken_answers())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 def test_outcome_is_the_reference_exchanges(
     loop: asyncio.AbstractEventLoop, runner: asyncio.Runner, data: bytes
 ) -> None:

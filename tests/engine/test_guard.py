@@ -88,7 +88,7 @@ def broken(draw: st.DrawFn) -> bytes:
 
 
 @given(broken(), st.lists(st.integers(0, 1000), max_size=6))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_any_split_is_followed_alike(data: bytes, at: list[int]) -> None:
     whole = follow([data])
     assert follow(cut(data, at)) == whole
@@ -96,7 +96,6 @@ def test_any_split_is_followed_alike(data: bytes, at: list[int]) -> None:
 
 
 @given(st.lists(st.binary(max_size=300), max_size=20), st.lists(st.integers(0, 9999), max_size=20))
-@settings(deadline=None)
 def test_chunks_of_any_size_end_where_they_say(chunks: list[bytes], at: list[int]) -> None:
     framed = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks if chunk)
     data = CHUNKED + framed + b"0\r\n\r\n"

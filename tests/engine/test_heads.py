@@ -75,7 +75,7 @@ def read(loop: asyncio.AbstractEventLoop, parts: list[bytes]) -> object:
 
 
 @given(st.sampled_from(STATUS_LINES), st.lists(LINES, max_size=5), st.binary(max_size=6))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_head_is_read_as_the_parser_reads_it(
     loop: asyncio.AbstractEventLoop, status_line: bytes, lines: list[bytes], body: bytes
 ) -> None:

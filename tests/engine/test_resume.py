@@ -527,7 +527,7 @@ def answers(draw: st.DrawFn) -> Callable[[int], Say]:
     return say
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(answers(), min_size=1, max_size=8), st.booleans())
 def test_whatever_the_answers_a_stored_body_is_one_version_whole(
     tmp_path_factory: pytest.TempPathFactory, says: list[Callable[[int], Say]], sha256: bool

@@ -528,7 +528,7 @@ def coded_answers(draw: st.DrawFn) -> bytes:
 
 @pytest.mark.usefixtures("everything_is_much")
 @given(coded_answers(), st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_whatever_comes_during_a_step_has_the_outcome_it_has_without(
     runner: asyncio.Runner, data: bytes, draw: st.DataObject
 ) -> None:

@@ -46,7 +46,7 @@ def urls_known(run: Run) -> Counter[str]:
     return in_ledger | in_waiting
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SOME_URLS, SOME_URLS, st.booleans(), st.integers(0, 12))
 def test_nth_occurrence_gets_nth_record(
     new_directory: NewDirectory, old: list[str], new: list[str], by_pipe: bool, stop_after: int
@@ -67,7 +67,7 @@ def test_nth_occurrence_gets_nth_record(
         assert times[: len(kept)] == kept
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @example(
     last=urls("d"),
     stops=[(urls("b", "b", "d", "a"), False, 3), (urls("a", "d"), True, 0), (urls("a"), False, 0)],
