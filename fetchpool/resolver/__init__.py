@@ -21,6 +21,13 @@ REMEMBER_TROUBLE_S = 2.0
 
 REMEMBER_NAMES = 100_000
 
+ALONE_AT_MOST = 16
+"""Names looked up at once, each by a resolver of its own: systems allow 128 that watch their
+configuration (fs.inotify.max_user_instances)."""
+
+_NO_PORT = cast("int", None)
+"""With one, c-ares looks it up in /etc/services, also a number."""
+
 
 class LookupFailedError(OSError):
     """A name without an address; `temporary`: it may have one in a while."""
@@ -46,6 +53,7 @@ class RememberingResolver(AbstractResolver):
         # Made when the first name is asked for: loading c-ares takes 15 ms, and to let go of the
         # configuration that it watches 12 ms at the end of a process.
         self._current: _Lookups | None = None
+        self._alone = asyncio.Semaphore(ALONE_AT_MOST)
         self._failed: dict[tuple[str, int], tuple[float, LookupFailedError]] = {}
 
     async def resolve(
@@ -61,19 +69,41 @@ class RememberingResolver(AbstractResolver):
         from fetchpool.resolver.cares import explained
 
         try:
-            found = await self._look_up(host, port, family)
+            found = await self._look_up(host, family)
         except OSError as error:
             reason, temporary = explained(error)
             failure = LookupFailedError(reason, temporary=temporary)
         else:
+            for address in found:
+                address["port"] = port
             if found:
                 return found
             failure = LookupFailedError("the name has no address", temporary=False)
         self._remember(key, failure)
         raise failure
 
-    async def _look_up(
-        self, host: str, port: int, family: socket.AddressFamily
+    async def _look_up(self, host: str, family: socket.AddressFamily) -> list[ResolveResult]:
+        """Return *host*'s addresses; one name's malformed answer is no other's failure.
+
+        c-ares fails every question that waits on the socket such an answer came to: each of them
+        is asked once more on a socket of its own.
+        """
+        from fetchpool.resolver.cares import is_malformed, make_resolver
+
+        try:
+            return await self._look_up_together(host, family)
+        except OSError as error:
+            if not is_malformed(error):
+                raise
+        async with self._alone:
+            resolver = make_resolver()
+            try:
+                return await resolver.resolve(host, _NO_PORT, family)
+            finally:
+                await resolver.close()
+
+    async def _look_up_together(
+        self, host: str, family: socket.AddressFamily
     ) -> list[ResolveResult]:
         from fetchpool.resolver.cares import make_resolver
 
@@ -85,11 +115,7 @@ class RememberingResolver(AbstractResolver):
                 await self._close_if_done(old)
         lookups.running += 1
         try:
-            # Without a port: c-ares would look each up in /etc/services, also a number.
-            found = await lookups.resolver.resolve(host, cast("int", None), family)
-            for address in found:
-                address["port"] = port
-            return found
+            return await lookups.resolver.resolve(host, _NO_PORT, family)
         finally:
             lookups.running -= 1
             await self._close_if_done(lookups)

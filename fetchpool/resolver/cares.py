@@ -16,6 +16,7 @@ _REASONS = {
     aiodns.error.ARES_ETIMEOUT: "the name server did not answer",
     aiodns.error.ARES_ECONNREFUSED: "the name server refused the connection",
     aiodns.error.ARES_EREFUSED: "the name server refused to answer",
+    aiodns.error.ARES_EBADRESP: "the name server's answer is malformed",
     aiodns.error.ARES_EBADNAME: "not a valid name",
 }
 
@@ -29,6 +30,12 @@ def make_resolver() -> AbstractResolver:
         return aiohttp.AsyncResolver(timeout=2.0, tries=2)
     except (aiodns.error.DNSError, OSError, RuntimeError):
         return aiohttp.ThreadedResolver()  # no usable c-ares here (no inotify, say)
+
+
+def is_malformed(error: OSError) -> bool:
+    """Tell whether a look-up failed for what the name server sent, perhaps about another name."""
+    cause = error.__cause__
+    return isinstance(cause, aiodns.error.DNSError) and cause.args[0] == aiodns.error.ARES_EBADRESP
 
 
 def explained(error: OSError) -> tuple[str, bool]:

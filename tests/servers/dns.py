@@ -26,6 +26,10 @@ class Name:
     silent: bool = False
     then: tuple[str, ...] = ()
     """Addresses given from the second question on: rebinding."""
+    malformed: bool = False
+    """What is said of it breaks off in the middle."""
+    after_malformed: bool = False
+    """Answered (over UDP) when something malformed has been said to somebody, right behind it."""
     ttl: int = 300
 
 
@@ -86,7 +90,13 @@ class NameServer(ThreadedServer):
             answer.header.rcode = getattr(RCODE, name.error)
         else:
             answer.add_answer(*self._records(text, kind))
-        return bytes(answer.pack())
+        whole = bytes(answer.pack())
+        return whole[:-2] if name is not None and name.malformed else whole
+
+    def known(self, question: bytes) -> Name:
+        """Return what is known of the name *question* is about."""
+        text = str(DNSRecord.parse(question).q.qname).rstrip(".").lower()
+        return self.names.get(text) or Name()
 
     def _records(self, text: str, kind: str) -> list[RR]:
         """Return the chain of aliases from *text* on, and the addresses at its end."""
@@ -116,11 +126,20 @@ class _Datagrams(asyncio.DatagramProtocol):
     def __init__(self, server: NameServer) -> None:
         self._server = server
         self._transport: asyncio.DatagramTransport
+        self._held: list[tuple[bytes, tuple[str, int]]] | None = []
 
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         reply = self._server.reply(data)
-        if reply is not None:
-            self._transport.sendto(reply, addr)
+        if reply is None:
+            return
+        if self._held is not None and self._server.known(data).after_malformed:
+            self._held.append((reply, addr))
+            return
+        self._transport.sendto(reply, addr)
+        if self._held is not None and self._server.known(data).malformed:
+            held, self._held = self._held, None
+            for late, asker in held:
+                self._transport.sendto(late, asker)
