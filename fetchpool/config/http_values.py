@@ -43,6 +43,8 @@ class Headers(Kind):
         """Accept a mapping, pairs, or lines `Name: value`; refuse what HTTP or a URL decides."""
         if isinstance(value, Mapping):
             items: Iterable[object] = value.items()
+        elif isinstance(value, str):
+            items = lines_of(value)
         elif isinstance(value, list | tuple):
             items = value
         else:

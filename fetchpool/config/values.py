@@ -98,7 +98,8 @@ class Whole(Kind):
         self.accepts = f"a whole number from {low} to {high}"
 
     def read(self, text: str) -> object:
-        return int(text) if _WHOLE.fullmatch(text.strip()) else text
+        number = text.strip()  # more than int() takes for a blank
+        return int(number) if _WHOLE.fullmatch(number) else text
 
     def check(self, value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -118,7 +119,8 @@ class Real(Kind):
         self.low, self.high = low, high
 
     def read(self, text: str) -> object:
-        return float(text) if _REAL.fullmatch(text.strip()) else text
+        number = text.strip()
+        return float(number) if _REAL.fullmatch(number) else text
 
     def check(self, value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
