@@ -101,13 +101,13 @@ def _open_socket(info: AddrInfoType) -> socket.socket:
     return socket.socket(family, kind, proto)
 
 
-def is_literal(host: str) -> bool:
-    """Return True if *host* is an IP address, not a name."""
+def _family_of(host: str) -> socket.AddressFamily | None:
+    """Return the family of *host*, an IP address; None for a name."""
     try:
-        ip_address(host)
+        version = ip_address(host).version
     except ValueError:
-        return False
-    return True
+        return None
+    return socket.AF_INET if version == 4 else socket.AF_INET6
 
 
 class FetchConnector(aiohttp.TCPConnector):
@@ -145,7 +145,7 @@ class FetchConnector(aiohttp.TCPConnector):
         Through a proxy only an address in the URL itself can be judged: the proxy looks up names.
         """
         if req.proxy is not None:
-            if is_literal(req.host):
+            if _family_of(req.host) is not None:
                 refuse_non_public(req.host)
             public_only.set(False)
         while True:
@@ -161,6 +161,8 @@ class FetchConnector(aiohttp.TCPConnector):
             if reused and (handler.should_close or handler.has_unread()):
                 connection.close()
                 continue
+            if not reused and handler.spoke_first():
+                handler.force_close()  # what it says may be an answer, but once only
             break
         try:
             peer = self._peer(handler) if req.proxy is None else None
@@ -214,6 +216,9 @@ class FetchConnector(aiohttp.TCPConnector):
         return await super()._wrap_create_connection(*args, addr_infos=addr_infos, **options)
 
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
+        if self._family and _family_of(host) not in (self._family, None):
+            flag = "-4" if self._family == socket.AF_INET else "-6"
+            raise BlockedAddressError(f"{host} is of the family that {flag} leaves out")
         found = await super()._resolve_host(host, port, traces)
         for each in found:  # one forbidden address among them is enough: it may be dialled next
             refuse_non_public(each["host"])

@@ -93,7 +93,9 @@ class Handler(ResponseHandler):
             self.force_close()  # before the answer's end: at that, the connection is given back
         if length:
             super().data_received(data[:length])
-            guard.refusal = self.exception()
+            refusal = guard.refusal = self.exception()
+            if refusal is not None:  # aiohttp tells it to whom waits for a head alone
+                self._fail_payload(aiohttp.ClientPayloadError(str(refusal)))
 
     def _fail_payload(self, error: BaseException) -> None:
         """Raise *error* where an unfinished body is read."""
@@ -117,6 +119,14 @@ class Handler(ResponseHandler):
             self._poll = select.poll()
             self._poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
         return bool(self._poll.poll(0))
+
+    def spoke_first(self) -> bool:
+        """Return True if the server has sent something before it was asked; costs what `has_unread`
+        does."""
+        if self._tail:
+            return True
+        is_tls = self.transport is None or self.transport.get_extra_info("ssl_object") is not None
+        return not is_tls and self.has_unread()  # in TLS there is more than answers
 
     def take_early(self) -> bytes:
         """Return, once, what the server sent before anybody asked it anything."""

@@ -115,9 +115,10 @@ class Engine:
     async def attempt(self, call: Call, budget_s: float | None) -> Answer | Miss:
         """Exchange *call* for an answer within *budget_s* seconds (None = no such limit).
 
-        A kept connection that its server has closed meanwhile doesn't count: the call goes out
-        again, at the latest on a new one. Nor does an answer that shows that a body which broke off
-        can't be gone on with. Raises `StoreError`: our disk's trouble is no URL's.
+        A kept connection that its server has closed meanwhile doesn't count, nor does one on which
+        no answer but something else came: the call goes out again, at the latest on a new one. Nor
+        does an answer that shows that a body which broke off can't be gone on with. Raises
+        `StoreError`: our disk's trouble is no URL's.
         """
         if self._ticker is None:
             self._ticker = asyncio.create_task(self._tick(), name="fetchpool-ticker")
@@ -144,7 +145,7 @@ class Engine:
                     raise
                 if isinstance(error, StartAnewError):
                     anew = True
-                elif not error.stale:
+                elif not (error.stale or _may_be_of_another(error, watch, receiver)):
                     return _miss(error, watch, receiver)
             finally:
                 self._watches.discard(watch)
@@ -213,6 +214,12 @@ def _understood(ending: BaseException, watch: Watch) -> ExchangeError | StartAne
             log.error("internal error while fetching", exc_info=ending)
             return ExchangeError(Failure(FailureKind.INTERNAL, redact_in(repr(ending))))
     return None
+
+
+def _may_be_of_another(error: ExchangeError, watch: Watch, receiver: Receiver) -> bool:
+    """Return whether what was no HTTP may have been the end of the answer before, come late."""
+    is_protocol = error.failure.kind is FailureKind.PROTOCOL
+    return is_protocol and watch.reused and receiver.answer is None
 
 
 def _may_go_on(ending: BaseException) -> bool:

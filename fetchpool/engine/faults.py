@@ -91,6 +91,8 @@ def _by_type(error: BaseException, *, answering: bool, stale: bool) -> ExchangeE
             if answering:
                 failure = Failure(FailureKind.TRUNCATED, "the connection ended within the body")
                 return ExchangeError(failure, transient=True)
+            if not stale and _is_tls(error):
+                return ExchangeError(Failure(FailureKind.TLS, explain_tls(error)))
             failure = Failure(FailureKind.CONNECT, _unanswered(error))
             return ExchangeError(failure, transient=True, stale=stale)
         case _:
@@ -107,6 +109,17 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             seen.add(id(cause))
             yield cause
             todo += (cause.__cause__, getattr(cause, "os_error", None))
+
+
+_MERE_ENDS = frozenset({"UNEXPECTED_EOF_WHILE_READING", "APPLICATION_DATA_AFTER_CLOSE_NOTIFY"})
+
+
+def _is_tls(error: BaseException) -> bool:
+    """Tell a refusal by TLS after its handshake (TLS 1.3 judges a client then) from a mere end."""
+    return any(
+        isinstance(cause, ssl.SSLError) and cause.reason not in {None, *_MERE_ENDS}
+        for cause in _chain(error)
+    )
 
 
 def _ended_early(error: BaseException) -> bool:
@@ -139,6 +152,7 @@ _TLS_REASONS = {
     "HTTP_REQUEST": "the server speaks plain HTTP on this port",
     "UNSUPPORTED_PROTOCOL": "the server offers only outdated versions of TLS",
     "TLSV1_ALERT_PROTOCOL_VERSION": "the server offers only outdated versions of TLS",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server asks for a certificate of the client",
     "UNEXPECTED_EOF_WHILE_READING": "the server broke off the TLS handshake",
 }
 

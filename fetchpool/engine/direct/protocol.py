@@ -241,7 +241,9 @@ class ClientProtocol(asyncio.BufferedProtocol):
             if self._watch.reused:
                 self._reject()
                 return
-            self.leave(now)  # a server that doesn't wait to be asked: this is its answer
+            # A server that doesn't wait to be asked: this is its answer, and the connection's only.
+            self._handler.force_close()
+            self.leave(now)
         self._watch.received(len(data), now)
         try:
             if self._stage is Stage.RAW:
@@ -286,6 +288,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         error: Exception = aiohttp.ServerDisconnectedError()
         if isinstance(exc, OSError):
             error = aiohttp.ClientOSError(*exc.args)
+            error.__cause__ = exc
         watch = self._watch
         return translate(
             error,

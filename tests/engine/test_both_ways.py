@@ -1,0 +1,140 @@
+"""What must come out alike, whichever way an answer is read: cases in which the moment matters."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+from typing import Literal, TypeAlias
+
+import pytest
+
+from fetchpool import Config, FetchPool, Outcome
+from fetchpool.engine import Miss
+from fetchpool.models import FailureKind
+from tests.engine.rig import Visit, body_of, rig
+from tests.loops import LOOPS, Run
+from tests.servers.tls import Authority
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+Way: TypeAlias = Literal["direct", "session"]
+
+
+@pytest.fixture(params=["direct", "session"])
+def way(request: pytest.FixtureRequest) -> Way:
+    found: Way = request.param
+    return found
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"5 ; a=b\r\nhello\r\n0\r\n\r\n",
+        b"5\nhello\r\n0\r\n\r\n",
+        b"0x5\r\nhello\r\n0\r\n\r\n",
+        b"5\r\nhello!\r\n0\r\n\r\n",
+        b"5\r\nhello\r\n0\r\nno colon\r\n\r\n",
+        b"1_0\r\n",
+    ],
+)
+@pytest.mark.parametrize("step", [1, 1000])
+def test_framing_that_breaks_after_the_head_was_read_is_told_at_once(
+    run: Run, way: str, rest: bytes, step: int
+) -> None:
+    """The server leaves the connection open: only a time-out would come to the end of waiting."""
+
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.send(CHUNKED)
+        with suppress(ConnectionError):
+            for at in range(0, len(rest), step):
+                await asyncio.sleep(0.002)  # mostly a read of its own
+                await visit.send(rest[at : at + step])
+        await visit.gone()
+
+    async def work() -> None:
+        async with rig(behave, way=way) as it:
+            result = await it.get()
+            assert isinstance(result, Miss)
+            assert result.failure.kind is FailureKind.PROTOCOL
+            await it.site.closed.wait()
+
+    run(work())
+
+
+def test_server_that_answers_when_it_is_connected_to_answers_one_request_that_way(
+    run: Run, way: str
+) -> None:
+    """What it says to the request itself would be the next one's answer."""
+
+    async def behave(visit: Visit) -> None:
+        await visit.send(OK + b"Content-Length: 6\r\n\r\nsooner")
+        while True:
+            path = (await visit.request()).split(" ")[1].encode()
+            await visit.send(OK + b"Content-Length: %d\r\n\r\n%s" % (len(path), path))
+
+    async def work() -> None:
+        async with rig(behave, way=way) as it:
+            bodies = [body_of(await it.get(f"/{number}")) for number in range(10)]
+            assert set(bodies) == {b"sooner"}
+            assert it.site.connections == 10
+
+    run(work())
+
+
+def test_end_of_an_answer_that_comes_late_costs_the_next_url_nothing(run: Run, way: str) -> None:
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.send(CHUNKED + b"2\r\nok\r\n0\r\n\r\n")
+        await visit.request()
+        await visit.send(b"0\r\n\r\n")
+        await visit.gone()
+
+    async def work() -> None:
+        async with rig(behave, way=way) as it:
+            assert [body_of(await it.get(f"/{n}")) for n in range(4)] == [b"ok"] * 4
+            assert it.site.connections == 4
+
+    run(work())
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_server_that_wants_a_certificate_is_no_matter_of_trying_again(
+    tmp_path: Path, authority: Authority, way: Way, loop: str, version: ssl.TLSVersion
+) -> None:
+    """Under TLS 1.3 it says so after the handshake, when it is to answer."""
+    context = authority.fresh(version)
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.ca.configure_trust(context)
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def refuse() -> None:
+        plain, _ = listening.accept()
+        with context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False) as secure:
+            with suppress(ssl.SSLError):
+                secure.do_handshake()
+            # Closed with the request unread, it would be reset, and what it said be lost.
+            secure.shutdown(socket.SHUT_WR)
+            with suppress(ConnectionError):
+                while secure.recv(4096):
+                    pass
+
+    async def fetch() -> list[Outcome]:
+        roots = str(authority.write_roots(tmp_path / "roots.pem"))
+        async with FetchPool(Config(cacert=roots, exchange=way, retries=2)) as pool:
+            url = f"https://127.0.0.1:{listening.getsockname()[1]}/"
+            return [outcome async for outcome in pool.fetch([url])]
+
+    thread = Thread(target=refuse)
+    thread.start()
+    with listening, asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        (outcome,) = runner.run(fetch())
+    thread.join()
+    assert (outcome.error, outcome.attempts) == (FailureKind.TLS, 1), outcome.detail
