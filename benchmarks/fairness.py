@@ -1,13 +1,14 @@
 """How fair the program is to every host: the ratios that must hold, measured on loopback.
 
-    python benchmarks/fairness.py            all of them, some three minutes
-    python benchmarks/fairness.py slow dead  some of them: slow, first, order, half, angry, dead
+    python -m benchmarks.fairness            all of them, some three minutes
+    python -m benchmarks.fairness slow dead  some of them: slow, first, order, half, angry, dead
 
 Each time is the server's: from the first request to the last one of the hosts in question.
 """
 
 from __future__ import annotations
 
+import argparse
 import random
 import sys
 import tempfile
@@ -210,7 +211,13 @@ SCENARIOS: dict[str, Callable[[], Iterator[Row]]] = {
 
 def main() -> int:
     """Print the table; return 1 if something doesn't hold."""
-    chosen = sys.argv[1:] or list(SCENARIOS)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.fairness", description=str(__doc__).partition("\n")[0]
+    )
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(SCENARIOS))
+    chosen = parser.parse_args().scenarios or list(SCENARIOS)
+    if unknown := set(chosen) - set(SCENARIOS):
+        parser.error(f"no scenario {', '.join(sorted(unknown))}")
     holds = True
     for name in chosen:
         for row in SCENARIOS[name]():

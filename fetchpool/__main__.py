@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import NoReturn
@@ -17,6 +18,10 @@ def main() -> NoReturn:
     What there is to close is closed by then. Python would go on to take itself apart, piece by
     piece: 60 ms for what the system does at once.
     """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        )  # a run listens itself; before it, no traceback
     gc.set_threshold(IMPORTS_MAKE, *gc.get_threshold()[1:])
     from fetchpool.cli import main as run
 

@@ -30,6 +30,10 @@ RESERVED_SHARE = 0.5
 """What of a very small limit is reserved at most."""
 
 
+AT_LEAST = 32
+"""Descriptors without which nothing goes: with 28 a run broke off, with 24 none began (Linux)."""
+
+
 class Budget(msgspec.Struct, frozen=True):
     """How the descriptors are shared out."""
 
@@ -68,6 +72,17 @@ def make_budget(asked: int) -> Budget:
         directories,
         f"only {available} files may be open at once: {limit} requests at a time instead of "
         f"{wanted}. Raise it with 'ulimit -n {needed}'.",
+    )
+
+
+def why_too_few() -> str | None:
+    """Return why there can be no run with as few descriptors as there are; None: they suffice."""
+    available = _raise_soft_limit(AT_LEAST)
+    if available is None or available >= AT_LEAST:
+        return None
+    return (
+        f"only {available} files may be open at once, and a run takes {AT_LEAST}: "
+        f"raise that with 'ulimit -n {AT_LEAST}', better more"
     )
 
 

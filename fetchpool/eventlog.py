@@ -31,6 +31,9 @@ _LONGEST: Final = 8_000
 class EventSink(Protocol):
     """Where events go."""
 
+    trouble: OSError | None
+    """The first error that kept an event from being written."""
+
     def event(self, name: str, **fields: Value) -> None:
         """Note that *name* happened."""
 
@@ -43,6 +46,8 @@ class EventSink(Protocol):
 
 class NullLog:
     """Takes every event and keeps none: a run without `--log-file`."""
+
+    trouble: OSError | None = None
 
     def event(self, name: str, **fields: Value) -> None:
         """Do nothing."""

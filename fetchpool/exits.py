@@ -6,8 +6,8 @@ from enum import IntEnum
 class ExitStatus(IntEnum):
     """What a shell, a service manager or a workflow engine is told.
 
-    73-75 are those of BSD's sysexits.h (EX_CANTCREAT, EX_IOERR, EX_TEMPFAIL); from 128 on, a
-    signal's number is added, as shells do.
+    70 and 73-75 are those of BSD's sysexits.h (EX_SOFTWARE, EX_CANTCREAT, EX_IOERR, EX_TEMPFAIL);
+    from 128 on, a signal's number is added, as shells do.
     """
 
     OK = 0
@@ -16,6 +16,8 @@ class ExitStatus(IntEnum):
     """Finished; URLs failed."""
     USAGE = 2
     """Bad usage, bad configuration, or an input that cannot be read; nothing was fetched."""
+    BUG = 70
+    """A bug of our own, told with its traceback."""
     CANNOT_CREATE = 73
     """The output cannot be created; nothing was fetched."""
     IO_ERROR = 74

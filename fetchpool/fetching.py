@@ -21,7 +21,7 @@ from fetchpool.crew import Crew
 from fetchpool.engine import Answer, Fault
 from fetchpool.engine.exchange import Call
 from fetchpool.jobs import Job, target_of
-from fetchpool.judge import Judge, Observer, Rules
+from fetchpool.judge import STARVED_AT_MOST_S, Judge, Observer, Rules
 from fetchpool.lookout import Lookout, OutageObserver
 from fetchpool.models import Outcome, Request, Target
 from fetchpool.outlet import Outlet
@@ -56,6 +56,10 @@ class Border(Protocol):
 
 class OurSideDownError(Exception):
     """The network on our side has been down for too long; what is left can be fetched later."""
+
+
+class NoDescriptorsError(Exception):
+    """Somebody else has every descriptor, for too long; what is left can be fetched later."""
 
 
 class Fetching:
@@ -122,8 +126,8 @@ class Fetching:
     async def batch(self) -> list[Outcome]:
         """Return the outcomes there are, at least one; an empty list at the end.
 
-        Raises `StoreError`, `OurSideDownError` or what the source raised, once the outcomes before
-        it have been taken.
+        Raises `StoreError`, `OurSideDownError`, `NoDescriptorsError` or what the source raised,
+        once the outcomes before it have been taken.
         """
         await self._wait()
         return self._out.take_all()
@@ -288,11 +292,14 @@ class Fetching:
             now = monotonic()
             self._judge.out_of_descriptors(job, now)
             self._scheduler.done(host, now)
+            self._check_descriptors(now)
             return
         now = monotonic()
         self._count(job, result)
         outcomes = self._judge.verdict(job, result, started, now, time())
         self._scheduler.done(host, now)
+        if self._judge.starved_since is not None:
+            self._check_descriptors(now)
         if self._judge.outage.paused:
             self._look_around()
         else:
@@ -303,6 +310,11 @@ class Fetching:
             await self._out.until_room()
         if self.source_ended:
             await self._settle()
+
+    def _check_descriptors(self, now: float) -> None:
+        since = self._judge.starved_since
+        if since is not None and now - since > STARVED_AT_MOST_S:
+            raise NoDescriptorsError("no more files can be opened: raise that with 'ulimit -n'")
 
     def _count(self, job: Job, result: Answer | Miss) -> None:
         measures = result.measures

@@ -2,7 +2,7 @@
 
     good answers        the window grows, one answer at a time, up to --per-host
     429, 503            the host is parked as it asked; the window is halved, then regained by steps
-    no connection       a few in a row: one probe at a time, further and further apart;
+    no connection, or   a few in a row: one probe at a time, further and further apart;
     again and again     its URLs fail fast, with a probe now and then that may bring it back
 
 Pure: time is an argument called `now` (monotonic seconds).
@@ -20,7 +20,7 @@ cost a slow host a whole round more, and `--per-host` at once wastes as many ref
 """
 
 SUSPECT_AFTER = 5
-"""Failures to connect in a row, without a good answer between, that make a host suspect."""
+"""Attempts in a row that got no connection, or heard nothing over it, that make a host suspect."""
 
 FAIL_FAST_AFTER = 8
 """The same that make its waiting URLs fail without being tried."""
@@ -72,7 +72,7 @@ class HostHealth:
         self.failing = Failure(FailureKind.CONNECT, "")
         """What its URLs get while it fails fast."""
         self.failures = 0
-        """Failed connections in a row."""
+        """Attempts in a row that heard nothing."""
         self.parkings = 0
         """Parkings since the last good answer."""
         self.probe_at: float | None = None
@@ -89,6 +89,11 @@ class HostHealth:
     def patient(self) -> bool:
         """True while a throttled request may wait its turn again without spending an attempt."""
         return self.parkings < PATIENT_PARKINGS
+
+    @property
+    def slowed(self) -> bool:
+        """True while the host gets fewer requests at once than it could, for what it answered."""
+        return not self._wave and self.window < self.most
 
     def fails_fast(self, now: float) -> bool:
         """Return True if the host's URLs are not worth a request at *now*."""
@@ -159,7 +164,7 @@ class HostHealth:
             self.why = str(status)
 
     def unreachable(self, now: float, started: float, failure: Failure) -> None:
-        """Take note of an attempt begun at *started* that got no connection.
+        """Take note of an attempt begun at *started* that heard nothing.
 
         Those under way when the host became suspect count no more: only probes make it fail fast,
         so that a server that restarts has a few seconds.

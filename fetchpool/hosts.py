@@ -29,6 +29,8 @@ class HostState(msgspec.Struct, frozen=True):
     running: int
     waiting: int
     window: int
+    slowed: bool
+    """True if *window* was lowered; else it may still be growing, as a host starts gently."""
     parked_s: float
     """Seconds until it may be asked again; 0 = now."""
     why: str | None
@@ -115,6 +117,7 @@ class Spotlight(Generic[T]):
                 slot.running,
                 slot.waiting,
                 slot.health.window,
+                slot.health.slowed,
                 max(0.0, slot.health.parked_until - now, slot.health.fails_fast_s(now)),
                 f"failing fast: {slot.health.why}"
                 if slot.health.fails_fast(now)

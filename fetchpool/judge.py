@@ -39,6 +39,9 @@ that is refused for ever would else be all that is ever asked, and have its host
 DESCRIPTOR_PAUSE_S = 0.5
 """How long a request waits that found no descriptor free."""
 
+STARVED_AT_MOST_S = 30.0
+"""How long a run goes on while not even one request at a time finds a descriptor."""
+
 
 REFUSED_HERE = frozenset({FailureKind.INPUT, FailureKind.BLOCKED, FailureKind.INTERNAL})
 """Kinds that come about without a word from outside."""
@@ -88,6 +91,8 @@ class Judge:
         self.outage: Outage[Held] = Outage(rules.outage_patience_s)
         self.lowered_to: int | None = None
         """What `--limit` was lowered to because descriptors ran out; None = it wasn't."""
+        self.starved_since: float | None = None
+        """Since when not even one request at a time finds a descriptor free; None = it does."""
         self._has_answers = False
         self._back_since = float("-inf")  # the end of the last outage: what began before it is free
 
@@ -100,6 +105,8 @@ class Judge:
         *now* and *started* are monotonic, *epoch* is the time of day, in seconds.
         """
         job.note(result.measures)
+        if self.starved_since is not None and result.measures.peer is not None:
+            self.starved_since = None
         outcomes: list[Outcome] = []
         if isinstance(result, Answer):
             self._has_answers = True
@@ -167,7 +174,8 @@ class Judge:
                 self.outage.silent(job.target.host_key)
             case Fault.HOST | Fault.URL:
                 pass
-        if miss.transient and miss.fault is not Fault.URL and miss.measures.peer is None:
+        nothing_heard = miss.measures.peer is None or miss.measures.first_byte_s is None
+        if miss.transient and miss.fault is not Fault.URL and nothing_heard:
             self._unreachable(job, miss.failure, started, now)
             # A host is given up for its silence only when we have looked that it's not ours: with
             # few hosts there are never enough silent ones in a row to make us look.
@@ -198,6 +206,8 @@ class Judge:
 
     def out_of_descriptors(self, job: Job, now: float) -> None:
         """Put *job* back unspent, and do fewer at a time from now on."""
+        if self._scheduler.limit == 1 and self.starved_since is None:
+            self.starved_since = now
         running = self._scheduler.running
         self._scheduler.limit = self.lowered_to = max(1, min(self._scheduler.limit, running) - 1)
         self._unspent(job, now + DESCRIPTOR_PAUSE_S, now)

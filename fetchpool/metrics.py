@@ -91,7 +91,7 @@ class _RunCollector(Collector):
     def _traffic(self) -> Iterator[Metric]:
         summary = self._summary
         yield CounterMetricFamily(
-            "fetchpool_received_bytes", "Bytes of bodies received.", summary.received
+            "fetchpool_received_bytes", "Bytes received over connections.", summary.received
         )
         yield CounterMetricFamily(
             "fetchpool_body_bytes", "Bytes of decoded bodies of answers kept.", summary.bytes

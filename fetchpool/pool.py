@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from fetchpool.config import Config, ConfigError
 from fetchpool.connector import FetchConnector, make_connector, why_not_lendable
 from fetchpool.decoding import ACCEPT_ENCODING
-from fetchpool.descriptors import Budget, make_budget
+from fetchpool.descriptors import Budget, make_budget, why_too_few
 from fetchpool.engine import Engine
 from fetchpool.engine.direct import DirectExchange
 from fetchpool.engine.exchange import Exchange
@@ -29,6 +29,7 @@ from fetchpool.sources import RequestReader, pack_text, requests_from, unpack_te
 from fetchpool.spill import Spill
 from fetchpool.stats import Stats
 from fetchpool.stores.memory import MemoryStore
+from fetchpool.trust import why_no_roots
 from fetchpool.urls import hiding, parse_url
 
 if TYPE_CHECKING:
@@ -167,13 +168,17 @@ class FetchPool:
 
 
 def check_surroundings(config: Config) -> None:
-    """Raise `ConfigError` where the environment makes a promise of *config* one nobody can keep."""
+    """Raise `ConfigError` where what is around makes a promise of *config* one nobody can keep."""
     if config.public_only and config.proxy is None and environment_has_proxy():
         raise ConfigError(
             "--public-only can't be combined with the proxy that the environment names: a proxy "
             "looks addresses up by itself, so nothing here could hold the promise. Add --proxy '' "
             "to go without it, or drop --public-only."
         )
+    if config.cacert is not None and (problem := why_no_roots(config.cacert)) is not None:
+        raise ConfigError(f"--cacert takes a file of certificates in PEM form: {problem}")
+    if (problem := why_too_few()) is not None:
+        raise ConfigError(problem)
 
 
 def make_exchange(config: Config, connector: FetchConnector) -> Exchange:
@@ -197,7 +202,8 @@ def make_exchange(config: Config, connector: FetchConnector) -> Exchange:
 def header_maker(config: Config) -> Callable[[Job], Headers]:
     """Return a function that gives the header fields of a job's next request.
 
-    The user's own fields and the URL's credentials go to the origin of the line's URL only.
+    The user's own fields and the URL's credentials go to the origin of the line's URL only; where
+    both say who asks, the field does, as with curl.
     """
     given = {name.lower() for name, _ in config.header}
     automatic = (
@@ -211,7 +217,7 @@ def header_maker(config: Config) -> Callable[[Job], Headers]:
     def headers_for(job: Job) -> Headers:
         if job.target is not job.first and job.target.origin != job.first.origin:
             return elsewhere
-        if job.first.authorization is None:
+        if job.first.authorization is None or "authorization" in given:
             return at_home
         return (*at_home, ("Authorization", job.first.authorization))
 

@@ -196,7 +196,7 @@ class Scheduler(Generic[T]):
         self._place(slot, now)
 
     def unreachable(self, host: str, now: float, started: float, failure: Failure) -> None:
-        """Take note of an attempt at *host*, begun at *started*, that got no connection."""
+        """Take note of an attempt at *host*, begun at *started*, that heard nothing."""
         slot = self._slots[host]
         slot.health.unreachable(now, started, failure)
         self._place(slot, now)

@@ -202,10 +202,10 @@ def _remarks(status: RunStatus, screen: Screen) -> list[str]:
     """Return what is odd about the directory, and what to do next."""
     remarks = []
     if status.damaged:
-        lines = "line" if status.damaged == 1 else "lines"
+        they = "it was" if status.damaged == 1 else "they were"
         remarks.append(
-            f"{formats.count(status.damaged)} {lines} of results.jsonl can't be read; the next "
-            "run fetches what they were about again."
+            f"{formats.counted(status.damaged, 'line')} of results.jsonl can't be read; the next "
+            f"run fetches what {they} about again."
         )
     if status.phase in ("stopped", "unknown"):
         remarks.append("Run the same command again to go on.")

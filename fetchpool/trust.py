@@ -80,6 +80,17 @@ class ClientContext(ssl.SSLContext):
         return context
 
 
+def why_no_roots(path: str) -> str | None:
+    """Return why *path* is no file of certificates, in words for a person; None: it is one."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        return f"{path} holds none"
+    except OSError as error:
+        return f"{path} can't be read: {error.strerror}"
+    return None
+
+
 def import_aiohttp_sparingly() -> None:
     """Import aiohttp without what would be made for nothing: each start is 50 ms shorter.
 

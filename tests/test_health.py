@@ -61,6 +61,17 @@ def test_throttling_halves_the_window_then_a_full_round_wins_one_place() -> None
     assert health.window == 10
 
 
+def test_host_is_slowed_by_its_answers_not_by_its_gentle_start() -> None:
+    health = HostHealth(10)
+    slowed = [health.slowed]
+    health.throttled(1.0, 0.5, 2.0, 429)
+    slowed.append(health.slowed)
+    while health.window < 10:
+        health.answered()
+    slowed.append(health.slowed)
+    assert slowed == [False, True, False]
+
+
 def test_a_volley_of_refusals_is_one_parking() -> None:
     health = wide(10)
     for number in range(10):

@@ -65,7 +65,7 @@ MAY_IMPORT = {
     "lookout": "engine judge models outage",
     "fetching": "crew engine jobs judge lookout models outlet scheduler sources stores",
     "pool": "config connector decoding descriptors engine fetching jobs judge models proxies"
-    " scheduler sources spill stats stores urls",
+    " scheduler sources spill stats stores trust urls",
     "workers": "config descriptors fetching jobs ledger loops models outlet pacing pool scheduler"
     " sources stats stores urls blocks",
     "runner": "config connector eventlog exits fetching ledger loops metrics models pool report"

@@ -17,7 +17,7 @@ from fetchpool.urls import hiding
 from tests.test_report_progress import RUNNING
 from tests.test_report_summary import CLEAN, DONE
 
-HEADING = Heading("urls.txt", "urls.fetched", 20_000, 50, 10)
+HEADING = Heading("urls.txt", "urls.fetched", 50, 10)
 END = (
     "fetchpool: 19789 ok, 211 failed (404 120, 403 41, timeout 38, dns 12), 15.3 s, 66.1 MB, exit 1"
 )
@@ -61,7 +61,7 @@ def test_without_a_terminal_there_are_two_plain_lines() -> None:
     assert not reporter.wants_updates
     tell(reporter)
     assert stream.getvalue().splitlines() == [
-        "fetchpool: urls.txt → urls.fetched, 20000 lines, limit 50, per host 10",
+        "fetchpool: urls.txt → urls.fetched, limit 50, per host 10",
         END,
     ]
 
@@ -153,7 +153,7 @@ def test_end_line(changes: dict[str, object], line: str) -> None:
 
 def test_start_line_leaves_out_what_is_not_known() -> None:
     stream = Stream()
-    Reporter(stream, environ={}).start(Heading("-", None, None, 100, 0))
+    Reporter(stream, environ={}).start(Heading("-", None, 100, 0))
     assert stream.getvalue() == "fetchpool: -, limit 100\n"
 
 
@@ -161,7 +161,7 @@ def test_messages_hide_secrets_and_are_one_line() -> None:
     stream = Stream()
     reporter = Reporter(stream, environ={})
     reporter.warn("can't reach http://user:canary@proxy:3128\n\x1b[2Jnow")
-    reporter.start(Heading("https://user:canary@example.org/list", "me@home", None, 1, 0))
+    reporter.start(Heading("https://user:canary@example.org/list", "me@home", 1, 0))
     text = stream.getvalue()
     assert "canary" not in text
     assert "me@home" in text
@@ -174,7 +174,7 @@ def test_messages_hide_marked_values() -> None:
     reporter = Reporter(stream, environ={})
     with hiding(["token"]):
         reporter.warn("can't reach http://h/?token=canary a\nb")
-        reporter.start(Heading("http://h/?token=canary", "me@home", None, 1, 0))
+        reporter.start(Heading("http://h/?token=canary", "me@home", 1, 0))
     text = stream.getvalue()
     assert "canary" not in text
     assert "http://h/?token=***" in text
@@ -225,8 +225,8 @@ def test_stream_that_is_full_for_a_moment_is_tried_again() -> None:
 
 def test_stream_without_unicode_gets_ascii_and_escapes() -> None:
     stream = Stream("ascii")
-    Reporter(stream, environ={}).start(Heading("list-é", "out", 1, 1, 1))
-    assert stream.getvalue() == "fetchpool: list-\\xe9 -> out, 1 lines, limit 1, per host 1\n"
+    Reporter(stream, environ={}).start(Heading("list-é", "out", 1, 1))
+    assert stream.getvalue() == "fetchpool: list-\\xe9 -> out, limit 1, per host 1\n"
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_plain_mode_does_not_import_rich() -> None:
     code = (
         "import sys\n"
         "from fetchpool.report import Heading, Reporter\n"
-        "Reporter(sys.stderr).start(Heading('a', 'b', 1, 1, 1))\n"
+        "Reporter(sys.stderr).start(Heading('a', 'b', 1, 1))\n"
         "sys.exit('rich' in sys.modules)\n"
     )
     run = subprocess.run(

@@ -88,7 +88,7 @@ def test_rates(per_second: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("part", "whole", "text"),
     [
-        (0, 0, "100 %"),
+        (0, 0, "0 %"),
         (0, 5, "0 %"),
         (19_789, 20_000, "98.9 %"),
         (1, 10_000_000, "<0.1 %"),

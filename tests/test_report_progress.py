@@ -21,7 +21,7 @@ from fetchpool.report.progress import render
 from fetchpool.report.terminal import ASCII, UNICODE, Glyphs, Writer
 from fetchpool.stats import HostState, Snapshot
 
-HEADING = Heading("urls.txt", "urls.fetched", 20_000, 50, 10)
+HEADING = Heading("urls.txt", "urls.fetched", 50, 10)
 RUNNING = Snapshot(
     total=20_000,
     read=15_000,
@@ -277,7 +277,7 @@ def test_hostile_names_do_nothing_to_the_terminal(
     terminal: Terminal, display: ProgressDisplay
 ) -> None:
     evil = "\x1b]0;owned\x07\x9b31m\u202e[/red][bold]\r\n"
-    display.start(Heading(evil, evil, None, 1, 1))
+    display.start(Heading(evil, evil, 1, 1))
     display.update(msgspec.structs.replace(RUNNING, hosts=(HostState(evil, 1, 2, 3.0, evil),)))
     text = re.sub(r"\x1b\[[0-9;]*[AmK]|\r|\n", "", terminal.take())
     assert text.isprintable()

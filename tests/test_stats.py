@@ -55,7 +55,7 @@ def end(stats: Stats, now: float = 10.0) -> Summary:
         (FailureKind.TIMEOUT, None, "timeout"),
         (FailureKind.TIMEOUT, 200, "timeout"),
         ("status", 503, "503"),
-        ("status", None, "status"),
+        ("status", None, "given up"),
     ],
 )
 def test_failure_is_counted_by_status_or_kind(
@@ -173,6 +173,24 @@ def test_time_left_is_right_at_a_steady_rate_from_the_start() -> None:
         assert pace.time_for(1_000) == pytest.approx(10.0)
 
 
+def test_time_left_is_by_the_rate_of_now_where_only_slow_hosts_are_left() -> None:
+    pace = Pace(0.0)
+    for tick in range(1, 5):
+        pace.sample(tick / 4, 750 * tick, 0)
+    for tick in range(5, 30):  # ten a second from now on
+        pace.sample(tick / 4, 3_000 + 10 * (tick - 4) // 4, 0)
+    assert pace.time_for(90) == pytest.approx(9.0, rel=0.2)
+
+
+def test_stall_of_a_second_is_not_taken_for_the_pace() -> None:
+    pace = Pace(0.0)
+    for tick in range(1, 41):
+        pace.sample(tick / 4, 25 * tick, 0)
+    for tick in range(41, 45):
+        pace.sample(tick / 4, 1_000, 0)
+    assert pace.time_for(1_000) == pytest.approx(10.0, rel=0.15)
+
+
 def test_a_clock_that_stands_still_or_goes_back_changes_nothing() -> None:
     pace = Pace(10.0)
     pace.sample(12.0, 200, 2_000)
@@ -232,12 +250,18 @@ def test_parked_times_add_up_and_the_longest_come_first() -> None:
     stats.parked("a", 10.0, "503")
     stats.parked("b", 25.0, "429")
     stats.parked("a", 18.0, "429")
-    summary = end(stats)
+    summary = end(stats, 60.0)
     assert [(row.host, row.seconds, row.why) for row in summary.parked] == [
         ("a", 28.0, "429"),
         ("b", 25.0, "429"),
     ]
     assert summary.parked_hosts == 2
+
+
+def test_no_host_was_parked_for_longer_than_the_run_lasted() -> None:
+    stats = Stats(0.0)
+    stats.parked("a", 120.0, "429")
+    assert [row.seconds for row in end(stats, 7.0).parked] == [7.0]
 
 
 def test_parked_table_stays_small_and_keeps_the_longest() -> None:

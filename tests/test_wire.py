@@ -485,6 +485,17 @@ def test_proxy_password_goes_to_the_proxy_only_and_is_never_shown(
     assert "hush" not in everything
 
 
+@pytest.mark.parametrize("exchange", ["direct", "session"])
+def test_header_of_the_user_takes_the_place_of_the_urls_credentials(
+    tmp_path: Path, server: CountingServer, exchange: str
+) -> None:
+    url = server.url("/").replace("http://", "http://user:hush@")
+    options = ["-H", "authorization: Bearer abc", "--exchange", exchange]
+    fetch(tmp_path, [url], *options)
+    sent = [value for name, value in server.counts.hits[0].headers if name == "authorization"]
+    assert sent == ["Bearer abc"]
+
+
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy"])
 def test_proxy_is_taken_from_the_environment(
     tmp_path: Path, server: CountingServer, proxy: RecordingProxy, name: str
@@ -602,6 +613,8 @@ def named(tmp_path: Path) -> Iterator[tuple[CountingServer, NameServer, list[str
         "servfail.test": Name(error="SERVFAIL"),
         "refused.test": Name(error="REFUSED"),
         "silent.test": Name(silent=True),
+        "malformed.test": Name(("127.0.0.1",), malformed=True),
+        **{f"late-{n}.test": Name(("127.0.0.1",), after_malformed=True) for n in range(10)},
         **{f"silent-{n}.test": Name(silent=True) for n in range(30)},
     }
     with CountingServer(["127.0.0.1", "::1"]) as server, NameServer(names) as resolver:
@@ -620,6 +633,16 @@ def test_family_of_addresses_can_be_chosen(
     urls = [server.url(f"/{n}", "both.test") for n in range(4)]
     assert all_ok(fetch(tmp_path, urls, option, program=program))
     assert {hit.address for hit in server.counts.hits} == {address}
+
+
+@pytest.mark.parametrize("exchange", ["direct", "session"])
+@pytest.mark.parametrize(("option", "url"), [("-6", "http://127.0.0.1/"), ("-4", "http://[::1]/")])
+def test_address_of_the_family_that_was_left_out_is_blocked(
+    tmp_path: Path, option: str, url: str, exchange: str
+) -> None:
+    record = fetch(tmp_path, [url], option, "--exchange", exchange).of(url)
+    assert record["error"] == "blocked"
+    assert option in record["detail"]
 
 
 @needs_resolver
@@ -671,6 +694,20 @@ def test_name_without_address_is_a_dns_failure(
     record = result.of(bad)
     assert (record["error"], record["status"]) == ("dns", None)
     assert attempts in (None, record["attempts"])
+
+
+@needs_resolver
+def test_malformed_answer_about_one_name_fails_no_other(tmp_path: Path, named: Named) -> None:
+    """To c-ares it fails whatever waits on its socket, as the other names do here."""
+    server, resolver, program = named
+    urls = [server.url("/", f"late-{n}.test") for n in range(10)]
+    bad = server.url("/", "malformed.test")
+    result = fetch(tmp_path, [*urls, bad], "-4", "--retries", "0", program=program)
+    assert all(result.of(url)["ok"] for url in urls)
+    record = result.of(bad)
+    assert record["error"] == "dns"
+    assert "malformed" in record["detail"]
+    assert {resolver.questions[f"late-{n}.test", "A"] for n in range(10)} == {2}
 
 
 @needs_resolver

@@ -2,20 +2,22 @@
 
     1  next-results.jsonl and next-waiting.jsonl are written
     2  state.json says `install`: the one step that decides
-    3  results.jsonl → previous.jsonl, if this is a new run
+    3  results.jsonl is previous.jsonl, too, if this is a new run
     4  next-waiting.jsonl → waiting.jsonl; if there is none, waiting.jsonl is deleted
     5  next-results.jsonl → results.jsonl
     6  state.json says so no more
 
 Killed before 2, the next start deletes the `next-…` files, and the old ones are as they were.
-Killed after it, the next start sees `install` and does 3 to 6. A step that was done is passed over,
-as the file it moves is gone; 5 comes after 3 and 4, so that they are not done once more after it.
+Killed after it, the next start sees `install` and does 3 to 6. Done again, 3 comes to the same, and
+4 and 5 are passed over, as the file they move is gone; 3 is not done once more after 5.
 
 A checkpoint names the run it belongs to, and every new ledger is a new run: an old one is not
 believed. Records are appended only after 6.
 """
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 from fetchpool.ledger.files import sync_directory
 from fetchpool.ledger.layout import Layout, remove
@@ -35,11 +37,21 @@ def commit(layout: Layout, state: State, *, archive: bool, fsync: bool) -> None:
     install(layout, state, fsync=fsync)
 
 
+def _archive(layout: Layout) -> None:
+    """Give the old ledger its second name, so that there is one under the first at any moment."""
+    with suppress(OSError):  # a file system without hard links: then there is none for a moment
+        remove(layout.next_previous)
+        layout.next_previous.hardlink_to(layout.ledger)
+        layout.next_previous.replace(layout.previous)
+        return
+    layout.ledger.replace(layout.previous)
+
+
 def install(layout: Layout, state: State, *, fsync: bool) -> None:
     """Do what is left of steps 3 to 6, *state* being what is on disk. Raises OSError."""
     if layout.next_ledger.exists():
         if state.archive and layout.ledger.exists():
-            layout.ledger.replace(layout.previous)
+            _archive(layout)
         if layout.next_waiting.exists():
             layout.next_waiting.replace(layout.waiting)
         elif not state.waiting:

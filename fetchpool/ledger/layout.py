@@ -9,6 +9,7 @@
                     previous.jsonl the ledger before this one
                     parts/         unfinished bodies, the store's business
 
+Without a name there are a reserve (4 MB, see `reserve`) and what waits for its turn.
 `next-…`, `index`, `answers` and `….new` are unfinished, and deleted at the start.
 """
 
@@ -40,10 +41,12 @@ class Layout:
         self.answers = private / "answers"
         self.next_ledger = private / "next-results.jsonl"
         self.next_waiting = private / "next-waiting.jsonl"
+        self.next_previous = private / "next-previous.jsonl"
 
     def remove_leftovers(self) -> None:
         """Delete what a killed process left unfinished; only with the lock held."""
-        for path in (self.next_ledger, self.next_waiting, self.index, self.answers):
+        unfinished = (self.next_ledger, self.next_waiting, self.next_previous)
+        for path in (*unfinished, self.index, self.answers):
             remove(path)
         for path in self.private.glob("*.new"):
             remove(path)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from fetchpool.ledger.checkpoint import write_checkpoint
 from fetchpool.ledger.entries import read_entries
 from fetchpool.ledger.layout import Layout, remove
+from fetchpool.ledger.reserve import Reserve
 from fetchpool.ledger.standing import Standing, Totals
 from fetchpool.ledger.state import Durability, FileStamp, State, write_state
 
@@ -18,6 +19,9 @@ SYNC_EVERY_S = 1.0
 """Longest time, while records come, that one isn't on stable storage at level `batch`."""
 CHECKPOINT_EVERY_S = 5.0
 """So much of a ledger is read again after a kill: at most some 100,000 records, 0.1 s."""
+
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What a reserve helps against; not EFBIG, which is about one file."""
 
 _fdatasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
@@ -46,6 +50,9 @@ class Ledger:
         self._fsync = durability != "none"
         self._clock = clock
         self._synced_at = self._checkpoint_at = clock()
+        self.disk_full: OSError | None = None
+        """Set when the disk was full and the reserve was used: what has ended is recorded still,
+        then the run is to end."""
         self.before_sync: Callable[[], None] = lambda: None
         """Called before each sync: bodies must be on stable storage before their records."""
         self._unsynced = True  # a killed process may have left records that are not
@@ -56,6 +63,7 @@ class Ledger:
         self._identity = (found.st_dev, found.st_ino)
         self._torn = found.st_size != standing.offset
         self._cut_torn()
+        self._reserve = Reserve(layout.private)
 
     @property
     def totals(self) -> Totals:
@@ -139,6 +147,7 @@ class Ledger:
         finally:
             os.close(self._fd)
             self._fd = -1
+            self._reserve.release()
 
     def _check_in_place(self) -> None:
         """Raise if records would go to a file nobody can find any more (DEST removed or moved)."""
@@ -159,7 +168,13 @@ class Ledger:
         try:
             with memoryview(data) as view:
                 while written < len(data):
-                    written += os.write(self._fd, view[written:])
+                    try:
+                        written += os.write(self._fd, view[written:])
+                    except OSError as error:
+                        if error.errno not in DISK_FULL or not self._reserve.release():
+                            raise
+                        error.filename = str(self._layout.ledger)
+                        self.disk_full = error
         finally:
             whole = data[: data.rfind(b"\n", 0, written) + 1]
             self._standing.add(whole, read_entries(whole))

@@ -10,6 +10,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return *number* of something, of which there may be one: `1 URL`, `20,000 URLs`."""
+    return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
+
+
 def duration(seconds: float) -> str:
     """Return a measured time: `31 ms`, `4.1 s`, `1 min 20 s`, `2 h 05 min`, `3 d 4 h`.
 
@@ -41,10 +46,10 @@ def _in_two_units(seconds: float) -> str:
 def time_left(seconds: float) -> str:
     """Return an estimate without feigned precision: `9 s left`, `12 min left`, `3 h left`.
 
-    At most 11 characters below a thousand days.
+    At most 11 characters below a thousand days; never none, as what is left takes some time.
     """
     if seconds < 89.5:
-        return f"{seconds:.0f} s left"
+        return f"{max(1.0, seconds):.0f} s left"
     if seconds < 89.5 * 60:
         return f"{seconds / 60:.0f} min left"
     if seconds < 47.5 * 3600:
@@ -77,10 +82,10 @@ def rate(per_second: float) -> str:
 
 def percent(part: int, whole: int) -> str:
     """Return a share that says 0 or 100 only if it is: `98.9 %`, `<0.1 %`, `>99.9 %`."""
-    if part >= whole:
-        return "100 %"
     if part <= 0:
         return "0 %"
+    if part >= whole:
+        return "100 %"
     share = 100 * part / whole
     if share < 0.1:
         return "<0.1 %"

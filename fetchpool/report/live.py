@@ -89,15 +89,16 @@ class ProgressDisplay:
             # Without the last row, where the cursor rests: a display that scrolls can't be undone.
             lines = lines[: max(0, rows - 1)]
         self._painted = [line.cell_len for line in lines]
-        text = _erase(old_rows) + above + self._screen.encode(lines)
-        if text:
+        text = above + self._screen.encode(lines)
+        if text or old_rows:
+            text = _erase(old_rows) + text
             self._writer.write(text)
 
 
 def _erase(rows: int) -> str:
     """Return what empties the *rows* above the cursor and leaves it in the first of them."""
     if not rows:
-        return ""
+        return f"\r{_CLEAR}"
     up = _UP.format(rows)
     # Line by line: where the first row is the screen's, tmux takes "clear to the end of the
     # screen" for "clear the screen" and keeps a copy of what it clears in its history each time.

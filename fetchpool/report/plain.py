@@ -21,8 +21,6 @@ class Heading(Struct, frozen=True):
     source: str
     """Name of the list or lists, for a person."""
     destination: str | None = None
-    lines: int | None = None
-    """Lines of the list, where known."""
     limit: int = 0
     """Requests at once."""
     per_host: int = 0
@@ -45,8 +43,6 @@ def name(text: str, glyphs: Glyphs) -> str:
 def start_line(heading: Heading, glyphs: Glyphs) -> str:
     """Return the line that opens a run."""
     parts = [route(heading.source, heading.destination, glyphs)]
-    if heading.lines is not None:
-        parts.append(f"{heading.lines} lines")
     parts.append(f"limit {heading.limit}")
     if heading.per_host:
         parts.append(f"per host {heading.per_host}")
@@ -66,8 +62,8 @@ def end_line(summary: Summary, glyphs: Glyphs) -> str:
         return f"fetchpool: {empty_line(summary, glyphs)}"
     failed = f"{summary.failures} failed"
     if summary.failed:
-        shown = [f"{label} {number}" for label, number in top_failures(summary.failed, _LABELS)]
-        failed += f" ({', '.join(shown)})"
+        most = [f"{label} {number}" for label, number in top_failures(summary.failed, _LABELS)]
+        failed += f" ({', '.join(most)})"
     parts = [f"{summary.ok} ok", failed]
     if summary.kept:
         parts.append(f"{summary.kept} kept")
@@ -94,7 +90,8 @@ def is_empty(summary: Summary) -> bool:
 def empty_line(summary: Summary, glyphs: Glyphs) -> str:
     """Return what there is to say about a list without any URL."""
     where = f" in {name(summary.source, glyphs)}" if summary.source else ""
-    skipped = f" ({summary.skipped} blank or comment lines)" if summary.skipped else ""
+    lines = "line" if summary.skipped == 1 else "lines"
+    skipped = f" ({summary.skipped} blank or comment {lines})" if summary.skipped else ""
     return f"no URL{where}{skipped}: nothing to fetch"
 
 

@@ -47,7 +47,7 @@ def render_summary(summary: Summary, width: int, glyphs: Glyphs) -> list[Text]:
 
 
 def _headline(summary: Summary, glyphs: Glyphs) -> list[Text]:
-    what = f"{formats.count(summary.total)} URLs in {formats.duration(summary.elapsed_s)}"
+    what = f"{formats.counted(summary.total, 'URL')} in {formats.duration(summary.elapsed_s)}"
     pieces = [Text(what, style="bold"), Text(formats.rate(summary.rate))]
     pieces.append(Text(formats.size(summary.bytes)))
     if summary.kept:
@@ -95,7 +95,7 @@ def _facts(summary: Summary, width: int, glyphs: Glyphs) -> list[tuple[str, list
         if summary.parked_hosts > 1:
             parked += f" and {formats.count(summary.parked_hosts - 1)} more"
     if summary.skipped:
-        skipped = f"{formats.count(summary.skipped)} blank or comment lines"
+        skipped = formats.counted(summary.skipped, "blank or comment line")
     first_byte, whole = _percentiles(summary.first_byte, summary.whole)
     return [
         ("first byte", first_byte),

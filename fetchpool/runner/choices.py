@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from fetchpool.config import Config, ConfigError
+from fetchpool.config import Config, ConfigError, options
 from fetchpool.ledger import BodyOptions, Flag, OutputError, RunOptions
 from fetchpool.ledger.layout import Layout
 
@@ -63,6 +64,33 @@ def check_targets(config: Config, dest: Path | None, names: Sequence[str]) -> No
     metrics = config.metrics_file
     if metrics is not None and (Path(metrics).is_dir() or not Path(metrics).parent.is_dir()):
         raise OutputError(f"cannot write --metrics-file {metrics}: no such directory")
+
+
+_SAID_ANEW = frozenset({"retry_failed", "retry_kinds", "once", "fresh", "progress", "quiet"})
+
+
+def command_again(config: Config, names: Sequence[str], output: Path | None) -> str | None:
+    """Return the command that fetches once more what failed; None where it can't be written down.
+
+    A list that was piped in isn't there any more, and what is secret stays so.
+    """
+    if "-" in names or any("@" in name for name in names if "://" in name):
+        return None
+    words = ["fetchpool", "get", *names]
+    if output is not None:
+        words += ["-o", str(output)]
+    words.append("--retry-failed")
+    for option in options():
+        value = getattr(config, option.name, option.default)
+        if option.name in _SAID_ANEW or value == option.default:
+            continue
+        if option.kind.secret or option.kind.repeatable:
+            return None
+        if option.is_switch:
+            words.append(option.flag)
+        else:
+            words += [option.flag, option.show(value)]
+    return shlex.join(words)
 
 
 def _is_same(path: str | PathLike[str], other: Path) -> bool:

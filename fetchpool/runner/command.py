@@ -39,7 +39,7 @@ def run_command(config: Config, sources: Sequence[str], output: str | None) -> i
         except Exception as error:  # noqa: BLE001 - a bug, told here: Python itself hides no secret
             if sys.stderr is not None:
                 sys.stderr.write(redact_in("".join(traceback.format_exception(error))))
-            return 1  # what Python would have made of it
+            return ExitStatus.BUG
 
 
 def _run_and_report(config: Config, sources: Sequence[str], output: str | None) -> int:

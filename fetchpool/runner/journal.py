@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fetchpool.runner.lanes import Lane
-from fetchpool.runner.records import OutputClosedError
+from fetchpool.runner.records import OutputClosedError, RecordsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,16 +33,10 @@ MOST_PENDING = 4096
 class Journal:
     """Writes encoded records to the ledger and to `--records`, whichever there are."""
 
-    def __init__(
-        self,
-        ledger: Ledger | None,
-        records: RecordsFile | None,
-        *,
-        path: Path | None,
-    ) -> None:
-        """Take over *records*, to be closed at the end; *path* is the ledger's, for a person."""
-        self._ledger = ledger
-        self._path = path
+    def __init__(self, records: RecordsFile | None) -> None:
+        """Take over *records*, to be closed at the end."""
+        self._ledger: Ledger | None = None
+        self._path: Path | None = None
         self._records = records
         self._ledger_lane = Lane("ledger")
         self._records_lane = Lane("records")
@@ -51,12 +45,22 @@ class Journal:
         self._writing: asyncio.Task[None] | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._on_trouble: Callable[[], None] = lambda: None
-        self._trouble: BaseException | None = None
+        self._broken: BaseException | None = None
+        self._records_failed = False
         self._reader_given_up = asyncio.Event()
-        self.is_read = ledger is not None or records is not None
+        self.trouble: BaseException | None = None
+        """Why the run is to end although the ledger takes records still: `--records` can't be
+        written (any more: `OutputClosedError`), or the disk is all but full."""
+
+    @property
+    def is_read(self) -> bool:
         """False where nobody wants records: then there is no use in making them."""
-        self.reader_has_gone = False
-        """True once nobody reads standard output any more; the ledger gets its records still."""
+        return self._ledger is not None or self._records is not None
+
+    def write_to(self, ledger: Ledger, path: Path) -> None:
+        """Write to *ledger*, too, and first; a person knows it as *path*."""
+        self._ledger = ledger
+        self._path = path
 
     def start(self, on_trouble: Callable[[], None]) -> None:
         """Begin to write what gathers; *on_trouble* is called once fetching on is no use."""
@@ -94,8 +98,8 @@ class Journal:
         self._reader_given_up.set()
 
     def _check(self) -> None:
-        if self._trouble is not None:
-            raise self._trouble
+        if self._broken is not None:
+            raise self._broken
 
     def _start_writing(self) -> None:
         """Begin with what is pending, unless a batch is being written."""
@@ -109,21 +113,28 @@ class Journal:
     def _written(self, task: asyncio.Task[None]) -> None:
         self._writing = None
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._trouble = error
+            self._broken = error
+            self._on_trouble()
+
+    def _end_run(self, why: BaseException) -> None:
+        if self.trouble is None:
+            self.trouble = why
             self._on_trouble()
 
     async def _write(self, made: list[bytes], kept: list[bytes]) -> None:
         if self._ledger is not None:
             await self.in_ledger_lane(partial(self._ledger.append, kept + made))
+            if self._ledger.disk_full is not None:
+                self._end_run(self._ledger.disk_full)
         records = self._records
-        if records is None or not made or self._reader_given_up.is_set() or self.reader_has_gone:
+        if records is None or not made or self._reader_given_up.is_set() or self._records_failed:
             return
         writing = self._records_lane.submit(partial(records.write, b"".join(made)))
         try:
             await self._unless_given_up(writing)
-        except OutputClosedError:
-            self.reader_has_gone = True
-            self._on_trouble()
+        except (OutputClosedError, RecordsError) as error:
+            self._records_failed = True
+            self._end_run(error)
 
     async def _unless_given_up(self, writing: asyncio.Future[None]) -> None:
         """Wait for *writing*, or until the reader is given up; raises like *writing*."""
@@ -147,7 +158,7 @@ class Journal:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(BATCH_S)
-            if self._trouble is None:
+            if self._broken is None:
                 self._start_writing()
 
     async def close(self) -> None:

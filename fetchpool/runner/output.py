@@ -1,4 +1,4 @@
-"""Where a run's results go: the directory taken, an earlier run settled, the store opened."""
+"""Where a run's results go: the directory taken, the store opened, an earlier run settled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from fetchpool.config import Config
-from fetchpool.ledger import Kept, Ledger, OutputError, RunDirectory, Settled
+from fetchpool.ledger import Kept, OutputError, RunDirectory, Settled
 from fetchpool.ledger.layout import Layout
 from fetchpool.models import Request
 from fetchpool.runner.choices import run_options
@@ -21,49 +21,47 @@ from fetchpool.workers.setup import open_bodies
 
 
 class Output(Struct, frozen=True):
-    """What there is of it; all None: nothing stays on disk."""
+    """DEST, held by this run. Until `settle` the records of an earlier one are as they were: what
+    may refuse the run is to be looked at before."""
 
-    found: Settled | None = None
-    files: DirectoryStore | None = None
+    directory: RunDirectory
+    files: DirectoryStore | None
     """Where bodies go; None with `--no-body`."""
-    layout: Layout | None = None
-    """The same for other processes."""
-    spill_directory: str | None = None
 
     @property
-    def ledger(self) -> Ledger | None:
-        """Where records go."""
-        return None if self.found is None else self.found.ledger
+    def layout(self) -> Layout | None:
+        """The same for other processes."""
+        return None if self.files is None else self.directory.layout
 
     @property
-    def settled(self) -> Settled:
-        """What the run begins with, where there is a directory."""
-        assert self.found is not None
-        return self.found
+    def spill_directory(self) -> str:
+        """Where what doesn't fit into memory may wait."""
+        return str(self.directory.layout.private)
+
+    async def settle(self, read_list: Callable[[], Iterable[Request]]) -> Settled:
+        """Make `results.jsonl` today's ledger; *read_list* reads today's list from its beginning.
+
+        Raises what `RunDirectory.settle` does.
+        """
+        settled = await asyncio.to_thread(self.directory.settle, read_list)
+        if self.files is not None:
+            settled.ledger.before_sync = self.files.sync
+        return settled
 
 
 async def open_output(
-    stack: AsyncExitStack,
-    config: Config,
-    dest: Path,
-    names: Sequence[str],
-    read_list: Callable[[], Iterable[Request]],
-    *,
-    named: bool,
+    stack: AsyncExitStack, config: Config, dest: Path, names: Sequence[str], *, named: bool
 ) -> Output:
-    """Take *dest* until *stack* is unwound; settle there what an earlier run of *names* left.
+    """Take *dest* until *stack* is unwound, for a run over the lists *names*.
 
-    *named* says that the user chose *dest*, *read_list* reads today's list from its beginning.
-    Raises what `RunDirectory.open` and `settle` do.
+    *named* says that the user chose *dest*. Raises what `RunDirectory.open` does.
     """
     directory = await asyncio.to_thread(
         RunDirectory.open, dest, run_options(config), named=named, sources=names
     )
     stack.callback(_close_quietly, directory)
-    spill_directory = str(directory.layout.private)
-    settled = await asyncio.to_thread(directory.settle, read_list)
     if config.no_body:
-        return Output(settled, spill_directory=spill_directory)
+        return Output(directory, None)
     try:
         store = open_bodies(config, directory.layout, directory.is_foreign)
         stack.callback(store.close)
@@ -71,8 +69,7 @@ async def open_output(
         await asyncio.to_thread(partial(store.remove_leftovers, keep_parts=goes_on))
     except StoreError as error:
         raise OutputError(str(error)) from error
-    settled.ledger.before_sync = store.sync
-    return Output(settled, store, directory.layout, spill_directory)
+    return Output(directory, store)
 
 
 def _close_quietly(directory: RunDirectory) -> None:

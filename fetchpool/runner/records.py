@@ -30,6 +30,10 @@ def is_csv(form: str, target: str) -> bool:
     return form == "csv" or (form == "auto" and target.lower().endswith(".csv"))
 
 
+class RecordsError(Exception):
+    """`--records` can't be written; what is to be said about it."""
+
+
 class RecordsFile:
     """A file descriptor that takes whole records; used by one thread at a time."""
 
@@ -42,7 +46,7 @@ class RecordsFile:
     def write(self, data: bytes) -> None:
         """Write *data*, records as `fetchpool.ledger.encode` makes them, all of it.
 
-        Raises `OutputClosedError`, or OSError with the file's name.
+        Raises `OutputClosedError` or `RecordsError`.
         """
         self._write(data)
 
@@ -61,8 +65,7 @@ class RecordsFile:
         except BrokenPipeError as error:
             raise OutputClosedError from error
         except OSError as error:
-            error.filename = self._name
-            raise
+            raise RecordsError(f"cannot write {self._name}: {error.strerror}") from error
 
 
 class CsvFile(RecordsFile):
@@ -96,7 +99,7 @@ class CsvFile(RecordsFile):
 
     def close(self) -> None:
         """Close the descriptor, after a header where there was no record at all."""
-        with suppress(OSError, OutputClosedError):
+        with suppress(OutputClosedError, RecordsError):
             if not self._has_header:
                 self.write(b"")
         super().close()

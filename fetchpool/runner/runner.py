@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shlex
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -24,11 +23,7 @@ from fetchpool.ledger.layout import LEDGER
 from fetchpool.loops import loop_factory
 from fetchpool.pool import FetchPool, check_surroundings
 from fetchpool.report import Heading, Reporter
-from fetchpool.runner.choices import (
-    check_targets,
-    destination,
-    opened,
-)
+from fetchpool.runner.choices import check_targets, command_again, destination, opened
 from fetchpool.runner.intake import Remaining
 from fetchpool.runner.journal import Journal
 from fetchpool.runner.output import Output, open_output
@@ -36,13 +31,13 @@ from fetchpool.runner.records import STDOUT, CsvFile, RecordsFile, is_csv
 from fetchpool.runner.screen import keep_showing
 from fetchpool.runner.stopping import Stopper
 from fetchpool.runner.streams import occupy_closed_streams
-from fetchpool.runner.trouble import READER_HAS_GONE, OurTrouble, Trouble, trouble_of
+from fetchpool.runner.trouble import OurTrouble, Trouble, trouble_of
 from fetchpool.runner.watching import Observer, catching_internal_errors
 from fetchpool.sources import Reader, RequestCounter, Sources, open_sources
 from fetchpool.stats import Ending, Stats, Summary, failure_label
 from fetchpool.stores import StoreError
 from fetchpool.stores.null import NullStore
-from fetchpool.urls import hiding, redact
+from fetchpool.urls import hiding
 from fetchpool.workers.hiring import Hire, spawn
 from fetchpool.workers.sharing import worker_count
 
@@ -75,8 +70,15 @@ def run(
     Raises before anything is fetched: `ConfigError`, `InputError` (a list can't be read),
     `OutputError` (the directory can't be used), `DirectoryBusyError`, `CannotGoOnError`. What goes
     wrong later ends the run and is told in the summary. KeyboardInterrupt comes out after what was
-    fetched is recorded.
+    fetched is recorded. RuntimeError where an event loop is running already.
     """
+    if isinstance(sources, str):
+        raise TypeError("sources are given as a sequence: put a single one into a list")
+    if _loop_is_running():
+        raise RuntimeError(
+            "an event loop is running here: use 'await asyncio.to_thread(fetchpool.run, ...)', "
+            "or a FetchPool"
+        )
     given = check_output(output)
     if STDOUT in occupy_closed_streams() and config.records == "-":
         raise OutputError("--records - needs a standard output; it is closed")
@@ -84,6 +86,14 @@ def run(
         work = Runner(config, lists, sources, given, reporter, title, hire)
         with asyncio.Runner(loop_factory=loop_factory(config)) as loop:
             return loop.run(work.go(signals=signals))
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class Runner:
@@ -138,16 +148,14 @@ class Runner:
                 return await self._nothing_done(stopper)
             # Opening and settling can't be left halfway: who asks twice gets the default action.
             stopper.steps(lambda: None)
-            output = await self._open_output(stack, remaining)
-            records = opened(self._config.records, self._open_records)
-            self._journal = Journal(
-                output.ledger, records, path=None if self._dest is None else self._dest / LEDGER
-            )
-            stack.push_async_callback(self._journal.close)
+            output = await self._open_output(stack)
+            self._journal = journal = Journal(opened(self._config.records, self._open_records))
+            stack.push_async_callback(journal.close)
+            ledger = None if output is None else await self._settle(output, remaining)
             pool = self._pool(output)
             stack.push_async_exit(pool)
             await pool.__aenter__()
-            return await self._fetch(pool, remaining, output.ledger, stopper)
+            return await self._fetch(pool, remaining, ledger, stopper)
 
     def _listen(self, stopper: Stopper, *, signals: bool) -> None:
         if signals:
@@ -166,30 +174,36 @@ class Runner:
                 raise
             return False
 
-    async def _open_output(self, stack: AsyncExitStack, remaining: Remaining) -> Output:
-        """Take the run's directory, and pass over what an earlier run answered."""
+    async def _open_output(self, stack: AsyncExitStack) -> Output | None:
+        """Take the run's directory, where there is to be one."""
         if self._dest is None:
-            return Output()
-        output = await open_output(
-            stack, self._config, self._dest, self._names, self._read_list, named=self._named
-        )
-        settled = output.settled
-        remaining.set_aside(settled.done, settled.waiting, self._keep)
-        for label, count in settled.kept.failed.items():
-            self._stats.kept(ok=False, label=label, count=count)
-        self._stats.kept(ok=True, count=settled.kept.ok)
+            return None
+        output = await open_output(stack, self._config, self._dest, self._names, named=self._named)
         self._spill_directory = output.spill_directory
         self._files = output.files
         return output
 
-    def _pool(self, output: Output) -> FetchPool | Fleet:
+    async def _settle(self, output: Output, remaining: Remaining) -> Ledger:
+        """Make the ledger of an earlier run today's, and pass over what it answered."""
+        assert self._dest is not None
+        assert self._journal is not None
+        settled = await output.settle(self._read_list)
+        remaining.set_aside(settled.done, settled.waiting, self._keep)
+        for label, count in settled.kept.failed.items():
+            self._stats.kept(ok=False, label=label, count=count)
+        self._stats.kept(ok=True, count=settled.kept.ok)
+        self._journal.write_to(settled.ledger, self._dest / LEDGER)
+        return settled.ledger
+
+    def _pool(self, output: Output | None) -> FetchPool | Fleet:
         """Return what fetches: this process, or several."""
         if worker_count(self._config) > 1:
             from fetchpool.workers.fleet import Fleet
 
             shows = self._reporter.wants_updates
-            return Fleet(self._config, output.layout, shows=shows, hire=self._hire)
-        return FetchPool(replace(self._config, workers=1), store=output.files or NullStore())
+            layout = None if output is None else output.layout
+            return Fleet(self._config, layout, shows=shows, hire=self._hire)
+        return FetchPool(replace(self._config, workers=1), store=self._files or NullStore())
 
     async def _fetch(
         self, pool: FetchPool | Fleet, remaining: Remaining, ledger: Ledger | None, stopper: Stopper
@@ -215,7 +229,7 @@ class Runner:
         assert journal is not None
         journal.start(on_trouble=fetching.abort)
         stopper.steps(fetching.stop, lambda: _abort(fetching, journal))
-        async with self._display(pool, fetching, remaining) as counter:
+        async with self._display(pool, fetching, remaining, stopper) as counter:
             trouble = await self._drain(fetching, remaining, ledger)
         self._stats.received_so_far(pool.bytes_received)
         for _ in range(pool.connections_opened):
@@ -250,8 +264,8 @@ class Runner:
             await journal.flush()
         except OurTrouble as error:
             trouble = trouble or self._trouble_of(error)
-        if journal.reader_has_gone:
-            trouble = trouble or READER_HAS_GONE
+        if journal.trouble is not None:
+            trouble = trouble or self._trouble_of(journal.trouble)
         return trouble
 
     async def _record_outcomes(
@@ -304,7 +318,7 @@ class Runner:
                 exit_status=int(status),
                 source=self._title,
                 destination=self._dest_text,
-                records=f"{self._dest_text}/results.jsonl" if self._dest else self._config.records,
+                records=self._records_text,
                 again=self._again(status),
                 stopped_by=stopped_by,
                 expected=_expected(remaining, counter),
@@ -313,6 +327,9 @@ class Runner:
         self._events.event("run-ended", status=int(status), ok=summary.ok, total=summary.total)
         if trouble is not None and trouble.what is not None:
             self._reporter.error(self._explain(trouble.what))
+        if self._events.trouble is not None:
+            reason = self._events.trouble.strerror
+            self._reporter.warn(f"--log-file {self._config.log_file} is not complete: {reason}")
         await self._write_metrics(summary)
         if status is not ExitStatus.PIPE_CLOSED:
             self._reporter.finish(summary)
@@ -331,7 +348,11 @@ class Runner:
 
     @contextlib.asynccontextmanager
     async def _display(
-        self, pool: FetchPool | Fleet, fetching: Fetching | Dispatch, remaining: Remaining
+        self,
+        pool: FetchPool | Fleet,
+        fetching: Fetching | Dispatch,
+        remaining: Remaining,
+        stopper: Stopper,
     ) -> AsyncIterator[RequestCounter | None]:
         """Keep a display up to date meanwhile, if somebody looks at it."""
         if not self._reporter.wants_updates:
@@ -341,7 +362,7 @@ class Runner:
         if counter is not None:
             counter.start()
         task = asyncio.create_task(
-            keep_showing(self._reporter, self._stats, pool, fetching, remaining, counter)
+            keep_showing(self._reporter, self._stats, pool, fetching, remaining, counter, stopper)
         )
         try:
             yield counter
@@ -403,7 +424,11 @@ class Runner:
 
     async def _nothing_done(self, stopper: Stopper) -> Summary:
         """Return the summary of a run that had no URL, or was stopped before it had one."""
-        status = ExitStatus.OK if stopper.status is None else stopper.status
+        status = ExitStatus.OK
+        if stopper.status is not None:
+            status = stopper.status
+        elif records := opened(self._config.records, self._open_records):
+            records.close()  # made anew: what an earlier run left there is not today's
         ending = Ending(exit_status=int(status), source=self._title, stopped_by=stopper.reason)
         summary = self._stats.summary(monotonic(), ending)
         self._reporter.finish(summary)
@@ -414,14 +439,18 @@ class Runner:
     def _dest_text(self) -> str | None:
         return None if self._dest is None else str(self._dest)
 
+    @property
+    def _records_text(self) -> str | None:
+        """Where the records can be found afterwards."""
+        if self._dest is not None:
+            return f"{self._dest_text}/{LEDGER}"
+        return None if self._config.records == "-" else self._config.records
+
     def _again(self, status: ExitStatus) -> str | None:
         if status is not ExitStatus.URLS_FAILED or self._dest is None:
             return None
-        return " ".join(["fetchpool get", *self._words(), "--retry-failed"])
-
-    def _words(self) -> list[str]:
-        words = [shlex.quote(redact(name) if "://" in name else name) for name in self._names]
-        return [*words, "-o", shlex.quote(str(self._dest))] if self._named else words
+        command = command_again(self._config, self._names, self._dest if self._named else None)
+        return command or "the same command with --retry-failed"
 
     def _explain(self, what: str) -> str:
         if self._dest is None:

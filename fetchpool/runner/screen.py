@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from fetchpool.runner.stopping import GRACE_S
 from fetchpool.stats import HostState, RunState
 
 if TYPE_CHECKING:
+    from fetchpool import scheduler
     from fetchpool.fetching import Fetching
     from fetchpool.pool import FetchPool
     from fetchpool.report import Reporter
     from fetchpool.runner.intake import Remaining
+    from fetchpool.runner.stopping import Stopper
     from fetchpool.sources import RequestCounter
     from fetchpool.stats import Stats
     from fetchpool.workers.dispatch import Dispatch
@@ -29,6 +32,7 @@ async def keep_showing(
     fetching: Fetching | Dispatch,
     remaining: Remaining,
     counter: RequestCounter | None,
+    stopper: Stopper,
 ) -> None:
     """Update the display until cancelled."""
     while True:
@@ -40,15 +44,29 @@ async def keep_showing(
             reading=not remaining.ended,
             running=fetching.running,
             hosts=busiest(fetching, now),
-            message="our side's network is down: waiting for it" if fetching.outage_since else None,
+            message=message(fetching, stopper),
         )
         reporter.update(stats.snapshot(now, state))
         await asyncio.sleep(EVERY_S)
 
 
-def busiest(fetching: Fetching | Dispatch, now: float) -> tuple[HostState, ...]:
+class Display(Protocol):
+    """What of a fetching is shown beside its counters."""
+
+    @property
+    def outage_since(self) -> float | None: ...
+    def busiest(self, now: float, count: int) -> list[scheduler.HostState]: ...
+
+
+def message(fetching: Display, stopper: Stopper) -> str | None:
+    """Return what all of the run waits for, in words for a person."""
+    if stopper.reason is not None:
+        return f"stopping: what runs has {GRACE_S:.0f} s; Ctrl-C cuts it off"
+    return "our network is down: waiting for it" if fetching.outage_since else None
+
+
+def busiest(fetching: Display, now: float) -> tuple[HostState, ...]:
     """Return the hosts worth showing: parked ones and those with most waiting."""
-    per_host = fetching.per_host
     return tuple(
         HostState(
             host=state.host,
@@ -56,7 +74,7 @@ def busiest(fetching: Fetching | Dispatch, now: float) -> tuple[HostState, ...]:
             waiting=state.waiting,
             parked_s=state.parked_s,
             why=state.why,
-            window=state.window if state.window < per_host else None,
+            window=state.window if state.slowed else None,
         )
         for state in fetching.busiest(now, HOSTS_SHOWN)
     )

@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
+from typing import Any
 
 from fetchpool.exits import ExitStatus
 
@@ -38,18 +39,20 @@ class Stopper:
         self._steps: tuple[Callable[[], object], ...] = ()
         self._asked = 0
         self._timers: list[asyncio.TimerHandle] = []
-        self._installed: list[int] = []
+        self._before: dict[int, Any] = {}
+        """What was done at each signal that is listened to."""
 
     def watch_signals(self) -> None:
         """Listen to SIGINT, SIGTERM and SIGHUP, unless they are ignored (`nohup`)."""
         loop = asyncio.get_running_loop()
         for name in _SIGNALS:
             number = getattr(signal, name, None)
-            if number is None or signal.getsignal(number) is signal.SIG_IGN:
+            before = None if number is None else signal.getsignal(number)
+            if number is None or before is signal.SIG_IGN:
                 continue
             with suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, self._on_signal, number)
-                self._installed.append(number)
+                self._before[number] = before
 
     def after(self, seconds: float, reason: str, status: ExitStatus) -> None:
         """Stop in *seconds*, if the run is not over by then."""
@@ -102,5 +105,6 @@ class Stopper:
         for timer in self._timers:
             timer.cancel()
         loop = asyncio.get_running_loop()
-        for number in self._installed:
+        for number, before in self._before.items():
             loop.remove_signal_handler(number)
+            signal.signal(number, before)

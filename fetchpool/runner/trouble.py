@@ -7,12 +7,16 @@ import os
 from typing import NamedTuple
 
 from fetchpool.exits import ExitStatus
-from fetchpool.fetching import OurSideDownError
+from fetchpool.fetching import NoDescriptorsError, OurSideDownError
+from fetchpool.runner.records import OutputClosedError, RecordsError
 from fetchpool.sources import SourceReadError
 from fetchpool.stores import StoreError
 from fetchpool.workers.hiring import NoWorkersError
 
-OurTrouble = (OSError, StoreError, SourceReadError, OurSideDownError, NoWorkersError)
+OurTrouble = (
+    *(OSError, StoreError, SourceReadError),
+    *(OurSideDownError, NoDescriptorsError, NoWorkersError),
+)
 """What fetching and recording raise when it is nobody else's fault."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -28,20 +32,23 @@ class Trouble(NamedTuple):
     status: ExitStatus
 
 
-READER_HAS_GONE = Trouble(None, None, ExitStatus.PIPE_CLOSED)
-
-
 def trouble_of(error: BaseException, where: str) -> Trouble:
-    """Return what *error*, one of `OurTrouble`, means for the run.
+    """Return what *error*, one of `OurTrouble` or of the errors of `records`, means for the run.
 
     *where* is what an OSError without a file's name is about: files that have none.
     """
+    if isinstance(error, OutputClosedError):
+        return Trouble(None, None, ExitStatus.PIPE_CLOSED)
     if isinstance(error, OurSideDownError):
         return Trouble(str(error), "trouble with our own network", ExitStatus.STOPPED_EARLY)
+    if isinstance(error, NoDescriptorsError):
+        return Trouble(str(error), "a want of file descriptors", ExitStatus.STOPPED_EARLY)
     if isinstance(error, NoWorkersError):
         return Trouble(str(error), "trouble with worker processes", ExitStatus.STOPPED_EARLY)
     if isinstance(error, SourceReadError):
         return Trouble(str(error), "trouble with the list", ExitStatus.IO_ERROR)
+    if isinstance(error, RecordsError):
+        return Trouble(str(error), "trouble with --records", ExitStatus.IO_ERROR)
     code = getattr(error, "errno", None)
     cause = "a full disk" if code in _FULL else "trouble with the output"
     return Trouble(_sentence(error, where), cause, ExitStatus.IO_ERROR)

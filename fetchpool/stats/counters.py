@@ -18,6 +18,8 @@ _BATCH: Final = 256
 """Outcomes counted at once, at the latest."""
 
 
+GIVEN_UP: Final = "given up"
+
 _Result: TypeAlias = tuple[str, str | None, float | None, float | None]
 """Host, label of the failure, seconds to the first byte, seconds in all."""
 
@@ -25,12 +27,14 @@ _Result: TypeAlias = tuple[str, str | None, float | None, float | None]
 def failure_label(error: FailureKind | str | None, status: int | None) -> str | None:
     """Return what a failure is counted as: its status (`404`) or its kind (`timeout`); None = ok.
 
+    `given up`: not asked for, as the host had answered 429 or 503 through too many pauses.
+
     Takes the fields of an `Outcome` as well as those of a record read from a ledger.
     """
     if error is None:
         return None
-    if error == FailureKind.STATUS and status is not None:
-        return str(status)
+    if error == FailureKind.STATUS:
+        return GIVEN_UP if status is None else str(status)
     return str(error)
 
 
@@ -170,7 +174,11 @@ class Stats:
             requests=self._requests,
             requests_reused=self._reused,
             retries=self._retries,
-            parked=self._parked.longest(_ROWS),
+            # Announced: a run that ended within a pause was held back no longer than it lasted.
+            parked=tuple(
+                replace(row, seconds=min(row.seconds, elapsed_s))
+                for row in self._parked.longest(_ROWS)
+            ),
             parked_hosts=len(self._parked),
             slowest=self._hosts.slowest(_ROWS),
         )

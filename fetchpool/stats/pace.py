@@ -10,6 +10,8 @@ WINDOW_S: Final = 3.0
 """What "now" means for a rate: long enough to be readable, short enough to follow a stall."""
 SMOOTHING_S: Final = 15.0
 """Time constant of the rate behind the time left: a stall of a second moves it by 6 %."""
+FAR_BELOW: Final = 0.3
+"""What part of the smoothed rate is no stall any more but another pace."""
 _FIRST_ESTIMATE_S: Final = 1.0
 
 
@@ -45,7 +47,11 @@ class Pace:
         return (last[1] - first[1]) / span, (last[2] - first[2]) / span
 
     def time_for(self, urls: int) -> float | None:
-        """Return the seconds *urls* more will take at the smoothed rate; None = can't say."""
+        """Return the seconds *urls* more will take at the smoothed rate; None = can't say.
+
+        Where the rate of now is far below that, by it: the fast hosts are done, a slow one is left.
+        """
         if self._samples[-1][0] - self._start < _FIRST_ESTIMATE_S or self._smooth <= 0.0:
             return None
-        return urls * self._weight / self._smooth
+        smooth, (now, _) = self._smooth / self._weight, self.rates()
+        return urls / (now if 0.0 < now < FAR_BELOW * smooth else smooth)

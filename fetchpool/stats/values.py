@@ -33,7 +33,7 @@ class HostState(Struct, frozen=True):
     why: str | None = None
     """What it is parked for: `429`, `503`, `failing`."""
     window: int | None = None
-    """How many may run there now, where that is fewer than `--per-host` allows."""
+    """How many may run there now, where its answers have lowered that."""
 
 
 class RunState(Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ class Snapshot(RunState, frozen=True, kw_only=True):
     failed: dict[str, int]
     """By label (see `failure_label`), the most frequent first."""
     received: int
-    """Bytes of bodies taken from the network so far."""
+    """Bytes that came over connections so far, heads included."""
     elapsed_s: float
     rate: float
     """URLs a second over the last three seconds."""
@@ -116,7 +116,7 @@ class Summary(Ending, frozen=True, kw_only=True):
     wire_bytes: int
     """Of bodies, as received."""
     received: int
-    """As *wire_bytes*, with the attempts that were given up."""
+    """Bytes that came over connections, heads and attempts that were given up included."""
     elapsed_s: float
     rate: float
     """URLs a second that this run answered."""

@@ -21,7 +21,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import NoReturn
 
-from fetchpool.fetching import Fetching, OurSideDownError
+from fetchpool.fetching import Fetching, NoDescriptorsError, OurSideDownError
 from fetchpool.jobs import Job
 from fetchpool.ledger.foreign import ForeignNames
 from fetchpool.ledger.holding import hold
@@ -79,7 +79,7 @@ async def _work(setup: Setup, end: socket.socket) -> None:
     try:
         async with AsyncExitStack() as stack:
             await Worker(setup, channel, _open_store(setup, stack)).go()
-    except (OSError, StoreError, OurSideDownError) as error:
+    except (OSError, StoreError, OurSideDownError, NoDescriptorsError) as error:
         channel.send(say.Failed(pickle.dumps(error)))
     except Exception:
         # A bug of ours is a death, which the parent knows how to deal with; it has the log file.

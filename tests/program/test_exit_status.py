@@ -66,6 +66,9 @@ USAGE = {
     "records over the list": ["urls.txt", "--records", "urls.txt"],
     "records over the ledger": ["urls.txt", "--records", "urls.fetched/results.jsonl"],
     "log over the list": ["urls.txt", "--log-file", "./urls.txt"],
+    "roots that are missing": ["urls.txt", "--cacert", "missing.pem"],
+    "roots that are none": ["urls.txt", "--cacert", "urls.txt"],
+    "roots that are a folder": ["urls.txt", "--cacert", "folder"],
 }
 
 
@@ -128,6 +131,41 @@ def test_output_that_cannot_be_made_is_one_line_before_any_request(
         assert (tmp_path / path).read_text() == "somebody's"
     assert (tmp_path / "stranger" / "results.jsonl").read_text() == '{"theirs": 1}\n'
     assert not server.counts.hits
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        (["--cacert", "missing.pem"], 2),
+        (["--records", "missing/records.jsonl"], 73),
+        (["--log-file", "missing/log"], 73),
+        (["--metrics-file", "missing/prom"], 73),
+    ],
+    ids=["cacert", "records", "log", "metrics"],
+)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_run_that_is_refused_leaves_the_one_before_as_it_was(
+    server: CountingServer, tmp_path: Path, options: list[str], status: int, workers: str
+) -> None:
+    write_list(tmp_path / "urls.txt", [server.url("/a"), server.url("/b")])
+    args = ["get", "urls.txt", "-o", "out", "-q", "--workers", workers]
+    assert run_fetchpool(args, cwd=tmp_path).returncode == 0
+    before = (tmp_path / "out/results.jsonl").read_bytes()
+    assert run_fetchpool([*args, *options], cwd=tmp_path).returncode == status
+    assert (tmp_path / "out/results.jsonl").read_bytes() == before
+    assert run_fetchpool([*args, "--once"], cwd=tmp_path).returncode == 0
+    assert len(server.counts.hits) == 2
+
+
+def test_list_without_a_url_leaves_no_records_of_another_run(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text("# nothing yet\n")
+    (tmp_path / "r.jsonl").write_text("yesterday's\n")
+    args = ["get", "empty.txt", "-o", "out", "--records", "r.jsonl"]
+    result = run_fetchpool(args, cwd=tmp_path)
+    assert result.returncode == 0
+    assert "1 blank or comment line)" in result.stderr
+    assert (tmp_path / "r.jsonl").read_text() == ""
+    assert not (tmp_path / "out").exists()
 
 
 # -- where things go

@@ -110,14 +110,22 @@ def test_mistakes_are_raised_before_anything_is_done(
     (tmp_path / "file").write_text("")
     found = run_program(
         """
+        import asyncio
         from fetchpool.sources import InputError
         from fetchpool.ledger import OutputError
         threads = threading.active_count()
         config = fetchpool.Config()
         raised = []
+
+        async def within_a_loop():
+            fetchpool.run(config, ["urls.txt"])
+
         for kind, call in (
             (fetchpool.ConfigError, lambda: fetchpool.Config(limit=-1)),
             (fetchpool.ConfigError, lambda: fetchpool.run(config, ["urls.txt"], "a.tar")),
+            (fetchpool.ConfigError, lambda: fetchpool.FetchPool(fetchpool.Config(cacert="none"))),
+            (TypeError, lambda: fetchpool.run(config, "urls.txt")),
+            (RuntimeError, lambda: asyncio.run(within_a_loop())),
             (InputError, lambda: fetchpool.run(config, ["missing.txt"])),
             (InputError, lambda: fetchpool.run(config, ["-"])),
             (OutputError, lambda: fetchpool.run(config, ["urls.txt"], "file")),
@@ -131,7 +139,7 @@ def test_mistakes_are_raised_before_anything_is_done(
         tmp_path,
     )
     raised, left = found
-    assert len(raised) == 5
+    assert len(raised) == 8
     assert all(len(message) > 20 for message in raised)
     assert left == []
     assert not server.counts.hits

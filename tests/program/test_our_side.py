@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from fetchpool.fetching import OurSideDownError
+from fetchpool.fetching import NoDescriptorsError, OurSideDownError
+from fetchpool.runner.records import RecordsError
 from fetchpool.runner.trouble import trouble_of
 from fetchpool.sources import SourceReadError
 from fetchpool.stores import StoreError
-from tests.harness import PROGRAM, check_bodies, read_records, run_fetchpool
+from tests.harness import PROGRAM, check_bodies, read_records, run_fetchpool, stored_files
 from tests.program.helpers import (
     check_records,
     eventually,
@@ -98,6 +99,48 @@ def test_full_disk_stops_the_run_and_room_lets_it_go_on(
     records = check_records(dest, urls)
     if not options:
         check_bodies(records, dest)
+
+
+def test_full_disk_costs_no_answer_its_record(
+    server: CountingServer, tmp_path: Path, small_disk: Path
+) -> None:
+    """What has ended when the disk is full is recorded: there is a reserve for that."""
+    subprocess.run(["mount", "-o", "remount,size=12m", str(small_disk)], check=True)
+    urls = [server.url(f"/{i}?size=9000") for i in range(1500)]
+    write_list(tmp_path / "urls.txt", urls)
+    result = run_fetchpool([*ARGS, "-o", "disk/out"], cwd=tmp_path)
+    assert result.returncode == 74
+    assert len(result.records) > 500
+    assert f"{len(result.records)} ok, 0 failed" in result.stderr
+    stored = {record["path"] for record in result.records}
+    assert stored == stored_files(small_disk / "out")
+
+
+def test_records_that_cannot_be_written_cost_the_ledger_nothing(
+    server: CountingServer, tmp_path: Path
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    urls = [server.url(f"/{i}") for i in range(600)]
+    write_list(tmp_path / "urls.txt", urls)
+    result = run_fetchpool([*ARGS, "-o", "out", "--records", "/dev/full"], cwd=tmp_path)
+    assert result.returncode == 74
+    assert "cannot write /dev/full: No space left" in result.stderr
+    assert f"{len(result.records)} ok, 0 failed" in result.stderr
+    assert len({record["path"] for record in result.records}) == len(result.records)
+    check_going_on(server, tmp_path, tmp_path / "out", urls, "out")
+
+
+def test_log_file_that_cannot_be_written_stops_nothing_and_is_told(
+    server: CountingServer, tmp_path: Path
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    args = ["get", server.url("/a"), "-o", "out", "--log-file", "/dev/full"]
+    result = run_fetchpool(args, cwd=tmp_path)
+    assert result.returncode == 0
+    told = [line for line in lines_of(result.stderr) if "--log-file" in line]
+    assert told == ["fetchpool: --log-file /dev/full is not complete: No space left on device"]
 
 
 def test_file_size_limit_is_like_a_full_disk(server: CountingServer, tmp_path: Path) -> None:
@@ -252,6 +295,8 @@ def test_descriptors_that_run_out_on_the_way_are_no_failure_of_a_url(
         (StoreError("cannot store", "out/x", errno.ENOSPC), "cannot store out/x", "full disk", 74),
         (SourceReadError("list.txt can't be read"), "list.txt can't be read", "the list", 74),
         (OurSideDownError("nothing can be reached"), "nothing can be", "our own network", 75),
+        (NoDescriptorsError("no more files"), "no more files", "file descriptors", 75),
+        (RecordsError("cannot write r"), "cannot write r", "trouble with --records", 74),
     ],
 )
 def test_trouble_says_what_and_where(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,22 @@ def _check_going_on(server: CountingServer, folder: Path, urls: list[str], args:
     assert run_fetchpool([*args, "--limit", str(HELD + 1)], cwd=folder).returncode == 0
     assert not recorded & set(hits(server, before))
     check_bodies(check_records(folder / "out", urls), folder / "out")
+
+
+def test_ctrl_c_before_the_run_has_begun_is_quiet(tmp_path: Path) -> None:
+    """It comes while the program is still importing what it needs."""
+    script = (
+        "import os, signal, sys\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'fetchpool.cli':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "from fetchpool.__main__ import main\n"
+        "main()\n"
+    )
+    result = run_fetchpool(["--version"], cwd=tmp_path, program=[sys.executable, "-c", script])
+    assert (result.returncode, result.stdout, result.stderr) == (-signal.SIGINT, "", "")
 
 
 @pytest.mark.parametrize(

@@ -269,7 +269,8 @@ def test_too_few_descriptors_for_workers_end_the_run_in_words(
     tmp_path: Path, crowd: CountingServer
 ) -> None:
     write_list(tmp_path / "urls.txt", listed(crowd, 1))
-    limited = ["sh", "-c", 'ulimit -n 24; exec "$@"', "sh", *PROGRAM]
+    held = " ".join(f"{number}</dev/null" for number in range(3, 10))
+    limited = ["sh", "-c", f'ulimit -n 32; exec {held}; exec "$@"', "sh", *PROGRAM]
     args = ["get", "urls.txt", "-o", "out", "--workers", "16"]
     result = run_fetchpool(args, cwd=tmp_path, program=limited)
     assert result.returncode == 75

@@ -8,7 +8,7 @@ import pytest
 
 from tests.harness import run_fetchpool, why_no_resolver, with_resolver
 from tests.program_fairness.hosts import all_ok, block, fetch, open_hosts
-from tests.servers.counting import Hit
+from tests.servers.counting import CountingServer, Hit
 from tests.servers.dns import Name, NameServer
 
 
@@ -28,6 +28,20 @@ def test_refusing_host_is_tried_a_few_times_and_its_urls_fail_fast(tmp_path: Pat
         assert len(untried) >= 190
         assert all("given up" in record["detail"] for record in untried)
         assert all("refused" in record["detail"] for record in gone)
+
+
+def test_host_that_accepts_and_never_says_a_word_is_given_up(tmp_path: Path) -> None:
+    mute = "127.0.2.99"
+    with CountingServer(["127.0.0.1", mute]) as server:
+        urls = [server.url(f"/{n}?until=1000000", mute) for n in range(100)]
+        urls += [server.url(f"/{n}") for n in range(40)]
+        result = fetch(tmp_path, urls, "--read-timeout", "0.4", "--retries", "0")
+        silent = [record for record in result.records if record["seq"] <= 100]
+        assert all(record["ok"] for record in result.records if record["seq"] > 100)
+        assert {record["error"] for record in silent} == {"timeout"}
+        asked = len(server.counts.of_host(server.host(mute)).hits)
+        assert asked == sum(record["attempts"] for record in silent)
+        assert 8 <= asked <= 5 + 2 + 3
 
 
 def test_host_that_dies_and_comes_back_within_seconds_loses_no_url(tmp_path: Path) -> None:
