@@ -97,9 +97,12 @@ def _is_same(path: str | PathLike[str], other: Path) -> bool:
     return Path(path).resolve() == other.resolve()
 
 
-def opened(path: str | None, opener: Callable[[str | None], R]) -> R:
-    """Return what *opener* makes of *path*; raises `OutputError` where it can't be created."""
+def opened(option: str, path: str | None, opener: Callable[[str | None], R]) -> R:
+    """Return what *opener* makes of *path*, given with *option*.
+
+    Raises `OutputError` where it can't be created.
+    """
     try:
         return opener(path)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+        raise OutputError(f"cannot write {option} {path}: {error.strerror}") from error

@@ -139,7 +139,7 @@ class Runner:
             )
             self._listen(stopper, signals=signals)
             stack.push_async_callback(remaining.aclose)
-            self._events = opened(self._config.log_file, open_event_log)
+            self._events = opened("--log-file", self._config.log_file, open_event_log)
             stack.callback(self._events.close)
             if self._told:
                 stack.enter_context(catching_internal_errors(self._reporter, self._events))
@@ -149,7 +149,7 @@ class Runner:
             # Opening and settling can't be left halfway: who asks twice gets the default action.
             stopper.steps(lambda: None)
             output = await self._open_output(stack)
-            self._journal = journal = Journal(opened(self._config.records, self._open_records))
+            self._journal = journal = Journal(self._opened_records())
             stack.push_async_callback(journal.close)
             ledger = None if output is None else await self._settle(output, remaining)
             pool = self._pool(output)
@@ -383,6 +383,9 @@ class Runner:
         self._stats.kept(ok=entry.ok, label=failure_label(entry.error, entry.status))
         await self._journal.put([record], kept=True)
 
+    def _opened_records(self) -> RecordsFile | None:
+        return opened("--records", self._config.records, self._open_records)
+
     def _open_records(self, path: str | None) -> RecordsFile | None:
         if path is None:
             return None
@@ -427,7 +430,7 @@ class Runner:
         status = ExitStatus.OK
         if stopper.status is not None:
             status = stopper.status
-        elif records := opened(self._config.records, self._open_records):
+        elif records := self._opened_records():
             records.close()  # made anew: what an earlier run left there is not today's
         ending = Ending(exit_status=int(status), source=self._title, stopped_by=stopper.reason)
         summary = self._stats.summary(monotonic(), ending)
