@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,20 @@ if TYPE_CHECKING:
     from os import PathLike
 
 R = TypeVar("R")
+
+
+def check_call(sources: object) -> None:
+    """Raise TypeError or RuntimeError where a program calls `run` as it can't be called."""
+    if isinstance(sources, str):
+        raise TypeError("sources are given as a sequence: put a single one into a list")
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "an event loop is running here: use 'await asyncio.to_thread(fetchpool.run, ...)', "
+        "or a FetchPool"
+    )
 
 
 def run_options(config: Config) -> RunOptions:
@@ -97,12 +112,12 @@ def _is_same(path: str | PathLike[str], other: Path) -> bool:
     return Path(path).resolve() == other.resolve()
 
 
-def opened(option: str, path: str | None, opener: Callable[[str | None], R]) -> R:
-    """Return what *opener* makes of *path*, given with *option*.
+def opened(option: str, path: str | None, opener: Callable[[], R]) -> R:
+    """Return what *opener* opens: *path*, given with *option*.
 
     Raises `OutputError` where it can't be created.
     """
     try:
-        return opener(path)
+        return opener()
     except OSError as error:
         raise OutputError(f"cannot write {option} {path}: {error.strerror}") from error

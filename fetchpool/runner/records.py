@@ -15,6 +15,7 @@ from io import StringIO
 
 import msgspec
 
+from fetchpool.config import Config
 from fetchpool.ledger import Record
 from fetchpool.urls import display
 
@@ -23,6 +24,18 @@ STDOUT = 1
 
 class OutputClosedError(Exception):
     """The reader of standard output has gone."""
+
+
+def open_records(config: Config, *, several: bool) -> RecordsFile | None:
+    """Open what `--records` names, made anew; None where it names nothing. Raises OSError.
+
+    *several* says that records name their source.
+    """
+    if config.records is None:
+        return None
+    if not is_csv(config.records_format, config.records):
+        return RecordsFile(config.records)
+    return CsvFile(config.records, several=several, insecure=config.insecure)
 
 
 def is_csv(form: str, target: str) -> bool:

@@ -23,11 +23,17 @@ from fetchpool.ledger.layout import LEDGER
 from fetchpool.loops import loop_factory
 from fetchpool.pool import FetchPool, check_surroundings
 from fetchpool.report import Heading, Reporter
-from fetchpool.runner.choices import check_targets, command_again, destination, opened
+from fetchpool.runner.choices import (
+    check_call,
+    check_targets,
+    command_again,
+    destination,
+    opened,
+)
 from fetchpool.runner.intake import Remaining
 from fetchpool.runner.journal import Journal
 from fetchpool.runner.output import Output, open_output
-from fetchpool.runner.records import STDOUT, CsvFile, RecordsFile, is_csv
+from fetchpool.runner.records import STDOUT, RecordsFile, open_records
 from fetchpool.runner.screen import keep_showing
 from fetchpool.runner.stopping import Stopper
 from fetchpool.runner.streams import occupy_closed_streams
@@ -72,13 +78,7 @@ def run(
     wrong later ends the run and is told in the summary. KeyboardInterrupt comes out after what was
     fetched is recorded. RuntimeError where an event loop is running already.
     """
-    if isinstance(sources, str):
-        raise TypeError("sources are given as a sequence: put a single one into a list")
-    if _loop_is_running():
-        raise RuntimeError(
-            "an event loop is running here: use 'await asyncio.to_thread(fetchpool.run, ...)', "
-            "or a FetchPool"
-        )
+    check_call(sources)
     given = check_output(output)
     if STDOUT in occupy_closed_streams() and config.records == "-":
         raise OutputError("--records - needs a standard output; it is closed")
@@ -86,14 +86,6 @@ def run(
         work = Runner(config, lists, sources, given, reporter, title, hire)
         with asyncio.Runner(loop_factory=loop_factory(config)) as loop:
             return loop.run(work.go(signals=signals))
-
-
-def _loop_is_running() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 class Runner:
@@ -139,7 +131,9 @@ class Runner:
             )
             self._listen(stopper, signals=signals)
             stack.push_async_callback(remaining.aclose)
-            self._events = opened("--log-file", self._config.log_file, open_event_log)
+            self._events = opened(
+                "--log-file", self._config.log_file, partial(open_event_log, self._config.log_file)
+            )
             stack.callback(self._events.close)
             if self._told:
                 stack.enter_context(catching_internal_errors(self._reporter, self._events))
@@ -384,15 +378,9 @@ class Runner:
         await self._journal.put([record], kept=True)
 
     def _opened_records(self) -> RecordsFile | None:
-        return opened("--records", self._config.records, self._open_records)
-
-    def _open_records(self, path: str | None) -> RecordsFile | None:
-        if path is None:
-            return None
         config = self._config
-        if not is_csv(config.records_format, path):
-            return RecordsFile(path)
-        return CsvFile(path, several=self._lists.several, insecure=config.insecure)
+        opener = partial(open_records, config, several=self._lists.several)
+        return opened("--records", config.records, opener)
 
     def _trouble_of(self, error: BaseException) -> Trouble:
         return trouble_of(error, self._spill_directory or gettempdir())
