@@ -298,14 +298,14 @@ class Fetching:
         self._count(job, result)
         outcomes = self._judge.verdict(job, result, started, now, time())
         self._scheduler.done(host, now)
-        if self._judge.starved_since is not None:
-            self._check_descriptors(now)
         if self._judge.outage.paused:
             self._look_around()
         else:
             self._lookout.tell()
         for outcome in outcomes:
             self._hand_out(outcome)
+        if self._judge.starved_since is not None:
+            self._check_descriptors(now)
         if self._out.is_full:
             await self._out.until_room()
         if self.source_ended:

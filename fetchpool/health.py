@@ -57,6 +57,7 @@ class HostHealth:
         "parked_until",
         "parkings",
         "probe_at",
+        "spoke",
         "why",
         "window",
     )
@@ -73,6 +74,8 @@ class HostHealth:
         """What its URLs get while it fails fast."""
         self.failures = 0
         """Attempts in a row that heard nothing."""
+        self.spoke = False
+        """True once it has said anything: what is silent then may be its URLs."""
         self.parkings = 0
         """Parkings since the last good answer."""
         self.probe_at: float | None = None
@@ -108,6 +111,7 @@ class HostHealth:
 
         Returns False if that changes nothing about what may be asked of it, and when.
         """
+        self.spoke = True
         widening = self.window < self.most
         if widening:
             self._widen()
@@ -140,6 +144,7 @@ class HostHealth:
         The answers to one volley of requests are one event: only the first of those that were
         sent before the last cut halves the window and counts as a parking.
         """
+        self.spoke = True
         self.park(now + pause_s, status)
         if started > self._last_cut:
             self._last_cut = now

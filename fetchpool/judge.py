@@ -105,7 +105,7 @@ class Judge:
         *now* and *started* are monotonic, *epoch* is the time of day, in seconds.
         """
         job.note(result.measures)
-        if self.starved_since is not None and result.measures.peer is not None:
+        if self.starved_since is not None and _had_descriptor(result):
             self.starved_since = None
         outcomes: list[Outcome] = []
         if isinstance(result, Answer):
@@ -144,6 +144,7 @@ class Judge:
     ) -> Outcome | None:
         """Decide after an answer that says "not now"."""
         head, host = answer.head, job.target.host_key
+        self._scheduler.health(host).spoke = True
         retry_after_s = parse_retry_after(head.get("retry-after"), head.get("date"), epoch)
         retry = self._decide(job, Setback(FailureKind.STATUS, head.status, retry_after_s))
         if retry is not None and retry.host_wide:
@@ -174,12 +175,16 @@ class Judge:
                 self.outage.silent(job.target.host_key)
             case Fault.HOST | Fault.URL:
                 pass
-        nothing_heard = miss.measures.peer is None or miss.measures.first_byte_s is None
-        if miss.transient and miss.fault is not Fault.URL and nothing_heard:
+        health = self._scheduler.health(job.target.host_key)
+        if miss.measures.first_byte_s is not None:
+            health.spoke = True
+        # Silence on a connection speaks against a host only as long as it never said a word.
+        unheard = miss.measures.peer is None or not health.spoke
+        if miss.transient and miss.fault is not Fault.URL and unheard:
             self._unreachable(job, miss.failure, started, now)
             # A host is given up for its silence only when we have looked that it's not ours: with
             # few hosts there are never enough silent ones in a row to make us look.
-            given_up = self._scheduler.health(job.target.host_key).fails_fast(now)
+            given_up = health.fails_fast(now)
             if silent and given_up and self._has_answers:
                 self.outage.suspect()
         retry = self._decide(job, Setback(miss.failure.kind, transient=miss.transient))
@@ -251,6 +256,13 @@ class Judge:
         for each in held:
             self._unspent(each.job, now, now)
         return []
+
+
+def _had_descriptor(result: Answer | Miss) -> bool:
+    """Return True if *result* shows that a descriptor was free for it."""
+    if isinstance(result, Answer):
+        return True
+    return result.fault is not Fault.DESCRIPTORS and result.failure.kind not in REFUSED_HERE
 
 
 def _is_sign_of_life(miss: Miss) -> bool:

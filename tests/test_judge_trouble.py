@@ -15,7 +15,7 @@ from fetchpool.models import FailureKind, Outcome
 from fetchpool.outage import SILENT_HOSTS
 from fetchpool.retry import MAX_FREE_ATTEMPTS
 from fetchpool.scheduler import Limits
-from tests.judging import EPOCH, Court, answer, job, miss
+from tests.judging import EPOCH, LOOPBACK, Court, answer, job, miss
 
 # --- throttling
 
@@ -162,6 +162,20 @@ def test_out_of_descriptors_costs_no_attempt_and_lowers_the_limit() -> None:
     assert running[0] in again
     (outcome,) = court.end(running[0], answer(200), took_s=0.0)
     assert outcome.ok
+
+
+@pytest.mark.parametrize("peer", [LOOPBACK, None], ids=["direct", "through a proxy"])
+def test_run_starves_only_while_nobody_finds_a_descriptor(peer: str | None) -> None:
+    court = Court(Rules(retries=0), Limits(limit=1))
+    jobs = [job(f"http://h{number}.test/", number) for number in range(3)]
+    court.add(*jobs)
+    court.end(court.take_later(), miss(FailureKind.CONNECT, Fault.DESCRIPTORS))
+    since = court.judge.starved_since
+    assert since is not None
+    court.end(court.take_later(), miss(FailureKind.CONNECT, Fault.DESCRIPTORS))
+    assert court.judge.starved_since == since
+    court.end(court.take_later(), answer(200, peer=peer))
+    assert court.judge.starved_since is None
 
 
 def test_limit_never_falls_below_one() -> None:

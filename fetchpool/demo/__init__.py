@@ -7,6 +7,7 @@ What is fetched goes to a temporary directory, which is removed at the end.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -40,6 +41,8 @@ def run_demo(config: Config) -> int:
     said goes to standard error, as with `get`; only loopback addresses are contacted.
     """
     config = replace(config, ipv4=True, proxy="", fail_if="never")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # there is a directory to remove
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with DemoReporter(sys.stderr, config.progress, config.quiet) as reporter:
         try:
             return _run(config, reporter)

@@ -115,16 +115,16 @@ class Engine:
     async def attempt(self, call: Call, budget_s: float | None) -> Answer | Miss:
         """Exchange *call* for an answer within *budget_s* seconds (None = no such limit).
 
-        A kept connection that its server has closed meanwhile doesn't count, nor does one on which
-        no answer but something else came: the call goes out again, at the latest on a new one. Nor
-        does an answer that shows that a body which broke off can't be gone on with. Raises
-        `StoreError`: our disk's trouble is no URL's.
+        A kept connection that its server has closed meanwhile doesn't count: the call goes out
+        again, at the latest on a new one. Nor, once, does one on which no answer but something else
+        came. Nor does an answer that shows that a body which broke off can't be gone on with.
+        Raises `StoreError`: our disk's trouble is no URL's.
         """
         if self._ticker is None:
             self._ticker = asyncio.create_task(self._tick(), name="fetchpool-ticker")
             self._loop = asyncio.get_running_loop()
         left_s = budget_s
-        anew = False
+        anew = excused = False
         while True:
             named_by = call.named_by or call.target
             part = None if anew else self._store.reopen(named_by, call.target.url)
@@ -145,8 +145,10 @@ class Engine:
                     raise
                 if isinstance(error, StartAnewError):
                     anew = True
-                elif not (error.stale or _may_be_of_another(error, watch, receiver)):
-                    return _miss(error, watch, receiver)
+                elif not error.stale:
+                    if excused or not _may_be_of_another(error, watch, receiver):
+                        return _miss(error, watch, receiver)
+                    excused = True
             finally:
                 self._watches.discard(watch)
                 self._received += watch.bytes_seen

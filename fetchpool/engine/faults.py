@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -91,7 +92,7 @@ def _by_type(error: BaseException, *, answering: bool, stale: bool) -> ExchangeE
             if answering:
                 failure = Failure(FailureKind.TRUNCATED, "the connection ended within the body")
                 return ExchangeError(failure, transient=True)
-            if not stale and _is_tls(error):
+            if not stale and _is_refusal(error):
                 return ExchangeError(Failure(FailureKind.TLS, explain_tls(error)))
             failure = Failure(FailureKind.CONNECT, _unanswered(error))
             return ExchangeError(failure, transient=True, stale=stale)
@@ -111,15 +112,20 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             todo += (cause.__cause__, getattr(cause, "os_error", None))
 
 
-_MERE_ENDS = frozenset({"UNEXPECTED_EOF_WHILE_READING", "APPLICATION_DATA_AFTER_CLOSE_NOTIFY"})
+_REFUSALS = re.compile(
+    "_ALERT_.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE|PROTOCOL_VERSION|SECURITY)"
+)
+"""Alerts that say what a client is, not what happened to a connection (RFC 8446 §6.2)."""
 
 
-def _is_tls(error: BaseException) -> bool:
+def _ssl_error(error: BaseException) -> ssl.SSLError | None:
+    return next((cause for cause in _chain(error) if isinstance(cause, ssl.SSLError)), None)
+
+
+def _is_refusal(error: BaseException) -> bool:
     """Tell a refusal by TLS after its handshake (TLS 1.3 judges a client then) from a mere end."""
-    return any(
-        isinstance(cause, ssl.SSLError) and cause.reason not in {None, *_MERE_ENDS}
-        for cause in _chain(error)
-    )
+    cause = _ssl_error(error)
+    return cause is not None and _REFUSALS.search(cause.reason or "") is not None
 
 
 def _ended_early(error: BaseException) -> bool:
@@ -142,6 +148,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _unanswered(error: BaseException) -> str:
+    if _ssl_error(error) is not None:  # its number is none of the system's
+        return f"no answer: {explain_tls(error)}"
     if isinstance(error, OSError) and error.errno:
         return f"no answer: {_reason(error)}"
     return "the server closed the connection without an answer"

@@ -89,7 +89,7 @@ def command_again(config: Config, names: Sequence[str], output: Path | None) -> 
 
     A list that was piped in isn't there any more, and what is secret stays so.
     """
-    if "-" in names or any("@" in name for name in names if "://" in name):
+    if any(name.startswith("-") or ("://" in name and "@" in name) for name in names):
         return None
     words = ["fetchpool", "get", *names]
     if output is not None:
@@ -103,6 +103,8 @@ def command_again(config: Config, names: Sequence[str], output: Path | None) -> 
             return None
         if option.is_switch:
             words.append(option.flag)
+        elif isinstance(value, str) and option.show(value) != value:
+            return None  # it can't be shown as it is
         else:
             words += [option.flag, option.show(value)]
     return shlex.join(words)

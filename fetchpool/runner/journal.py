@@ -64,6 +64,8 @@ class Journal:
 
     def start(self, on_trouble: Callable[[], None]) -> None:
         """Begin to write what gathers; *on_trouble* is called once fetching on is no use."""
+        if self._records is not None:
+            self._records.make_anew()
         self._on_trouble = on_trouble
         self._ticker = asyncio.create_task(self._tick(), name="fetchpool-journal")
 

@@ -10,6 +10,7 @@ import csv
 import os
 import re
 import select
+import stat
 from contextlib import suppress
 from io import StringIO
 
@@ -27,7 +28,7 @@ class OutputClosedError(Exception):
 
 
 def open_records(config: Config, *, several: bool) -> RecordsFile | None:
-    """Open what `--records` names, made anew; None where it names nothing. Raises OSError.
+    """Open what `--records` names; None where it names nothing. Raises OSError.
 
     *several* says that records name their source.
     """
@@ -51,10 +52,16 @@ class RecordsFile:
     """A file descriptor that takes whole records; used by one thread at a time."""
 
     def __init__(self, target: str) -> None:
-        """Open *target*, a path or `-`; raises OSError."""
+        """Open *target*, a path or `-`, and leave in it what there is; raises OSError."""
         self._name = "standard output" if target == "-" else target
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0)
+        self._is_stdout = target == "-"
+        flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
         self._fd = os.dup(STDOUT) if target == "-" else os.open(target, flags, 0o666)
+
+    def make_anew(self) -> None:
+        """Drop what an earlier run left in the file, now that nothing refuses this one."""
+        if not self._is_stdout and stat.S_ISREG(os.fstat(self._fd).st_mode):
+            os.ftruncate(self._fd, 0)
 
     def write(self, data: bytes) -> None:
         """Write *data*, records as `fetchpool.ledger.encode` makes them, all of it.

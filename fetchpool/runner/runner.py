@@ -419,7 +419,8 @@ class Runner:
         if stopper.status is not None:
             status = stopper.status
         elif records := self._opened_records():
-            records.close()  # made anew: what an earlier run left there is not today's
+            records.make_anew()  # what an earlier run left there is not today's
+            records.close()
         ending = Ending(exit_status=int(status), source=self._title, stopped_by=stopper.reason)
         summary = self._stats.summary(monotonic(), ending)
         self._reporter.finish(summary)

@@ -48,7 +48,10 @@ class Stopper:
         for name in _SIGNALS:
             number = getattr(signal, name, None)
             before = None if number is None else signal.getsignal(number)
-            if number is None or before is signal.SIG_IGN:
+            if number is None or before in (
+                signal.SIG_IGN,
+                None,
+            ):  # None: not Python's to give back
                 continue
             with suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, self._on_signal, number)

@@ -52,7 +52,7 @@ def test_framing_that_breaks_after_the_head_was_read_is_told_at_once(
     async def behave(visit: Visit) -> None:
         await visit.request()
         await visit.send(CHUNKED)
-        with suppress(ConnectionError):
+        with suppress(ConnectionError, RuntimeError):  # uvloop's for a closed transport
             for at in range(0, len(rest), step):
                 await asyncio.sleep(0.002)  # mostly a read of its own
                 await visit.send(rest[at : at + step])
@@ -100,6 +100,23 @@ def test_end_of_an_answer_that_comes_late_costs_the_next_url_nothing(run: Run, w
         async with rig(behave, way=way) as it:
             assert [body_of(await it.get(f"/{n}")) for n in range(4)] == [b"ok"] * 4
             assert it.site.connections == 4
+
+    run(work())
+
+
+def test_url_that_gets_no_http_is_asked_for_twice_at_most(run: Run, way: str) -> None:
+    async def behave(visit: Visit) -> None:
+        while True:
+            path = (await visit.request()).split(" ")[1]
+            await visit.send(b"no HTTP" if path == "/bad" else CHUNKED + b"0\r\n\r\n")
+
+    async def work() -> None:
+        async with rig(behave, way=way) as it:
+            await asyncio.gather(*(it.get(f"/{number}") for number in range(8)))
+            result = await it.get("/bad")
+            assert isinstance(result, Miss)
+            assert result.failure.kind is FailureKind.PROTOCOL
+            assert sum("/bad" in head for _, head in it.site.requests) == 2
 
     run(work())
 

@@ -283,6 +283,30 @@ def test_only_a_kept_connection_without_a_byte_is_stale(
     assert not refused.stale
 
 
+@pytest.mark.parametrize(
+    ("reason", "kind", "detail"),
+    [
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", FailureKind.TLS, "asks for a certificate"),
+        ("TLSV1_ALERT_UNKNOWN_CA", FailureKind.TLS, "unknown ca"),
+        ("SSLV3_ALERT_HANDSHAKE_FAILURE", FailureKind.TLS, "handshake failure"),
+        ("SSLV3_ALERT_BAD_RECORD_MAC", FailureKind.CONNECT, "no answer: sslv3 alert bad record"),
+        ("TLSV1_ALERT_INTERNAL_ERROR", FailureKind.CONNECT, "no answer: tlsv1 alert internal"),
+        ("UNEXPECTED_EOF_WHILE_READING", FailureKind.CONNECT, "no answer: the server broke off"),
+    ],
+)
+def test_tls_that_ends_after_the_handshake_is_final_where_it_judges_the_client(
+    reason: str, kind: FailureKind, detail: str
+) -> None:
+    cause = ssl.SSLError(1, f"[SSL: {reason}]")
+    cause.reason = reason
+    error = aiohttp.ClientOSError(*cause.args)
+    error.__cause__ = cause
+    result = translated(error)
+    assert (result.failure.kind, result.transient) == (kind, kind is not FailureKind.TLS)
+    assert detail in result.failure.detail
+    assert translated(error, reused=True, quiet=True).stale
+
+
 # --- bodies
 
 

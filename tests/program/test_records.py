@@ -186,3 +186,13 @@ def test_a_reader_of_csv_that_goes_away_ends_the_run_quietly(
         process.stdout.close()
         process.stdout = None
         assert process.wait(30) == 128 + signal.SIGPIPE
+
+
+def test_file_keeps_what_it_had_until_nothing_refuses_the_run(tmp_path: Path) -> None:
+    (tmp_path / "r").write_text("yesterday's\n")
+    file = RecordsFile(str(tmp_path / "r"))
+    assert (tmp_path / "r").read_text() == "yesterday's\n"
+    file.make_anew()
+    file.write(b"today's\n")
+    file.close()
+    assert (tmp_path / "r").read_text() == "today's\n"

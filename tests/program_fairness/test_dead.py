@@ -44,6 +44,16 @@ def test_host_that_accepts_and_never_says_a_word_is_given_up(tmp_path: Path) -> 
         assert 8 <= asked <= 5 + 2 + 3
 
 
+def test_host_that_has_answered_is_not_given_up_for_urls_that_hang(tmp_path: Path) -> None:
+    with CountingServer() as server:
+        urls = [server.url(f"/first/{n}") for n in range(4)]
+        urls += [server.url(f"/hangs/{n}?until=1000000") for n in range(20)]
+        urls += [server.url(f"/good/{n}") for n in range(40)]
+        options = ["--read-timeout", "0.4", "--retries", "0", "--per-host", "4"]
+        result = fetch(tmp_path, urls, *options)
+        assert {r["url"] for r in result.records if not r["ok"]} == set(urls[4:24])
+
+
 def test_host_that_dies_and_comes_back_within_seconds_loses_no_url(tmp_path: Path) -> None:
     dying, calm = block(22, 2)
     with open_hosts([dying, calm]) as hosts:
