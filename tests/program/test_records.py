@@ -36,6 +36,7 @@ def written(
 ) -> bytes:
     """Return what a file holds after *batches* were written to it."""
     file = CsvFile(str(path), several=several, insecure=insecure)
+    file.make_anew()
     for batch in batches:
         file.write(b"".join(map(encode, batch)))
     file.close()
