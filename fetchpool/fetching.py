@@ -348,6 +348,8 @@ class Fetching:
         if doomed is not None:
             job, failure = doomed
             await self._deliver(job.failed(failure, now))
+        if self.source_ended:
+            await self._settle()
 
     def _feed(self) -> None:
         """Have the list read on, if that may help."""

@@ -697,6 +697,7 @@ def test_name_without_address_is_a_dns_failure(
 
 
 @needs_resolver
+@one_process  # each has a resolver of its own
 def test_malformed_answer_about_one_name_fails_no_other(tmp_path: Path, named: Named) -> None:
     """To c-ares it fails whatever waits on its socket, as the other names do here."""
     server, resolver, program = named

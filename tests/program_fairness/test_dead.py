@@ -44,6 +44,14 @@ def test_host_that_accepts_and_never_says_a_word_is_given_up(tmp_path: Path) -> 
         assert 8 <= asked <= 5 + 2 + 3
 
 
+def test_list_of_one_host_that_never_says_a_word_ends(tmp_path: Path) -> None:
+    with CountingServer() as server:
+        urls = [server.url(f"/{n}?until=1000000") for n in range(60)]
+        result = fetch(tmp_path, urls, "--read-timeout", "0.3", "--retries", "0")
+        assert result.returncode == 1
+        assert {record["error"] for record in result.records} == {"timeout"}
+
+
 def test_host_that_has_answered_is_not_given_up_for_urls_that_hang(tmp_path: Path) -> None:
     with CountingServer() as server:
         urls = [server.url(f"/first/{n}") for n in range(4)]
