@@ -55,11 +55,13 @@ class RecordsFile:
         """Open *target*, a path or `-`, and leave in it what there is; raises OSError."""
         self._name = "standard output" if target == "-" else target
         self._is_stdout = target == "-"
+        self._is_begun = False
         flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
         self._fd = os.dup(STDOUT) if target == "-" else os.open(target, flags, 0o666)
 
     def make_anew(self) -> None:
         """Drop what an earlier run left in the file, now that nothing refuses this one."""
+        self._is_begun = True
         if not self._is_stdout and stat.S_ISREG(os.fstat(self._fd).st_mode):
             os.ftruncate(self._fd, 0)
 
@@ -118,9 +120,9 @@ class CsvFile(RecordsFile):
         self._write(rows.getvalue().encode())
 
     def close(self) -> None:
-        """Close the descriptor, after a header where there was no record at all."""
+        """Close the descriptor, after a header where a run had no record at all."""
         with suppress(OutputClosedError, RecordsError):
-            if not self._has_header:
+            if self._is_begun and not self._has_header:
                 self.write(b"")
         super().close()
 

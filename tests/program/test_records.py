@@ -189,6 +189,12 @@ def test_a_reader_of_csv_that_goes_away_ends_the_run_quietly(
         assert process.wait(30) == 128 + signal.SIGPIPE
 
 
+def test_csv_of_a_run_that_is_refused_is_yesterdays_still(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("yesterday's\n")
+    CsvFile(str(tmp_path / "r.csv"), several=False, insecure=False).close()
+    assert (tmp_path / "r.csv").read_text() == "yesterday's\n"
+
+
 def test_file_keeps_what_it_had_until_nothing_refuses_the_run(tmp_path: Path) -> None:
     (tmp_path / "r").write_text("yesterday's\n")
     file = RecordsFile(str(tmp_path / "r"))
