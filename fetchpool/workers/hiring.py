@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -123,14 +124,22 @@ def _may_fork(count: int) -> bool:
 
     if not all(map(_is_open, _STREAMS)):  # the next file opened gets the number
         return False
+    if not os.path.isdir("/proc/self/fd"):  # noqa: PTH112 - pathlib is not loaded for that
+        return False
     return count * DESCRIPTORS_EACH <= resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 class _Forked:
-    """A forked process with the face of `subprocess.Popen`."""
+    """A forked process with the face of `subprocess.Popen`.
+
+    One at a time asks the system for its end, which it tells once: a thread that waits, or the
+    event loop, which then hears that it runs still.
+    """
 
     def __init__(self, process: ForkProcess) -> None:
         self._process = process
+        self._asking = Lock()
+        self._code: int | None = None
 
     @property
     def pid(self) -> int:
@@ -138,14 +147,23 @@ class _Forked:
         return self._process.pid
 
     def poll(self) -> int | None:
-        return self._process.exitcode
+        if self._code is None and self._asking.acquire(blocking=False):
+            try:
+                self._code = self._process.exitcode
+            finally:
+                self._asking.release()
+        return self._code
 
     def wait(self, timeout: float | None = None) -> int:
-        self._process.join(timeout)
-        code = self._process.exitcode
-        if code is None:
+        if self._code is None and self._asking.acquire(timeout=-1 if timeout is None else timeout):
+            try:
+                self._process.join(timeout)
+                self._code = self._process.exitcode
+            finally:
+                self._asking.release()
+        if self._code is None:
             raise subprocess.TimeoutExpired("a worker", timeout or 0.0)
-        return code
+        return self._code
 
     def kill(self) -> None:
         self._process.kill()
@@ -169,8 +187,11 @@ def _work(end: socket.socket) -> None:
     os.dup2(null, 0)
     os.dup2(null, 1)
     kept = end.detach()
-    os.closerange(3, kept)
-    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
+    # By name: where the system has no call for it, closing all there may be takes minutes.
+    for number in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208
+        if number > max(_STREAMS) and number != kept:
+            with suppress(OSError):
+                os.close(number)
     main(kept)
 
 
