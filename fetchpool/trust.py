@@ -19,6 +19,17 @@ MAX_HOSTS = 1_000
 """Hosts whose last session is kept, 4 KB each."""
 
 
+class _Host:
+    """What is known of a host that was connected to."""
+
+    __slots__ = ("offers", "resumes", "session")
+
+    def __init__(self) -> None:
+        self.session: ssl.SSLSession | None = None
+        self.offers = 0
+        self.resumes = True
+
+
 class ClientContext(ssl.SSLContext):
     """A context that *make* makes when the first connection needs it, and which resumes sessions.
 
@@ -35,8 +46,7 @@ class ClientContext(ssl.SSLContext):
 
     def __init__(self, make: Callable[[], ssl.SSLContext]) -> None:
         self._make = make
-        # None: met, but nothing to take up.
-        self._sessions: OrderedDict[str, ssl.SSLSession | None] = OrderedDict()
+        self._hosts: OrderedDict[str, _Host] = OrderedDict()
 
     def wrap_bio(
         self,
@@ -48,7 +58,7 @@ class ClientContext(ssl.SSLContext):
     ) -> ssl.SSLObject:
         """Begin TLS as an event loop does it."""
         if session is None and isinstance(server_hostname, str):
-            session = self._sessions.get(server_hostname)
+            session = self.session_for(server_hostname)
         return self._context.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
     def note_session(self, connection: ssl.SSLObject) -> None:
@@ -57,21 +67,44 @@ class ClientContext(ssl.SSLContext):
         Not sooner: under TLS 1.3 a session can be taken up when the server has said so, after the
         handshake.
         """
-        host = connection.server_hostname
-        if host is None or connection.session_reused:
+        name = connection.server_hostname
+        if name is None or connection.session_reused:
             return
-        is_new = host not in self._sessions
-        refused = self._sessions.pop(host, None) is not None
-        session = None if is_new or refused else connection.session
+        if name not in self._hosts:
+            self._enter(name)
+            return
+        host = self._hosts[name]
+        self._hosts.move_to_end(name)
+        refused = host.session is not None
+        session = None if refused or not host.resumes else connection.session
         if session is not None and not (session.has_ticket or session.id):
             session = None
-        self._sessions[host] = session
-        if len(self._sessions) > MAX_HOSTS:
-            self._sessions.popitem(last=False)
+        host.session = session
 
-    def forget_session(self, host: str) -> bool:
-        """Begin anew with *host*; return whether there was a session to take up."""
-        return self._sessions.pop(host, None) is not None
+    def offers(self, name: str) -> int:
+        """Return how many connections have offered the host *name* a session so far."""
+        host = self._hosts.get(name)
+        return 0 if host is None else host.offers
+
+    def resume_no_more(self, name: str) -> None:
+        """Make whole handshakes with the host *name* from now on."""
+        host = self._hosts.get(name) or self._enter(name)
+        host.session = None
+        host.resumes = False
+
+    def session_for(self, name: str) -> ssl.SSLSession | None:
+        """Return the session to offer the host *name*, which is counted; None: there is none."""
+        host = self._hosts.get(name)
+        if host is None or host.session is None:
+            return None
+        host.offers += 1
+        return host.session
+
+    def _enter(self, name: str) -> _Host:
+        host = self._hosts[name] = _Host()
+        if len(self._hosts) > MAX_HOSTS:
+            self._hosts.popitem(last=False)
+        return host
 
     @cached_property
     def _context(self) -> ssl.SSLContext:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -37,7 +38,14 @@ async def _in_turn(
     roots: str, urls: list[str], exchange: Literal["direct", "session"] = "direct"
 ) -> list[Outcome]:
     """Fetch *urls* one after the other, each over a new connection."""
-    config = Config(cacert=roots, force_close=True, limit=1, retries=0, exchange=exchange)
+    config = Config(
+        cacert=roots,
+        force_close=True,
+        limit=1,
+        retries=1,
+        connect_timeout=1.0,
+        exchange=exchange,
+    )
     outcomes = []
     async with FetchPool(config) as pool:
         for url in urls:
@@ -125,8 +133,11 @@ def offers_session(hello: bytes) -> bool:
 
 
 @contextmanager
-def stumbling(context: ssl.SSLContext) -> Iterator[tuple[int, list[bool]]]:
-    """Serve on a port; yield it and, growing, whether each connection offered a session."""
+def stumbling(context: ssl.SSLContext, how: str) -> Iterator[tuple[int, list[bool]]]:
+    """Serve on a port; yield it and, growing, whether each connection offered a session.
+
+    One that did is refused: by an `alert`, a `reset`, or `silence` until the client leaves.
+    """
     offered: list[bool] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -141,8 +152,15 @@ def stumbling(context: ssl.SSLContext) -> Iterator[tuple[int, list[bool]]]:
             hello = peer.recv(16_384, socket.MSG_PEEK)
             offered.append(offers_session(hello))
             if offered[-1]:
+                if how == "reset":
+                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    return
                 peer.recv(len(hello))
-                peer.sendall(HANDSHAKE_FAILURE)
+                if how == "alert":
+                    peer.sendall(HANDSHAKE_FAILURE)
+                with suppress(ConnectionError):
+                    while peer.recv(16_384):
+                        pass
                 return
             with context.wrap_socket(peer, server_side=True) as tls:
                 tls.recv(16_384)
@@ -159,14 +177,20 @@ def stumbling(context: ssl.SSLContext) -> Iterator[tuple[int, list[bool]]]:
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
+@pytest.mark.parametrize("how", ["alert", "reset", "silence"])
+@pytest.mark.parametrize("loop", LOOPS)
 def test_server_that_stumbles_over_a_session_costs_no_url(
-    authority: Authority, roots: str, version: ssl.TLSVersion
+    authority: Authority, roots: str, version: ssl.TLSVersion, how: str, loop: str
 ) -> None:
-    with stumbling(authority.fresh(version)) as (port, offered):
-        urls = [f"https://127.0.0.1:{port}/{n}" for n in range(5)]
-        outcomes = asyncio.run(_in_turn(roots, urls))
-    assert [(outcome.error, outcome.attempts) for outcome in outcomes] == [(None, 1)] * 5
-    assert offered[:4] == [False, False, True, False]
+    with (
+        stumbling(authority.fresh(version), how) as (port, offered),
+        asyncio.Runner(loop_factory=LOOPS[loop]) as runner,
+    ):
+        urls = [f"https://127.0.0.1:{port}/{n}" for n in range(6)]
+        outcomes = runner.run(_in_turn(roots, urls))
+    attempts = [1, 1, 2 if how == "silence" else 1, 1, 1, 1]
+    assert [(each.error, each.attempts) for each in outcomes] == [(None, n) for n in attempts]
+    assert offered == [False, False, True, False, False, False, False]
 
 
 # -- what is kept ---------------------------------------------------------------------------------
@@ -188,7 +212,7 @@ def test_no_more_than_so_many_hosts_are_known() -> None:
     for n in range(3 * MAX_HOSTS):
         for _ in range(2):
             context.note_session(Connection(f"h{n}.example"))  # type: ignore[arg-type]
-    known = [n for n in range(3 * MAX_HOSTS) if context.forget_session(f"h{n}.example")]
+    known = [n for n in range(3 * MAX_HOSTS) if context.session_for(f"h{n}.example")]
     assert known == [*range(2 * MAX_HOSTS, 3 * MAX_HOSTS)]
 
 
@@ -198,4 +222,19 @@ def test_session_without_a_handle_is_not_kept() -> None:
     connection.has_ticket = False
     for _ in range(3):
         context.note_session(connection)  # type: ignore[arg-type]
-    assert not context.forget_session("h.example")
+    assert context.session_for("h.example") is None
+
+
+def test_host_that_stumbled_is_offered_no_session_again() -> None:
+    """Several connections may have offered one by then: each can tell that it did."""
+    context = ClientContext(ssl.create_default_context)
+    for _ in range(2):
+        context.note_session(Connection("h.example"))  # type: ignore[arg-type]
+    before = context.offers("h.example")
+    assert context.session_for("h.example") is not None
+    assert context.session_for("h.example") is not None
+    context.resume_no_more("h.example")
+    assert context.offers("h.example") == before + 2
+    for _ in range(3):
+        context.note_session(Connection("h.example"))  # type: ignore[arg-type]
+        assert context.session_for("h.example") is None

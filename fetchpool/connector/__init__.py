@@ -189,15 +189,19 @@ class FetchConnector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
     ) -> ResponseHandler:
+        context = self._ssl if isinstance(self._ssl, ClientContext) else None
+        name = req.host.rstrip(".")
+        offers = context.offers(name) if context is not None else 0
         try:
             handler = await super()._create_connection(req, traces, timeout)
-        except aiohttp.ClientSSLError:
-            if not (
-                isinstance(self._ssl, ClientContext)
-                and self._ssl.forget_session(req.host.rstrip("."))
-            ):
+        except BaseException as error:
+            # A server that stumbles over a session of its own shall not lose us a URL, whatever it
+            # does then: an alert, a reset, silence until the time is up.
+            if context is None or context.offers(name) == offers:
                 raise
-            # A server that stumbles over a session of its own shall not lose us the URL.
+            context.resume_no_more(name)
+            if not isinstance(error, aiohttp.ClientError | OSError):
+                raise
             handler = await super()._create_connection(req, traces, timeout)
         self.opened += 1
         return handler
@@ -236,10 +240,11 @@ class FetchConnector(aiohttp.TCPConnector):
                 protocol.abort()
         super()._release(key, protocol, should_close=closing)
         if not closing and not self.closed:
-            self._keep_idle(protocol, monotonic())
+            self._keep_idle(key, protocol, monotonic())
 
-    def _keep_idle(self, handler: Handler, now: float) -> None:
+    def _keep_idle(self, key: ConnectionKey, handler: Handler, now: float) -> None:
         handler.idle_in = self
+        handler.idle_key = key
         self.idle[handler] = now
         if len(self.idle) > self.idle_limit:
             self._drop_oldest()
@@ -312,14 +317,29 @@ class FetchConnector(aiohttp.TCPConnector):
                 del self._acquired_per_host[key]
         now = monotonic()
         self._conns[key].append((handler, now))
-        self._keep_idle(handler, now)
+        self._keep_idle(key, handler, now)
 
     # -- upkeep ----------------------------------------------------------------------------------
 
     def _drop_oldest(self) -> None:
         handler = next(iter(self.idle))
-        handler.leave_idle()
+        handler.end_idle()
         handler.abort()
+
+    def discard(self, key: ConnectionKey, handler: Handler) -> None:
+        """Keep *handler*, which is idle under *key*, no longer: it is of no use to anybody.
+
+        aiohttp itself finds that out once in a keep-alive time: hosts met once would add up.
+        """
+        kept = self._conns.get(key)
+        if kept is None:
+            return
+        for entry in kept:
+            if entry[0] is handler:
+                kept.remove(entry)
+                break
+        if not kept:
+            del self._conns[key]
 
     async def reachable(self, host: str, port: int) -> bool:
         """Return True if a connection to *host* can be made, or is refused by somebody.

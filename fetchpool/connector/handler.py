@@ -18,6 +18,8 @@ from aiohttp.client_proto import ResponseHandler
 if TYPE_CHECKING:
     import asyncio
 
+    from aiohttp.client_reqrep import ConnectionKey
+
     from fetchpool.connector import FetchConnector
 
 
@@ -52,6 +54,7 @@ class Handler(ResponseHandler):
     watcher: Watcher | None = None
     guard: Guard | None = None
     idle_in: FetchConnector | None = None
+    idle_key: ConnectionKey | None = None
     peer: str | None = None
     """The address connected to; None for a proxy's."""
     borrower: asyncio.BaseProtocol | None = None
@@ -66,7 +69,7 @@ class Handler(ResponseHandler):
         elif self.watcher is not None:
             self.watcher.received(len(data), monotonic())
         elif self.idle_in is not None:
-            self.leave_idle()
+            self.end_idle()
             self.abort()  # nobody asked: never another URL's answer
             return
         if data and self.guard is not None:
@@ -104,7 +107,7 @@ class Handler(ResponseHandler):
             payload.set_exception(error)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self.leave_idle()
+        self.end_idle()
         if exc is not None:  # for aiohttp's parser this, too, is the end of a body without length
             self._fail_payload(aiohttp.ClientOSError(*exc.args))
         super().connection_lost(exc)
@@ -138,6 +141,13 @@ class Handler(ResponseHandler):
         if self.idle_in is not None:
             self.idle_in.idle.pop(self, None)
             self.idle_in = None
+
+    def end_idle(self) -> None:
+        """Do so for good: the connection is not to be found any more."""
+        connector, key = self.idle_in, self.idle_key
+        self.leave_idle()
+        if connector is not None and key is not None:
+            connector.discard(key, self)
 
 
 def why_not_guardable(loop: asyncio.AbstractEventLoop) -> str | None:

@@ -115,6 +115,24 @@ def read(loop: asyncio.AbstractEventLoop, parts: list[bytes], *, ended: bool = T
     return (receiver.answer, receiver.stored)
 
 
+def test_more_behind_an_answer_that_came_before_its_request_is_nobodys(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    handler = Handler(loop)
+    handler.connection_made(Wire())
+    handler.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    protocol = ClientProtocol(handler, loop, Departures(loop))
+    receiver = Receiver(CALL, POLICY, MemoryStore())
+    done = protocol.send(b"", Watch(Timeouts(), None, 0.0, None), receiver)
+    more = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
+    receive_buffer[: len(more)] = more
+    protocol.buffer_updated(len(more))
+    assert done.result() is True
+    receiver.finish()
+    assert receiver.body_bytes == 2
+    assert not protocol.reusable
+
+
 @given(broken_answers(), st.data(), st.booleans())
 @settings(max_examples=400)
 def test_any_split_of_an_answer_has_the_same_outcome(

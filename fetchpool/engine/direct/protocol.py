@@ -244,6 +244,9 @@ class ClientProtocol(asyncio.BufferedProtocol):
             # A server that doesn't wait to be asked: this is its answer, and the connection's only.
             self._handler.force_close()
             self.leave(now)
+            if done.done():  # what had come earlier was all of it, or is being decoded
+                self._take(data)
+                return
         self._watch.received(len(data), now)
         try:
             if self._stage is Stage.RAW:
@@ -256,7 +259,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
     def _unasked(self) -> None:
         """Bytes that belong to no request: never another URL's answer."""
         self.reusable = False
-        self._handler.leave_idle()
+        self._handler.end_idle()
         self._handler.abort()
 
     def _reject(self) -> None:
