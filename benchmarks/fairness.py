@@ -1,7 +1,8 @@
 """How fair the program is to every host: the ratios that must hold, measured on loopback.
 
-    python -m benchmarks.fairness            all of them, some three minutes
-    python -m benchmarks.fairness slow dead  some of them: slow, first, order, half, angry, dead
+    python -m benchmarks.fairness            all of them, some five minutes
+    python -m benchmarks.fairness slow dead  some of them: slow, first, order, half, angry, dead,
+                                             bad, limited
 
 Each time is the server's: from the first request to the last one of the hosts in question.
 """
@@ -12,6 +13,7 @@ import argparse
 import random
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.harness import PROGRAM, Result, run_fetchpool, why_no_resolver, with_resolver
 from tests.program_fairness.hosts import Hosts, Rule, Throttle, block
 from tests.program_fairness.simulation import in_turns, max_min
+from tests.servers.counting import Hit
 from tests.servers.dns import NameServer
 
 SEED = 11
@@ -200,12 +203,70 @@ def dead() -> Iterator[Row]:
     yield at_most("the others' time, of without", times[1] / times[0], 1.2)
 
 
+def bad() -> Iterator[Row]:
+    """Some URLs of a good host are refused for ever, or never answered."""
+    cases = {
+        "4 of 60, first, always 503": (range(4), 60, "status=503", ()),
+        "4 of 60, first, always 429": (range(4), 60, "status=429", ()),
+        "4 of 60, first, never answered": (
+            range(4), 60, "until=1000000", ("--read-timeout", "0.5")),
+        "10 of 1,000, first, always 503": (range(10), 1000, "status=503", ()),
+        "30 of 1,000, always 503": (
+            random.Random(SEED).sample(range(1000), 30), 1000, "status=503", ()),
+    }  # fmt: skip
+    for what, (where, lines, wishes, options) in cases.items():
+        with hosts_at(block(52, 1)) as hosts:
+            (host,) = block(52, 1)
+            urls = [
+                hosts.url(f"/{n}?{wishes}" if n in set(where) else f"/{n}", host)
+                for n in range(lines)
+            ]
+            result = fetch(urls, *options)
+            requests = Counter(hit.target for hit in hosts.counts.hits)
+            failed = {record["url"] for record in result.records if not record["ok"]}
+            yield exactly(f"{what}: good URLs lost", len(failed - {urls[n] for n in where}), 0)
+            most = max(number for target, number in requests.items() if wishes in target)
+            yield at_most(f"{what}: requests for a bad one", most, 3)
+
+
+def limited() -> Iterator[Row]:
+    """A host that answers 429 beyond so many requests a second."""
+    for interval_s, burst, headers in ((0.05, 20, {}), (0.05, 20, {"after": "1"}), (1.0, 5, {})):
+        with hosts_at(block(53, 1)) as hosts:
+            (host,) = block(53, 1)
+            hosts.rules[host] = Limit(interval_s, burst, headers)
+            result = fetch(hosts.urls([host], 40 if interval_s == 1.0 else 200))
+            label = f"429 beyond {1 / interval_s:.0f}/s, {'named' if headers else 'no'} pause:"
+            yield exactly(f"{label} URLs lost", _failed(result), 0)
+            requests = len(hosts.counts.hits) / len(result.records)
+            yield at_most(f"{label} requests a URL", requests, 2.0)
+
+
+class Limit:
+    """A host's rule: so many requests at once, one more each interval, 429 for what is beyond."""
+
+    def __init__(self, interval_s: float, burst: int, headers: dict[str, str]) -> None:
+        self._interval_s = interval_s
+        self._burst = burst
+        self._refusal = {"status": "429", **headers}
+        self._tokens = float(burst)
+        self._at = 0.0
+
+    def __call__(self, hit: Hit) -> dict[str, str]:
+        tokens = self._tokens + (hit.at - self._at) / self._interval_s
+        self._tokens, self._at = min(float(self._burst), tokens), hit.at
+        if self._tokens < 1.0:
+            return self._refusal
+        self._tokens -= 1.0
+        return {}
+
+
 def _failed(result: Result) -> int:
     return sum(not record["ok"] for record in result.records)
 
 
 SCENARIOS: dict[str, Callable[[], Iterator[Row]]] = {
-    each.__name__: each for each in (slow, first, order, half, angry, dead)
+    each.__name__: each for each in (slow, first, order, half, angry, dead, bad, limited)
 }
 
 

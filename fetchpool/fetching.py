@@ -153,8 +153,7 @@ class Fetching:
         """Go on with *job*, begun by another process, from *at* on."""
         if not self._stopping:
             self.read += 1
-            now = monotonic()
-            self._scheduler.again(job.target.host_key, job, at, now)
+            self._judge.take_over(job, at, monotonic())
             self._kick()
 
     def park(self, host: str, until: float, status: int) -> None:

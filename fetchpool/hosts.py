@@ -22,6 +22,9 @@ LOOKED_AT = 4096
 100,000 takes 50."""
 
 
+GOLDEN = 0.6180339887498949
+
+
 class HostState(msgspec.Struct, frozen=True):
     """What a person wants to know about a host that holds things up."""
 
@@ -40,12 +43,13 @@ class HostSlot(Generic[T]):
     """What waits for a host, what runs on it, and when it may be asked next."""
 
     __slots__ = ("again", "backlogged", "competes", "counted_at", "had_s", "health", "host",
-                 "pace", "queue", "ready", "running", "timer")  # fmt: skip
+                 "pace", "probes", "queue", "ready", "refused", "running", "timer")  # fmt: skip
 
     def __init__(self, host: str, most: int, host_rate: float) -> None:
         self.host = host
         self.queue: deque[T] = deque()
         self.again: list[tuple[float, int, T]] = []  # heap of retries and hops by their time
+        self.refused: list[tuple[float, int, T]] = []  # heap of retries of refused requests
         self.backlogged = 0
         self.running = 0
         self.health = HostHealth(most)
@@ -55,13 +59,14 @@ class HostSlot(Generic[T]):
         self.had_s = 0.0
         """Slot time it has had, in seconds times slots: at least the fair share when it came."""
         self.counted_at = 0.0
-        """Up to when."""
+        """Up to when; so also since when nothing has changed about what runs."""
         self.competes = False
+        self.probes = 0
 
     @property
     def waiting(self) -> int:
         """Requests that have not started, retries included."""
-        return len(self.queue) + len(self.again) + self.backlogged
+        return len(self.queue) + len(self.again) + len(self.refused) + self.backlogged
 
     @property
     def is_full(self) -> bool:
@@ -72,7 +77,12 @@ class HostSlot(Generic[T]):
         """Return the earliest time a request may start; None if only an event can change it."""
         if self.running >= self.health.window:
             return None
-        if self.queue or self.backlogged:
+        if self.refused:
+            earliest = self._earliest_of_all()
+            if earliest is None:
+                return None
+            at = earliest
+        elif self.queue or self.backlogged:
             at = 0.0
         elif self.again:
             at = self.again[0][0]
@@ -83,6 +93,71 @@ class HostSlot(Generic[T]):
         if self.pace is not None and self.pace.ready_at > at:
             at = self.pace.ready_at
         return at
+
+    def _earliest_of_all(self) -> float | None:
+        """Return when one may start, but for pauses and rates, where refused ones wait, too."""
+        fair_at = self.fair_at()
+        if self._keeps_rest(fair_at):
+            return fair_at
+        if self.queue or self.backlogged:
+            return 0.0
+        if self.again and (fair_at is None or self.again[0][0] < fair_at):
+            return self.again[0][0]
+        return fair_at
+
+    def fair_at(self) -> float | None:
+        """Return when a refused request may be tried again; None = an event decides.
+
+        That is at once at a host that serves well; else alone, after a rest.
+        """
+        due = self.refused[0][0]
+        throttling = self.health.throttling
+        if throttling is None or throttling.serves_well:
+            return due
+        if self.running:
+            return None
+        return max(due, self.counted_at + throttling.rest_s)
+
+    def _keeps_rest(self, fair_at: float | None) -> bool:
+        """Return True if nothing else may start, so that a refused request has its fair moment.
+
+        Its turn comes whenever another URL had a good response; before that, fresh ones go first.
+        """
+        throttling = self.health.throttling
+        if throttling is None or self.health.doubtful or not throttling.needs_rests:
+            return False
+        return fair_at is None or self.refused[0][0] <= self.counted_at + throttling.rest_s
+
+    def takes_refused(self, now: float) -> bool:
+        """Return True if a refused request goes next at *now*."""
+        fair_at = self.fair_at()
+        if fair_at is None or fair_at > now:
+            return False
+        return not (self.health.doubtful and (self.has_fresh or self.has_due(now)))
+
+    def takes_again(self, now: float) -> bool:
+        """Return True if a retry or hop goes next at *now*: before fresh ones, but after doubt."""
+        return self.has_due(now) and not (self.health.doubtful and self.has_fresh)
+
+    def has_due(self, now: float) -> bool:
+        """Return True if a retry or hop may go at *now*."""
+        return bool(self.again) and self.again[0][0] <= now
+
+    @property
+    def has_fresh(self) -> bool:
+        """True if a request waits that has not been asked yet."""
+        return bool(self.queue) or self.backlogged > 0
+
+    def pick_probe(self) -> T:
+        """Take a fresh request from the queue: bad lines often stand together in a list.
+
+        Multiples of the golden ratio spread evenly over it, however many are taken.
+        """
+        self.probes += 1
+        at = int(self.probes * GOLDEN % 1.0 * len(self.queue))
+        item = self.queue[at]
+        del self.queue[at]
+        return item
 
     def forgettable_at(self) -> float:
         """Return when nothing about the (empty) host will matter any more."""

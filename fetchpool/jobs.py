@@ -24,15 +24,16 @@ class Job:
         "budget_left_s",
         "first",
         "first_byte_s",
-        "free",
         "insecure",
         "public_only",
         "redirects",
+        "refused",
         "request",
         "seen",
         "started_at",
         "status",
         "target",
+        "uncounted_attempts",
     )
 
     def __init__(self, request: Request, target: Target) -> None:
@@ -43,8 +44,10 @@ class Job:
         """The current hop's."""
         self.attempts = 0
         """Attempts made, each a request beyond redirects."""
-        self.free = 0
-        """How many of them don't count against `--retries`: throttled, or our own trouble."""
+        self.uncounted_attempts = 0
+        """How many of them don't count against `--retries`: the trouble was ours."""
+        self.refused = False
+        """True once it was answered with 429 or 503: the next time is no news about its host."""
         self.redirects = 0
         """Hops of the current attempt."""
         self.seen: set[str] | None = None
@@ -59,6 +62,11 @@ class Job:
         self.insecure = False
         self.status: int | None = None
         self.first_byte_s: float | None = None
+
+    @property
+    def counted_attempts(self) -> int:
+        """Attempts that count against `--retries`."""
+        return self.attempts - self.uncounted_attempts
 
     def start_attempt(self, now: float, epoch: float, budget_s: float | None) -> None:
         """Begin an attempt at the first URL (a hop of a chain under way begins none)."""

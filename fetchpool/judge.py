@@ -16,25 +16,21 @@ import msgspec
 
 from fetchpool.engine import Answer, Fault, Miss
 from fetchpool.engine.receiver import is_redirect
-from fetchpool.models import Failure, FailureKind, Outcome
+from fetchpool.models import FailureKind, Outcome
 from fetchpool.outage import Outage
 from fetchpool.redirects import follow
 from fetchpool.retry import (
+    LATER_STATUS,
     PASSING_STATUSES,
-    Retry,
     RetryPolicy,
     Setback,
-    Tries,
     parse_retry_after,
 )
+from fetchpool.throttling import Refusal
 
 if TYPE_CHECKING:
     from fetchpool.jobs import Job
     from fetchpool.scheduler import Scheduler
-
-GIVE_WAY_S = 0.25
-"""How much longer than its host a throttled request waits, so that another one goes first: a URL
-that is refused for ever would else be all that is ever asked, and have its host given up."""
 
 DESCRIPTOR_PAUSE_S = 0.5
 """How long a request waits that found no descriptor free."""
@@ -130,7 +126,10 @@ class Judge:
         job.status = head.status
         if head.status in PASSING_STATUSES:
             return self._set_back(job, answer, started, now, epoch)
-        self._scheduler.answered(host, now)
+        self._scheduler.answered(host, now, was_refused=job.refused)
+        job.refused = False
+        if head.status == LATER_STATUS and head.get("retry-after") is not None:
+            return self._set_back(job, answer, started, now, epoch)
         if not (self._rules.max_redirects and is_redirect(head)):
             return job.answered(answer, now)
         failure = follow(job, head, answer.measures.peer, self._rules.max_redirects)
@@ -142,19 +141,37 @@ class Judge:
     def _set_back(
         self, job: Job, answer: Answer, started: float, now: float, epoch: float
     ) -> Outcome | None:
-        """Decide after an answer that says "not now"."""
+        """Decide after a response that says "not now"."""
         head, host = answer.head, job.target.host_key
         self._scheduler.health(host).spoke = True
         retry_after_s = parse_retry_after(head.get("retry-after"), head.get("date"), epoch)
-        retry = self._decide(job, Setback(FailureKind.STATUS, head.status, retry_after_s))
-        if retry is not None and retry.host_wide:
-            before = self._scheduler.health(host).parked_until
-            self._scheduler.throttled(host, now, started, retry.after_s, head.status)
-            self._note_parked(host, before, now, str(head.status))
-        if retry is None or not retry.again:
+        setback = Setback(FailureKind.STATUS, head.status, retry_after_s)
+        pause_s = self._policy.pause_s(setback, job.counted_attempts, self._random)
+        if setback.throttling:
+            host_pause_s = self._throttled(job, setback, started, now)
+            if pause_s is not None and host_pause_s is not None:
+                pause_s = host_pause_s
+        if pause_s is None:
             return job.answered(answer, now)
-        self._again(job, retry, now)
+        self._again(job, pause_s, now)
         return None
+
+    def _throttled(self, job: Job, setback: Setback, started: float, now: float) -> float | None:
+        """Leave the host alone that refused *job*; return for how many seconds.
+
+        None if nobody else waits: the host serves others well, and has refused this URL before.
+        """
+        host = job.target.host_key
+        health = self._scheduler.health(host)
+        is_first, job.refused = not job.refused, True
+        if not is_first and not setback.retry_after_s and health.refuses_one_more():
+            return None
+        assert setback.status is not None
+        refusal = Refusal(setback.status, is_first, setback.retry_after_s)
+        before = health.parked_until
+        pause_s = self._scheduler.throttled(host, now, started, refusal, self._random())
+        self._note_parked(host, before, now, str(setback.status))
+        return pause_s
 
     # -- misses --------------------------------------------------------------------------------
 
@@ -178,18 +195,17 @@ class Judge:
         health = self._scheduler.health(job.target.host_key)
         if miss.measures.first_byte_s is not None:
             health.spoke = True
-        # Silence on a connection speaks against a host only as long as it never said a word.
-        unheard = miss.measures.peer is None or not health.spoke
-        if miss.transient and miss.fault is not Fault.URL and unheard:
-            self._unreachable(job, miss.failure, started, now)
+        if miss.transient and miss.fault is not Fault.URL:
+            self._unreachable(job, miss, started, now)
             # A host is given up for its silence only when we have looked that it's not ours: with
             # few hosts there are never enough silent ones in a row to make us look.
             given_up = health.fails_fast(now)
             if silent and given_up and self._has_answers:
                 self.outage.suspect()
-        retry = self._decide(job, Setback(miss.failure.kind, transient=miss.transient))
-        if retry is not None:
-            self._again(job, retry, now)
+        setback = Setback(miss.failure.kind, transient=miss.transient)
+        pause_s = self._policy.pause_s(setback, job.counted_attempts, self._random)
+        if pause_s is not None:
+            self._again(job, pause_s, now)
             return None
         outcome = job.missed(miss, now)
         if silent:
@@ -197,10 +213,14 @@ class Judge:
             return None
         return outcome
 
-    def _unreachable(self, job: Job, failure: Failure, started: float, now: float) -> None:
-        host = job.target.host_key
+    def _unreachable(self, job: Job, miss: Miss, started: float, now: float) -> None:
+        """Take note of an attempt that got no connection, or not a word over it."""
+        host, failure = job.target.host_key, miss.failure
         before = self._scheduler.health(host).parked_until
-        self._scheduler.unreachable(host, now, started, failure)
+        if miss.measures.peer is None:
+            self._scheduler.unreachable(host, now, started, failure)
+        elif miss.measures.first_byte_s is None:
+            self._scheduler.silent(host, now, started, job.target.url, failure)
         self._note_parked(host, before, now, failure.detail)
 
     def _note_parked(self, host: str, before: float, now: float, why: str) -> None:
@@ -219,27 +239,25 @@ class Judge:
 
     # -- again ---------------------------------------------------------------------------------
 
-    def _decide(self, job: Job, setback: Setback) -> Retry | None:
-        health = self._scheduler.health(job.target.host_key)
-        tries = Tries(job.attempts, job.free, health.parkings, health.patient)
-        return self._policy.decide(setback, tries, self._random)
-
-    def _again(self, job: Job, retry: Retry, now: float) -> None:
+    def _again(self, job: Job, pause_s: float, now: float) -> None:
         self._observer.retried()
-        job.free += retry.free
         job.start_over()
-        at = now + retry.after_s + (GIVE_WAY_S if retry.host_wide else 0.0)
-        self._go_on(job, at, now)
+        self._go_on(job, now + pause_s, now)
 
     def _unspent(self, job: Job, at: float, now: float) -> None:
-        job.free += 1
+        job.uncounted_attempts += 1
         job.start_over()
         self._go_on(job, at, now)
 
     def _go_on(self, job: Job, at: float, now: float) -> None:
         """Have *job* started again from *at* on, here or by whoever owns its host."""
         if self._hand_over is None or not self._hand_over(job, at):
-            self._scheduler.again(job.target.host_key, job, at, now)
+            self.take_over(job, at, now)
+
+    def take_over(self, job: Job, at: float, now: float) -> None:
+        """Have *job* started from *at* on, whoever began it."""
+        refused = job.refused and not job.redirects
+        self._scheduler.again(job.target.host_key, job, at, now, refused=refused)
 
     # -- our own trouble -----------------------------------------------------------------------
 

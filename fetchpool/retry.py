@@ -1,10 +1,11 @@
-"""Again, or not, and how much later: what follows a setback, for its URL and for its host.
+"""Whether a request is tried again, and how much later.
 
-    no answer ─┐
-    408, 5xx  ─┼─▶ Setback ──▶ RetryPolicy.decide ──▶ Retry(after_s, …) or None
-    429, 503  ─┘                                      └ host_wide: the whole host waits
+    no response ─┐
+    408, 5xx    ─┼─▶ Setback ──▶ RetryPolicy.pause_s ──▶ seconds, or None: that was the last attempt
+    429, 503    ─┘
 
-Pure: clock readings and random numbers are arguments.
+How long the whole host of a 429 or 503 is left alone is `health`'s matter. Pure: clock readings and
+random numbers are arguments.
 """
 
 from __future__ import annotations
@@ -23,13 +24,6 @@ MAX_RETRY_AFTER_S = 300.0
 
 MAX_BACKOFF_S = 60.0
 """Longest wait of our own choice, in seconds."""
-
-MAX_FREE_ATTEMPTS = 10
-"""Requests for one URL that throttling answers may cost beyond `retries`.
-
-A host is given its time as long as it serves others, but a URL that is refused for ever must not
-stop its host again and again.
-"""
 
 FIRST_PAUSE_S = {
     FailureKind.TRUNCATED: 0.25,
@@ -53,7 +47,17 @@ PASSING_STATUSES = THROTTLING_STATUSES | {
     500,  # Internal Server Error: RFC 9110 §15.6.1
     502,  # Bad Gateway: RFC 9110 §15.6.3
     504,  # Gateway Timeout: RFC 9110 §15.6.5
+    520,  # The origin's response was none: this and the next by Cloudflare, "Error 520" to 527
+    521,  # The origin refuses connections.
+    522,  # Connecting to the origin timed out.
+    523,  # The origin is unreachable.
+    524,  # The origin's response took too long.
+    527,  # The link to the origin failed.
+    529,  # The site is overloaded: Qualys, Anthropic and others.
 }
+
+LATER_STATUS = 202
+"""Accepted: with Retry-After, "not yet, ask again then" (RFC 9110 §15.3.3, §10.2.3)."""
 
 _DELAY = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _LONGEST_DATE = 64  # the longest form, of RFC 850, has 33 characters
@@ -74,7 +78,7 @@ class Setback(msgspec.Struct, frozen=True):
     def passing(self) -> bool:
         """Whether another attempt may do better."""
         if self.kind is FailureKind.STATUS:
-            return self.status in PASSING_STATUSES
+            return self.status in PASSING_STATUSES or self.status == LATER_STATUS
         return self.transient and self.kind in FIRST_PAUSE_S
 
     @property
@@ -83,75 +87,30 @@ class Setback(msgspec.Struct, frozen=True):
         return self.kind is FailureKind.STATUS and self.status in THROTTLING_STATUSES
 
 
-class Tries(msgspec.Struct, frozen=True):
-    """What a URL and its host have been through, this setback's request included."""
-
-    sent: int
-    """Requests sent for the URL, at least 1; a hop of a redirect is none."""
-    free: int = 0
-    """How many of them were answered by throttling and forgiven."""
-    parkings: int = 0
-    """Times the host was parked since its last good answer; a volley of 429s is one."""
-    patient: bool = True
-    """Whether the host's throttling is still forgiven (see HostHealth)."""
-
-
-class Retry(msgspec.Struct, frozen=True):
-    """What follows a setback."""
-
-    after_s: float
-    """Nothing starts earlier than this, in seconds from now."""
-    again: bool
-    """The URL gets another attempt. False only together with `host_wide`: its last one is spent,
-    but its host has asked all the same to be left alone."""
-    host_wide: bool
-    """All of the host waits, not this URL alone."""
-    free: bool
-    """The attempt that failed doesn't count."""
-
-
 class RetryPolicy(msgspec.Struct, frozen=True):
     """How often a URL is tried again, and how patiently."""
 
     retries: int
-    """Further attempts after a passing fault; with 0 a URL is requested once, whatever comes."""
+    """Further attempts after a passing fault, whichever it is; 0 = a URL is requested once."""
 
-    def decide(self, setback: Setback, tries: Tries, random: Callable[[], float]) -> Retry | None:
-        """Return what follows *setback*, or None if it is the URL's outcome and no one waits.
+    def pause_s(self, setback: Setback, counted: int, random: Callable[[], float]) -> float | None:
+        """Return the seconds to the next attempt, None if *setback* is the URL's outcome.
 
-        *random* returns numbers from 0 up to 1. A URL gets at most 1 + `retries` requests, and
-        where there are retries at all, `MAX_FREE_ATTEMPTS` more for throttling answers.
+        *counted* is how many attempts count by now, this one included, at least 1. *random* returns
+        numbers from 0 up to 1: our own pause doubles each time and lies at random in the upper half
+        of its span, so that what failed together doesn't come back together.
 
         `Retry-After` is obeyed, to the letter, for every status worth another attempt (RFC 9110
         §10.2.3 binds it to none), not on a 3xx: browsers ignore it there, and ten hops of five
         minutes each would hold up the end of a run for an hour.
         """
-        if not setback.passing:
+        if not setback.passing or counted > self.retries:
             return None
-        if setback.throttling:
-            free = tries.patient and tries.free < MAX_FREE_ATTEMPTS and self.retries > 0
-            again = free or self._has_attempts_left(tries)
-            return Retry(_pause_s(setback, tries.parkings + 1, random), again, True, free)
-        if not self._has_attempts_left(tries):
-            return None
-        nth = tries.sent - tries.free
-        return Retry(_pause_s(setback, nth, random), again=True, host_wide=False, free=False)
-
-    def _has_attempts_left(self, tries: Tries) -> bool:
-        return tries.sent - tries.free <= self.retries
-
-
-def _pause_s(setback: Setback, nth: int, random: Callable[[], float]) -> float:
-    """Return the seconds to wait after the *nth* setback: as asked, else backing off.
-
-    Our own pause doubles each time and lies at random in the upper half of its span, so that what
-    failed together doesn't come back together. `Retry-After: 0` asks for nothing: it is ours too.
-    """
-    if setback.retry_after_s:
-        return min(setback.retry_after_s, MAX_RETRY_AFTER_S)
-    doublings = min(max(nth - 1, 0), 10)  # far beyond the cap, far below an overflow
-    longest_s = min(FIRST_PAUSE_S[setback.kind] * 2.0**doublings, MAX_BACKOFF_S)
-    return longest_s * (0.5 + 0.5 * random())
+        if setback.retry_after_s:  # zero asks for nothing: the pause is ours
+            return min(setback.retry_after_s, MAX_RETRY_AFTER_S)
+        doublings = min(max(counted - 1, 0), 10)  # far beyond the cap, far below an overflow
+        longest_s = min(FIRST_PAUSE_S[setback.kind] * 2.0**doublings, MAX_BACKOFF_S)
+        return longest_s * (0.5 + 0.5 * random())
 
 
 def parse_retry_after(value: str | None, date: str | None, now_epoch: float) -> float | None:

@@ -26,6 +26,7 @@ from fetchpool.health import HostHealth
 from fetchpool.hosts import HostSlot, HostState, Spotlight
 from fetchpool.models import Failure
 from fetchpool.pacing import Pace
+from fetchpool.throttling import Refusal
 
 __all__ = ["Backlog", "HostState", "Limits", "Scheduler"]
 
@@ -123,12 +124,17 @@ class Scheduler(Generic[T]):
         if slot.ready is None and not slot.is_full:
             self._place(slot, now)
 
-    def again(self, host: str, item: T, at: float, now: float) -> None:
-        """Put a retry or a redirect's next hop before all new requests, to start from *at* on."""
+    def again(self, host: str, item: T, at: float, now: float, *, refused: bool = False) -> None:
+        """Put a retry or a redirect's next hop before all new requests, to start from *at* on.
+
+        Fresh ones go first while the host is in doubt. What was *refused* before waits for a
+        moment in which it can't be for the others' sake (see `health`).
+        """
         slot = self._slot(host)
         self._waiting += 1
-        heapq.heappush(slot.again, (at, next(self._ticket), item))
-        if slot.ready is None:
+        heap = slot.refused if refused else slot.again
+        heapq.heappush(heap, (at, next(self._ticket), item))
+        if slot.ready is None or refused:
             self._place(slot, now)
 
     # -- out -----------------------------------------------------------------------------------
@@ -164,7 +170,7 @@ class Scheduler(Generic[T]):
         while self._doomed:
             slot = next(iter(self._doomed.values()))
             if slot.waiting and slot.health.fails_fast(now):
-                return self._pop(slot, float("inf")), slot.health.failing
+                return self._pop_any(slot), slot.health.failing
             del self._doomed[slot.host]
             self._place(slot, now)
         return None
@@ -177,17 +183,21 @@ class Scheduler(Generic[T]):
 
     # -- what answers say ----------------------------------------------------------------------
 
-    def answered(self, host: str, now: float) -> None:
+    def answered(self, host: str, now: float, *, was_refused: bool = False) -> None:
         """Take note of an answer that shows *host* alive and willing."""
         slot = self._slots[host]
-        if slot.health.answered() and slot.ready is None:
+        changed = slot.health.answered(now, was_refused=was_refused)
+        if changed and (slot.ready is None or slot.refused):
             self._place(slot, now)
 
-    def throttled(self, host: str, now: float, started: float, pause_s: float, status: int) -> None:
-        """Park *host* for *pause_s*: it answered *status* to a request sent at *started*."""
+    def throttled(
+        self, host: str, now: float, started: float, refusal: Refusal, draw: float
+    ) -> float:
+        """Park *host*, which refused a request sent at *started*; return for how many seconds."""
         slot = self._slots[host]
-        slot.health.throttled(now, started, pause_s, status)
+        pause_s = slot.health.throttled(now, started, refusal, draw)
         self._place(slot, now)
+        return pause_s
 
     def park(self, host: str, until: float, status: int, now: float) -> None:
         """Leave *host*, met or not, alone until then: it answered *status* elsewhere."""
@@ -199,6 +209,12 @@ class Scheduler(Generic[T]):
         """Take note of an attempt at *host*, begun at *started*, that heard nothing."""
         slot = self._slots[host]
         slot.health.unreachable(now, started, failure)
+        self._place(slot, now)
+
+    def silent(self, host: str, now: float, started: float, url: str, failure: Failure) -> None:
+        """Take note that *host* said not a word to a request for *url* sent at *started*."""
+        slot = self._slots[host]
+        slot.health.silent(now, started, url, failure)
         self._place(slot, now)
 
     def forgive(self, now: float) -> None:
@@ -288,13 +304,33 @@ class Scheduler(Generic[T]):
         return waiting >= IN_MEMORY_PER_HOST or (waiting > 0 and self._in_memory >= IN_MEMORY_TOTAL)
 
     def _pop(self, slot: HostSlot[T], now: float) -> T:
-        self._waiting -= 1
-        if slot.again and slot.again[0][0] <= now:
+        if slot.refused and slot.takes_refused(now):
+            self._waiting -= 1
+            return heapq.heappop(slot.refused)[2]
+        if slot.again and slot.takes_again(now):
+            self._waiting -= 1
             return heapq.heappop(slot.again)[2]
+        return self._pop_fresh(slot)
+
+    def _pop_any(self, slot: HostSlot[T]) -> T:
+        """Return what waits at a host that is given up."""
+        self._waiting -= 1
+        for heap in (slot.again, slot.refused):
+            if heap:
+                return heapq.heappop(heap)[2]
+        self._fill(slot)
+        return slot.queue.popleft()
+
+    def _pop_fresh(self, slot: HostSlot[T]) -> T:
+        self._waiting -= 1
+        self._fill(slot)
+        return slot.pick_probe() if slot.health.is_wary else slot.queue.popleft()
+
+    def _fill(self, slot: HostSlot[T]) -> None:
+        """Have at least one in the queue, and count it out."""
         if not slot.queue or (slot.backlogged and self._in_memory < IN_MEMORY_EASY):
             self._pull(slot)
         self._in_memory -= 1
-        return slot.queue.popleft()
 
     def _pull(self, slot: HostSlot[T]) -> None:
         room = max(1, min(IN_MEMORY_PER_HOST, IN_MEMORY_TOTAL - self._in_memory))

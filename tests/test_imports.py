@@ -33,7 +33,8 @@ MAY_IMPORT = {
     "urls": "models",
     "names": "models",
     "decoding": "models",
-    "health": "models",
+    "throttling": "",
+    "health": "models throttling",
     "retry": "models",
     "proxies": "models",
     "descriptors": "",
@@ -42,10 +43,10 @@ MAY_IMPORT = {
     # what decides
     "pacing": "",
     "hosts": "health pacing",
-    "scheduler": "health hosts models pacing",
+    "scheduler": "health hosts models pacing throttling",
     "jobs": "engine models urls",
     "redirects": "addresses jobs models urls",
-    "judge": "engine jobs models outage redirects retry scheduler",
+    "judge": "engine jobs models outage redirects retry scheduler throttling",
     # what touches the world
     "sources": "models urls",
     "stores": "models names urls",

@@ -13,7 +13,6 @@ from fetchpool.jobs import Job
 from fetchpool.judge import DESCRIPTOR_PAUSE_S, Rules
 from fetchpool.models import FailureKind, Outcome
 from fetchpool.outage import SILENT_HOSTS
-from fetchpool.retry import MAX_FREE_ATTEMPTS
 from fetchpool.scheduler import Limits
 from tests.judging import EPOCH, LOOPBACK, Court, answer, job, miss
 
@@ -59,14 +58,25 @@ def test_one_volley_is_one_parking() -> None:
         assert court.judge.verdict(each, answer(429), started, court.now, EPOCH) == []
         court.scheduler.done("a.test", court.now)
     health = court.scheduler.health("a.test")
-    assert (health.parkings, health.window) == (1, 1)
-    assert [each.free for each in jobs] == [1, 1]
+    assert health.throttling is not None
+    assert (health.throttling.refusals, health.window) == (1, 1)
 
 
-def test_three_parkings_are_forgiven_then_attempts_are_spent() -> None:
-    court = Court(Rules(retries=2))
-    outcome = court.run(job(), *[answer(429)] * 6)
-    assert (outcome.status, outcome.attempts) == (429, 6), "three free, then one and two retries"
+@pytest.mark.parametrize("retries", range(4))
+@pytest.mark.parametrize("headers", [{}, {"retry-after": "1"}])
+def test_refused_url_is_requested_as_often_as_retries_says(
+    retries: int, headers: dict[str, str]
+) -> None:
+    court = Court(Rules(retries=retries))
+    outcome = court.run(job(), *[answer(429, headers)] * (1 + retries))
+    assert (outcome.status, outcome.attempts) == (429, 1 + retries)
+
+
+def test_trouble_of_ours_leaves_a_refused_url_all_of_its_attempts() -> None:
+    court = Court(Rules(retries=1))
+    results = [miss(FailureKind.CONNECT, Fault.DESCRIPTORS)] * 12 + [answer(429), answer(200)]
+    outcome = court.run(job(), *results)
+    assert (outcome.ok, outcome.attempts) == (True, 14)
 
 
 def test_url_refused_for_ever_does_not_speak_for_its_host() -> None:
@@ -80,8 +90,8 @@ def test_url_refused_for_ever_does_not_speak_for_its_host() -> None:
         taken = court.take_later()
         outcomes += court.end(taken, answer(503 if taken is refused else 200), took_s=0.02)
     assert Counter(outcome.ok for outcome in outcomes) == {True: 60, False: 1}
-    assert refused.attempts <= 1 + 2 + MAX_FREE_ATTEMPTS
-    assert court.now < 160.0, "and holds it up for a minute at most"
+    assert refused.attempts == 1 + 2
+    assert court.now < 110.0, "and holds it up for a few seconds at most"
 
 
 @pytest.mark.parametrize(
@@ -185,7 +195,7 @@ def test_limit_never_falls_below_one() -> None:
     for _ in range(5):
         court.end(court.take_later(), miss(FailureKind.CONNECT, Fault.DESCRIPTORS))
     assert court.scheduler.limit == 1
-    assert first.attempts - first.free == 0
+    assert first.counted_attempts == 0
 
 
 def silent(court: Court, hosts: int) -> list[Job]:
@@ -250,7 +260,7 @@ def test_silence_at_many_hosts_pauses_and_an_outage_costs_no_attempt() -> None:
     ended = []
     for _ in range(SILENT_HOSTS + 1):
         taken = court.take_later()
-        assert taken.attempts - taken.free == 1
+        assert taken.counted_attempts == 1
         ended += court.end(taken, answer(200))
     assert sorted(outcome.request.seq for outcome in ended) == [*range(1, len(jobs) + 1), 99]
 

@@ -1,8 +1,7 @@
-"""Passing faults are tried again, in bounds; a throttling host is left alone as it asks."""
+"""Passing faults are tried again, as often as `--retries` says; Retry-After is obeyed."""
 
 from __future__ import annotations
 
-import random
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -12,18 +11,14 @@ from hypothesis import strategies as st
 
 from fetchpool.models import FailureKind
 from fetchpool.retry import (
-    MAX_BACKOFF_S,
-    MAX_FREE_ATTEMPTS,
     MAX_RETRY_AFTER_S,
-    Retry,
     RetryPolicy,
     Setback,
-    Tries,
     parse_retry_after,
 )
 
 PASSING = {FailureKind.TIMEOUT, FailureKind.CONNECT, FailureKind.TRUNCATED, FailureKind.DNS}
-RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}
+RETRIED_STATUSES = {202, 408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 527, 529}
 TWICE = RetryPolicy(retries=2)
 NOON = 784_123_200.0  # Sun, 06 Nov 1994 12:00:00 GMT
 NOON_DATE = "Sun, 06 Nov 1994 12:00:00 GMT"
@@ -46,37 +41,28 @@ def status(code: int, retry_after_s: float | None = None) -> Setback:
 
 @pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind is not FailureKind.STATUS])
 def test_only_passing_faults_are_tried_again(kind: FailureKind) -> None:
-    retry = TWICE.decide(Setback(kind), Tries(sent=1), lowest)
-    assert (retry is not None) is (kind in PASSING)
+    assert (TWICE.pause_s(Setback(kind), 1, lowest) is not None) is (kind in PASSING)
 
 
 def test_only_passing_statuses_are_tried_again() -> None:
     tried_again = {
-        code for code in range(1000) if TWICE.decide(status(code), Tries(sent=1), lowest)
+        code for code in range(1000) if TWICE.pause_s(status(code), 1, lowest) is not None
     }
     assert tried_again == RETRIED_STATUSES
 
 
 def test_a_name_that_does_not_exist_is_not_asked_for_again() -> None:
-    gone = Setback(FailureKind.DNS, transient=False)
-    assert TWICE.decide(gone, Tries(sent=1), lowest) is None
+    assert TWICE.pause_s(Setback(FailureKind.DNS, transient=False), 1, lowest) is None
 
 
-def test_attempts_end_when_retries_are_spent() -> None:
-    timeout = Setback(FailureKind.TIMEOUT)
-    assert [TWICE.decide(timeout, Tries(sent), lowest) is None for sent in (1, 2, 3, 4)] == [
-        False,
-        False,
-        True,
-        True,
-    ]
-    assert RetryPolicy(0).decide(timeout, Tries(sent=1), lowest) is None
-
-
-def test_forgiven_attempts_are_not_counted() -> None:
-    timeout = Setback(FailureKind.TIMEOUT)
-    assert TWICE.decide(timeout, Tries(sent=5, free=3), lowest) is not None
-    assert TWICE.decide(timeout, Tries(sent=6, free=3), lowest) is None
+@pytest.mark.parametrize("retries", range(4))
+@pytest.mark.parametrize(
+    "setback", [Setback(kind) for kind in sorted(PASSING)] + [status(c) for c in (429, 500, 503)]
+)
+def test_retries_is_what_it_says_on_every_kind(setback: Setback, retries: int) -> None:
+    policy = RetryPolicy(retries)
+    again = [policy.pause_s(setback, counted, lowest) is not None for counted in range(1, 6)]
+    assert again == [counted <= retries for counted in range(1, 6)]
 
 
 # --- how much later
@@ -97,69 +83,17 @@ def test_pauses_double_and_lie_in_the_upper_half_of_their_span(
 ) -> None:
     patient = RetryPolicy(retries=10**6)
     for nth, longest_s in ((1, first_s), (2, 2 * first_s), (3, 4 * first_s), (10**6, 60.0)):
-        assert patient.decide(setback, Tries(nth), lowest) == Retry(
-            longest_s / 2, True, False, False
-        )
-        assert patient.decide(setback, Tries(nth), highest) == Retry(longest_s, True, False, False)
+        assert patient.pause_s(setback, nth, lowest) == longest_s / 2
+        assert patient.pause_s(setback, nth, highest) == longest_s
 
 
 def test_retry_after_is_obeyed_to_the_letter() -> None:
     for code in RETRIED_STATUSES:
-        retry = TWICE.decide(status(code, 17.0), Tries(sent=2), highest)
-        assert retry is not None
-        assert retry.after_s == 17.0
-        assert retry.host_wide is (code in {429, 503})
+        assert TWICE.pause_s(status(code, 17.0), 2, highest) == 17.0
 
 
 def test_retry_after_zero_is_a_pause_of_our_own() -> None:
-    retry = TWICE.decide(status(503, 0.0), Tries(sent=1), lowest)
-    assert retry is not None
-    assert retry.after_s == 0.5
-
-
-# --- throttling
-
-
-def test_throttling_makes_the_whole_host_wait_and_is_forgiven() -> None:
-    for code in (429, 503):
-        assert TWICE.decide(status(code), Tries(sent=1), highest) == Retry(1.0, True, True, True)
-        assert TWICE.decide(status(code, 9.0), Tries(sent=1), highest) == Retry(
-            9.0, True, True, True
-        )
-
-
-def test_own_parkings_grow_with_each_in_a_row() -> None:
-    waits = [
-        TWICE.decide(status(429), Tries(sent=1, parkings=parkings), highest)
-        for parkings in (0, 1, 2, 50)
-    ]
-    assert [wait.after_s for wait in waits if wait] == [1.0, 2.0, 4.0, MAX_BACKOFF_S]
-
-
-def test_an_impatient_hosts_urls_spend_their_attempts() -> None:
-    def tried(sent: int) -> Retry | None:
-        return TWICE.decide(status(429), Tries(sent, patient=False), highest)
-
-    assert tried(1) == Retry(1.0, again=True, host_wide=True, free=False)
-    assert tried(2) == Retry(1.0, again=True, host_wide=True, free=False)
-    assert tried(3) == Retry(1.0, again=False, host_wide=True, free=False)
-
-
-def test_a_host_that_throttles_waits_even_when_its_url_is_given_up() -> None:
-    assert RetryPolicy(0).decide(status(503, 30.0), Tries(sent=1), lowest) == Retry(
-        30.0, again=False, host_wide=True, free=False
-    )
-
-
-def test_a_url_refused_for_ever_is_given_up() -> None:
-    free = 0
-    for sent in range(1, 100):
-        retry = TWICE.decide(status(429), Tries(sent, free), lowest)
-        assert retry is not None
-        if not retry.again:
-            break
-        free += retry.free
-    assert sent == 1 + 2 + MAX_FREE_ATTEMPTS
+    assert TWICE.pause_s(status(503, 0.0), 1, lowest) == 0.5
 
 
 setbacks = st.builds(
@@ -169,44 +103,16 @@ setbacks = st.builds(
     st.none() | st.floats(0, 1e9),
     st.booleans(),
 )
-tries = st.integers(1, 1000).flatmap(
-    lambda sent: st.builds(
-        Tries, st.just(sent), st.integers(0, sent - 1), st.integers(0, 10**6), st.booleans()
-    )
-)
 
 
-@given(setbacks, tries, st.integers(0, 100), st.floats(0, 1, exclude_max=True))
+@given(setbacks, st.integers(1, 1000), st.integers(0, 100), st.floats(0, 1, exclude_max=True))
 def test_waits_are_bounded_and_attempts_too(
-    setback: Setback, tried: Tries, retries: int, draw: float
+    setback: Setback, counted: int, retries: int, draw: float
 ) -> None:
-    retry = RetryPolicy(retries).decide(setback, tried, lambda: draw)
-    if retry is None:
-        return
-    assert 0 < retry.after_s <= MAX_RETRY_AFTER_S
-    assert retry.again or retry.host_wide
-    if retry.again and not retry.free:
-        assert tried.sent - tried.free <= retries
-    if retry.free:
-        assert retry.again
-        assert tried.free < MAX_FREE_ATTEMPTS
-        assert retries > 0
-
-
-@given(st.lists(st.tuples(setbacks, st.booleans()), min_size=40, max_size=40), st.integers(0, 20))
-def test_no_history_of_setbacks_goes_on_for_ever(
-    history: list[tuple[Setback, bool]], retries: int
-) -> None:
-    sent, free = 1, 0
-    for setback, patient in history:
-        retry = RetryPolicy(retries).decide(
-            setback, Tries(sent, free, patient=patient), random.random
-        )
-        if retry is None or not retry.again:
-            break
-        free += retry.free
-        sent += 1
-    assert sent <= 1 + retries + MAX_FREE_ATTEMPTS
+    pause_s = RetryPolicy(retries).pause_s(setback, counted, lambda: draw)
+    if pause_s is not None:
+        assert 0 < pause_s <= MAX_RETRY_AFTER_S
+        assert counted <= retries
 
 
 # --- Retry-After

@@ -14,6 +14,7 @@ from fetchpool import scheduler as room
 from fetchpool.models import FailureKind
 from fetchpool.pacing import BURST_S, Pace
 from fetchpool.scheduler import Limits, Scheduler
+from fetchpool.throttling import Refusal
 from tests.scheduling import REFUSED, FakeBacklog, host_of, scheduler, taken
 
 # --- rates
@@ -131,12 +132,13 @@ def test_parked_host_holds_up_nobody_and_starts_nothing_early() -> None:
         sched.add("well", f"well/{number}", 0.0)
     first = taken(sched)
     assert sorted(map(host_of, first)) == ["slow", "slow", "well", "well"]
-    sched.throttled("slow", 1.0, 0.0, 120.0, 429)
+    sched.throttled("slow", 1.0, 0.0, Refusal(429, asked_s=120.0), 0.0)
     for item in first:
         sched.done(host_of(item), 1.0)
     assert taken(sched, 120.999) == ["well/2", "well/3"]
     assert sched.next_start() == 121.0
-    assert taken(sched, 121.0) == ["slow/2"], "halved: one at a time"
+    (one,) = taken(sched, 121.0)
+    assert host_of(one) == "slow", "halved: one at a time"
 
 
 # --- memory
@@ -212,7 +214,7 @@ def test_nothing_grows_over_100_000_operations_on_changing_hosts() -> None:
             host, started = running.pop(rng.randrange(len(running)))
             match rng.randrange(20):
                 case 0:
-                    sched.throttled(host, now, started, rng.random(), 429)
+                    sched.throttled(host, now, started, Refusal(429, asked_s=rng.random()), 0.0)
                     sched.again(host, "again", now + rng.random(), now)
                 case 1:
                     sched.unreachable(host, now, started, REFUSED)
@@ -348,7 +350,7 @@ def test_hosts_that_all_ask_for_minutes_are_bounded_too(monkeypatch: pytest.Monk
     while sched.hungry(64):
         sched.add(f"h{met}", f"h{met}", 0.0)
         assert sched.take(0.0) is not None
-        sched.throttled(f"h{met}", 1.0, 0.0, 300.0, 503)
+        sched.throttled(f"h{met}", 1.0, 0.0, Refusal(503, asked_s=300.0), 0.0)
         sched.again(f"h{met}", f"h{met}", 301.0, 1.0)
         sched.done(f"h{met}", 1.0)
         met += 1

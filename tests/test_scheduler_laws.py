@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 
 import pytest
@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 from fetchpool import scheduler as room
 from fetchpool.pacing import BURST_S
 from fetchpool.scheduler import Limits
+from fetchpool.throttling import Refusal
 from tests.scheduling import REFUSED, scheduler, taken
 
 
@@ -58,6 +59,8 @@ class Laws(RuleBasedStateMachine):
         self.paces: dict[str, Gcra] = {}
         self.fresh: dict[str, deque[str]] = {}
         self.due: dict[str, list[tuple[float, int, str]]] = {}
+        self.refused: dict[str, list[tuple[float, int, str]]] = {}
+        self.busy_until: dict[str, float] = {}
         self.running: list[tuple[str, str, float]] = []
         self.numbers = count()
         self.put_in: Counter[str] = Counter()
@@ -66,7 +69,8 @@ class Laws(RuleBasedStateMachine):
     # What the model says.
 
     def waits(self, host: str) -> int:
-        return len(self.fresh.get(host, ())) + len(self.due.get(host, ()))
+        waiting: tuple[Mapping[str, Sequence[object]], ...] = (self.fresh, self.due, self.refused)
+        return sum(len(each.get(host, ())) for each in waiting)
 
     def runs(self, host: str) -> int:
         return sum(1 for _, at, _ in self.running if at == host)
@@ -76,24 +80,71 @@ class Laws(RuleBasedStateMachine):
         health = self.sched.health(host)
         if self.runs(host) >= health.window or not self.waits(host):
             return float("inf")
-        at = self.now if self.fresh.get(host) else max(self.now, min(self.due[host])[0])
-        at = max(at, health.parked_until)
+        at = max(self.now, self.next_at(host), health.parked_until)
         return max(at, self.paces[host].ready_at()) if host in self.paces else at
 
+    def next_at(self, host: str) -> float:
+        """When the first of what waits there may start, but for pauses and rates."""
+        at = float("inf")
+        if self.refused.get(host):
+            at = self.fair_at(host)
+            if self.rests(host):
+                return at
+        if self.fresh.get(host):
+            return self.now
+        return min([at, *(each[0] for each in self.due.get(host, ()))])
+
+    def fair_at(self, host: str) -> float:
+        """When a refused request may be tried again."""
+        due = min(self.refused[host])[0]
+        throttling = self.sched.health(host).throttling
+        if throttling is None or throttling.serves_well:
+            return due
+        if self.runs(host):
+            return float("inf")
+        return max(due, self.busy_until.get(host, 0.0) + throttling.rest_s)
+
+    def rests(self, host: str) -> bool:
+        """Whether nothing else may start there until a refused request had its fair moment."""
+        health = self.sched.health(host)
+        if health.throttling is None or health.doubtful or not health.throttling.needs_rests:
+            return False
+        rested_at = self.busy_until.get(host, 0.0) + health.throttling.rest_s
+        return bool(self.runs(host)) or min(self.refused[host])[0] <= rested_at
+
     def hosts(self) -> Iterator[str]:
-        return (host for host in {*self.fresh, *self.due} if self.waits(host))
+        return (host for host in {*self.fresh, *self.due, *self.refused} if self.waits(host))
 
     def front(self, host: str) -> str:
-        """The item of *host* that must come out now: what is due, then the oldest fresh one."""
-        due = self.due.get(host)
-        return due[0][2] if due and due[0][0] <= self.now else self.fresh[host][0]
+        """The item of *host* that must come out now.
+
+        A refused one in its fair moment, then what is due, then fresh ones; in doubt fresh first.
+        """
+        health = self.sched.health(host)
+        is_due = bool(self.due.get(host)) and self.due[host][0][0] <= self.now
+        has_fresh = bool(self.fresh.get(host))
+        others = is_due or has_fresh
+        is_fair = bool(self.refused.get(host)) and self.fair_at(host) <= self.now
+        if is_fair and not (health.doubtful and others):
+            return self.refused[host][0][2]
+        if is_due and not (health.doubtful and has_fresh):
+            return self.due[host][0][2]
+        return self.fresh[host][0]
 
     def remove(self, host: str, item: str) -> None:
-        due = self.due.get(host)
-        if due and due[0][2] == item:
-            heapq.heappop(due)
-        else:
-            assert self.fresh[host].popleft() == item
+        for heap in (self.due.get(host), self.refused.get(host)):
+            if heap and heap[0][2] == item:
+                heapq.heappop(heap)
+                return
+        self.fresh[host].remove(item)
+
+    def is_next(self, host: str, item: str) -> bool:
+        """Whether *item* is what *host* had to start; of fresh ones any, if the host is wary."""
+        front = self.front(host)
+        fresh = self.fresh.get(host, ())
+        return item == front or (
+            front in fresh and item in fresh and self.sched.health(host).is_wary
+        )
 
     # What happens.
 
@@ -127,9 +178,10 @@ class Laws(RuleBasedStateMachine):
 
     def check_start(self, item: str, ready: list[str], fewest: int) -> None:
         # A hop's name is that of the host it came from: look whose turn it was.
-        owner = next(host for host in ready if self.front(host) == item)
+        owner = next(host for host in ready if self.is_next(host, item))
         assert self.runs(owner) == fewest, "another host has fewer in progress"
         self.remove(owner, item)
+        self.busy_until[owner] = self.now
         self.running.append((item, owner, self.now))
         if self.pace is not None:
             self.pace.start(self.now)
@@ -145,6 +197,7 @@ class Laws(RuleBasedStateMachine):
                 for host in self.hosts()
                 if item in self.fresh.get(host, ())
                 or any(item == each[2] for each in self.due.get(host, ()))
+                or any(item == each[2] for each in self.refused.get(host, ()))
             )
             assert self.sched.health(owner).fails_fast(self.now)
             self.remove(owner, item)
@@ -160,6 +213,7 @@ class Laws(RuleBasedStateMachine):
     def end(self, data: st.DataObject, ending: str, later: float) -> None:
         item, host, started = self.running[data.draw(st.integers(0, len(self.running) - 1))]
         self.running.remove((item, host, started))
+        self.busy_until[host] = self.now
         match ending:
             case "good":
                 self.sched.answered(host, self.now)
@@ -169,16 +223,17 @@ class Laws(RuleBasedStateMachine):
             case "hop":
                 self.again(data.draw(st.sampled_from("abcde")), item, self.now)
             case "throttled":
-                self.sched.throttled(host, self.now, started, later, 429)
-                self.again(host, item, self.now + later)
+                self.sched.throttled(host, self.now, started, Refusal(429, asked_s=later), 0.0)
+                self.again(host, item, self.now + later, refused=True)
             case _:
                 self.sched.unreachable(host, self.now, started, REFUSED)
                 self.again(host, item, self.now + later)
         self.sched.done(host, self.now)
 
-    def again(self, host: str, item: str, at: float) -> None:
-        heapq.heappush(self.due.setdefault(host, []), (at, next(self.numbers), item))
-        self.sched.again(host, item, at, self.now)
+    def again(self, host: str, item: str, at: float, *, refused: bool = False) -> None:
+        waiting = self.refused if refused else self.due
+        heapq.heappush(waiting.setdefault(host, []), (at, next(self.numbers), item))
+        self.sched.again(host, item, at, self.now, refused=refused)
 
     @rule()
     def our_network_is_back(self) -> None:
@@ -220,7 +275,7 @@ class Laws(RuleBasedStateMachine):
 
     @invariant()
     def books_are_right(self) -> None:
-        waiting = [self.waits(host) for host in {*self.fresh, *self.due}]
+        waiting = [self.waits(host) for host in {*self.fresh, *self.due, *self.refused}]
         assert self.sched.waiting == sum(waiting)
         assert self.sched.running == len(self.running)
         assert self.sched.idle is not bool(self.running or sum(waiting))
@@ -230,6 +285,7 @@ class Laws(RuleBasedStateMachine):
         while self.running or any(self.hosts()):
             while self.running:
                 item, host, _ = self.running.pop()
+                self.busy_until[host] = self.now
                 self.sched.answered(host, self.now)
                 self.came_out[item] += 1
                 self.sched.done(host, self.now)

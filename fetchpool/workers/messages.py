@@ -37,7 +37,8 @@ class JobState(msgspec.Struct, array_like=True):
     first: Target
     target: Target
     attempts: int
-    free: int
+    uncounted_attempts: int
+    refused: bool
     redirects: int
     seen: list[str] | None
     began: float | None
@@ -57,7 +58,8 @@ class JobState(msgspec.Struct, array_like=True):
             job.first,
             job.target,
             job.attempts,
-            job.free,
+            job.uncounted_attempts,
+            job.refused,
             job.redirects,
             None if job.seen is None else sorted(job.seen),
             job.began,
@@ -75,7 +77,8 @@ class JobState(msgspec.Struct, array_like=True):
         # Where it is at its first URL still, it is the same object: what headers go by.
         job.target = self.first if self.target == self.first else self.target
         job.attempts = self.attempts
-        job.free = self.free
+        job.uncounted_attempts = self.uncounted_attempts
+        job.refused = self.refused
         job.redirects = self.redirects
         job.seen = None if self.seen is None else set(self.seen)
         job.began = self.began

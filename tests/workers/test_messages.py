@@ -22,7 +22,8 @@ def hopped() -> Job:
     job.start_attempt(1.5, 1e9, 30.0)
     job.hop(parse_url("https://b.example:444/2"))
     job.public_only = job.insecure = True
-    job.status, job.first_byte_s, job.free, job.budget_left_s = 302, 0.25, 1, 29.0
+    job.status, job.first_byte_s, job.budget_left_s = 302, 0.25, 29.0
+    job.uncounted_attempts, job.refused = 1, True
     return job
 
 
