@@ -78,6 +78,11 @@ class Decoder(ABC):
     wire_bytes: int = 0
     """Bytes fed so far."""
 
+    @property
+    def has_own_end(self) -> bool:
+        """Whether a coding marks the end of what was fed, so that `finish` finds a cut."""
+        return False
+
     @abstractmethod
     def feed(self, chunk: Chunk) -> Iterable[bytes]:
         """Decode *chunk* into pieces of the body.
@@ -170,6 +175,10 @@ class _Layered(Decoder):
         for layer in self._layers[1:]:
             pieces = layer.decode(pieces, self._limit, allowance)
         return pieces
+
+    @property
+    def has_own_end(self) -> bool:
+        return self.wire_bytes > 0
 
     def finish(self) -> Iterable[bytes]:
         for layer in self._layers:

@@ -1,13 +1,14 @@
 """aiohttp's protocol with eyes: a connection's bytes go by its watcher and its guard first.
 
 transport ──bytes──▶ Handler ──▶ watcher   (time, amount)
-                        ├─────▶ guard     (how much of it is the answer, or why it is none)
-                        └─────▶ aiohttp's parser
+                        └─────▶ guard     (what of it is the answer, or why it is none)
+                                  └─────▶ aiohttp's parser
 """
 
 from __future__ import annotations
 
 import select
+import ssl
 from contextvars import ContextVar
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -28,10 +29,15 @@ class Guard(Protocol):
 
     refusal: BaseException | None
     """Set here when the answer was refused: why."""
+    surplus: bool
+    """Whether something came that isn't the answer's."""
 
-    def feed(self, data: bytes) -> int:
-        """Return how much of *data* is the answer's; raise what its reader is to get."""
+    def feed(self, data: bytes) -> bytes:
+        """Return what the parser is to have for *data*; raise what its reader is to get."""
         ...
+
+    def ended(self, *, proven: bool) -> None:
+        """The connection has ended in an orderly way; *proven*: see `Handler.is_end_proven`."""
 
 
 class Watcher(Protocol):
@@ -78,7 +84,7 @@ class Handler(ResponseHandler):
             super().data_received(data)
 
     def _receive_guarded(self, guard: Guard, data: bytes) -> None:
-        """Let aiohttp have what of *data* is the answer's.
+        """Let aiohttp have what *guard* makes of *data*.
 
         The transport stays open after a refusal: it may come before the request has left, and
         aiohttp, finding it closed, would tell of that instead.
@@ -86,16 +92,16 @@ class Handler(ResponseHandler):
         if guard.refusal is not None:
             return
         try:
-            length = guard.feed(data)
+            passed = guard.feed(data)
         except Exception as error:  # noqa: BLE001 - raised where the answer is awaited
             guard.refusal = error
             self.set_exception(error)
             self._fail_payload(error)
             return
-        if length < len(data):
+        if guard.surplus:
             self.force_close()  # before the answer's end: at that, the connection is given back
-        if length:
-            super().data_received(data[:length])
+        if passed:
+            super().data_received(passed)
             refusal = guard.refusal = self.exception()
             if refusal is not None:  # aiohttp tells it to whom waits for a head alone
                 self._fail_payload(aiohttp.ClientPayloadError(str(refusal)))
@@ -110,7 +116,26 @@ class Handler(ResponseHandler):
         self.end_idle()
         if exc is not None:  # for aiohttp's parser this, too, is the end of a body without length
             self._fail_payload(aiohttp.ClientOSError(*exc.args))
+        elif self.guard is not None:
+            self.guard.ended(proven=self.is_end_proven())
         super().connection_lost(exc)
+
+    def is_end_proven(self) -> bool:
+        """Return False if the connection is TLS and has ended without its peer saying so.
+
+        Then anybody on the way may have ended it (RFC 8446 §6.1). An event loop tells the two
+        ends alike (asyncio) or not (uvloop); the TLS object knows, which after a close_notify reads
+        nothing, and without one waits for more.
+        """
+        secure = None if self.transport is None else self.transport.get_extra_info("ssl_object")
+        if secure is None:
+            return True
+        try:
+            return not secure.read(1)
+        except ssl.SSLZeroReturnError:
+            return True
+        except (ssl.SSLError, ValueError):
+            return False
 
     def has_unread(self) -> bool:
         """Return True if something the event loop has not read yet has come, or the end.

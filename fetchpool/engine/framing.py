@@ -30,6 +30,9 @@ CHUNK_FRAMING_BYTES = 64 * 1024
 PLAIN_CHUNK_BYTES = 32
 """What the framing of one chunk may take: a size of up to 16 digits, blanks, two line ends."""
 
+_CODINGS = frozenset({"chunked", "identity"})
+"""Transfer codings taken; `identity` is RFC 2616's word for none."""
+
 BODILESS_STATUSES = frozenset({204, 304})
 """RFC 9112 §6.3: answers that end with their head."""
 
@@ -39,8 +42,9 @@ def body_length(head: Head) -> int | None:
 
     That is the case of a chunked body, and of one that ends with its connection. Raises
     `ExchangeError` (protocol) if the head frames its body ambiguously or impossibly (RFC 9112
-    §6.1–6.3, RFC 9110 §8.6 and §15): one valid length at most, or chunked alone, never both; a
-    final status between 200 and 999; nothing asked for 101; one Location.
+    §6.1–6.3, RFC 9110 §8.6 and §15): one valid length at most, or one transfer coding alone, which
+    is chunked or, as older servers say it, none; a final status between 200 and 999; nothing asked
+    for 101; one Location.
     """
     status = head.status
     if not 200 <= status <= 999:
@@ -53,10 +57,16 @@ def body_length(head: Head) -> int | None:
     if coding is not None:
         if declared is not None:
             raise not_http("both Content-Length and Transfer-Encoding")
-        if coding.strip(" \t").lower() != "chunked":
+        if coding.strip(" \t").lower() not in _CODINGS:
             raise not_http("a Transfer-Encoding other than chunked")
     length = None if declared is None else _parse_length(declared)
     return 0 if status in BODILESS_STATUSES else length
+
+
+def is_chunked(head: Head) -> bool:
+    """Return True if the body after *head*, which has no known length, comes in chunks."""
+    coding = head.get("transfer-encoding")
+    return coding is not None and coding.strip(" \t").lower() == "chunked"
 
 
 def _check_repeated(head: Head) -> None:

@@ -229,12 +229,21 @@ class Receiver:
                 self._writer.write(early)
             self._pending.clear()
 
-    def finish(self) -> None:
-        """The answer is complete: store the body under its final name, if it is wanted."""
-        if self.appetite is not Appetite.ALL:
-            return
+    def finish(self, *, proven: bool = True) -> None:
+        """The answer is complete: store the body under its final name, if it is wanted.
+
+        Unless *proven*, the body ended as anybody on the way can make it end (RFC 9112 §9.8): only
+        its length, or a coding that has an end of its own, can show that it is whole. Else raises
+        `BodyError`.
+        """
         if self._unpacking is not None:
             self._unpacking.finish(self._keep)
+        has_own_end = self._unpacking is not None and self._unpacking.has_own_end
+        if not proven and not has_own_end and self._total is None:
+            what = "the TLS connection ended within the body, without saying so (no close_notify)"
+            raise BodyError(Failure(FailureKind.TRUNCATED, what))
+        if self.appetite is not Appetite.ALL:
+            return
         assert self.answer is not None
         if self._total is not None and self.body_bytes != self._total:
             what = f"the body ended after {self.body_bytes} of {self._total} bytes"

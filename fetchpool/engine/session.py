@@ -78,7 +78,7 @@ class SessionExchange:
                 allow_redirects=False,
                 proxy=self._proxy_for(call.target),
             )
-            await self._read(response, watch, receiver)
+            await self._read(response, judge, watch, receiver)
         except ExchangeError:
             raise
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError) as error:
@@ -95,12 +95,12 @@ class SessionExchange:
                 response.close()  # a no-op where the body was read to its end
 
     async def _read(
-        self, response: aiohttp.ClientResponse, watch: Watch, receiver: Receiver
+        self, response: aiohttp.ClientResponse, judge: Guard, watch: Watch, receiver: Receiver
     ) -> None:
-        head = Head(
+        # What aiohttp read is the guard's word for it, but for one that can't be guarded.
+        head = judge.head or Head(
             response.status,
-            # A blank before the colon means nothing (RFC 9112 §5.1), to the parser neither.
-            tuple((key.decode("latin-1").rstrip(" \t").lower(), value.decode("latin-1"))
+            tuple((key.decode("latin-1").lower(), value.decode("latin-1"))
                   for key, value in response.raw_headers),
         )  # fmt: skip
         if receiver.head(head, body_length(head)) is Appetite.NONE:
@@ -111,7 +111,7 @@ class SessionExchange:
             if receiver.behind:
                 with _unread(response):
                     await receiver.catch_up(watch)
-        receiver.finish()
+        receiver.finish(proven=judge.proven)
         response.release()
 
     async def reachable(self, target: Target) -> bool:

@@ -56,6 +56,11 @@ class Unpacking:
         """Whether there is something left to decode: `catch_up` comes next."""
         return self._left is not None
 
+    @property
+    def has_own_end(self) -> bool:
+        """Whether the end of what was fed is marked within it: `finish` then looks for it."""
+        return self._decoder.has_own_end
+
     def feed(self, chunk: bytes | memoryview, keep: Keep) -> None:
         """Take the body's next bytes; raises `BodyError` and what *keep* raises.
 

@@ -35,7 +35,9 @@ def way(request: pytest.FixtureRequest) -> Way:
 @pytest.mark.parametrize(
     "rest",
     [
-        b"5 ; a=b\r\nhello\r\n0\r\n\r\n",
+        b" 5\r\nhello\r\n0\r\n\r\n",
+        b"5;\rx",
+        b"5\r\nhello\r\n0\r\nX:\rx",
         b"5\nhello\r\n0\r\n\r\n",
         b"0x5\r\nhello\r\n0\r\n\r\n",
         b"5\r\nhello!\r\n0\r\n\r\n",
@@ -155,3 +157,31 @@ def test_server_that_wants_a_certificate_is_no_matter_of_trying_again(
         (outcome,) = runner.run(fetch())
     thread.join()
     assert (outcome.error, outcome.attempts) == (FailureKind.TLS, 1), outcome.detail
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("says_goodbye", [True, False])
+def test_body_that_only_the_end_of_tls_ends_is_whole_where_that_was_said(
+    run: Run, authority: Authority, way: Way, version: ssl.TLSVersion, says_goodbye: bool
+) -> None:
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.send(OK + b"\r\n" + b"all there is")
+        if not says_goodbye:
+            visit.writer.transport.abort()
+
+    async def work() -> None:
+        trust = ssl.create_default_context()
+        authority.ca.configure_trust(trust)
+        served = authority.fresh(version)
+        async with rig(behave, way=way, server_tls=served, client_tls=trust) as it:
+            result = await it.get()
+            if says_goodbye:
+                assert body_of(result) == b"all there is"
+            else:
+                assert isinstance(result, Miss)
+                assert result.failure.kind is FailureKind.TRUNCATED
+                assert result.transient
+                assert "close_notify" in result.failure.detail
+
+    run(work())

@@ -41,7 +41,7 @@ ANSWERS = [
     b"HTTP/1.1 302 To\r\nLocation: /x\r\nContent-Length: 5\r\n\r\nmoved",
     OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s" % (len(PACKED), PACKED),
     b"HTTP/1.1 200 OK\nContent-Length: 3\n\nabc",
-    OK + b"Content-Length : 3\r\n\r\nabc",
+    OK + b"X Y : 3\r\nTransfer-Encoding: identity\r\n\r\nabc",
 ]  # fmt: skip
 PIECES = [
     b"\r\n", b"\n", b"\r", b"0", b"8", b" ", b"\t", b":", b";", b",", b"\0", b"\xff", b"-",
@@ -204,7 +204,7 @@ _END = b"Content-Length: 1\r\n\r\nx"
         (OK + b"X: " + b"a" * MAX_LINE_BYTES + b"\r\n" + _END, FailureKind.PROTOCOL),
         (OK + (b"X: " + b"a" * 60_000 + b"\r\n") * 4 + _END, 200),
         (OK + (b"X: " + b"a" * 60_000 + b"\r\n") * 6 + _END, FailureKind.PROTOCOL),
-        (OK + b"X" * (MAX_HEAD_BYTES - len(OK)), FailureKind.CONNECT),
+        (OK + b"X" * (MAX_LINE_BYTES - 1), FailureKind.CONNECT),
         (OK + b"X" * (MAX_HEAD_BYTES + 9), FailureKind.PROTOCOL),
         (b"\r\n" * MAX_HEAD_BYTES, FailureKind.PROTOCOL),
         (OK + b"X: 1\r\n" * (MAX_HEADERS - 1) + _END, 200),
@@ -217,7 +217,7 @@ _END = b"Content-Length: 1\r\n\r\nx"
         (b"HTTP/2.0 200 OK\r\n" + _END, FailureKind.PROTOCOL),
         (OK + b"X: a\0b\r\n" + _END, FailureKind.PROTOCOL),
         (OK + b"X: \x1b[2J\xff\r\n" + _END, 200),
-        (OK + b"Transfer-Encoding: chunked \t\r\n\r\n1\r\nx\r\n0\r\n\r\n", FailureKind.PROTOCOL),
+        (OK + b"Transfer-Encoding: chunked \t\r\n\r\n1\r\nx\r\n0\r\n\r\n", 200),
         (CHUNKED + b"1;" + b"x" * 60_000 + b"\r\na\r\n0\r\n\r\n", 200),
         (CHUNKED + b"1;" + b"x" * (1 << 17) + b"\r\na\r\n", FailureKind.PROTOCOL),
         (CHUNKED + b"0\r\n" + b"X: 1\r\n" * 12_000 + b"\r\n", FailureKind.PROTOCOL),
@@ -268,22 +268,8 @@ class Pair:
         return (result.failure.kind, result.transient)
 
 
-def end_of_answer(loop: asyncio.AbstractEventLoop, data: bytes) -> int:
-    """Return how many bytes of *data* are the answer; what follows nobody asked for."""
-    for n in range(1, len(data)):
-        if read(loop, [data[:n]], ended=False) is not None:
-            return n
-    return len(data)
-
-
 @given(broken_answers())
 @settings(max_examples=250)
-def test_outcome_is_the_reference_exchanges(
-    loop: asyncio.AbstractEventLoop, runner: asyncio.Runner, data: bytes
-) -> None:
+def test_outcome_is_the_reference_exchanges(runner: asyncio.Runner, data: bytes) -> None:
     reference, direct = runner.run(Pair().outcomes(data))
-    if reference == (FailureKind.PROTOCOL, False) != direct:
-        # What follows an answer in the same read spoils it for aiohttp; here it costs the
-        # connection only, as if it had come a moment later.
-        reference, _ = runner.run(Pair().outcomes(data[: end_of_answer(loop, data)]))
     assert direct == reference

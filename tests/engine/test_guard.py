@@ -1,6 +1,8 @@
-"""The guard before aiohttp's parser knows where an answer ends, however it arrives."""
+"""The guard tells aiohttp's parser the one way to read an answer, however that arrives."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -24,7 +26,7 @@ ENDING = [
     OK + b"Content-Length: 3\r\n\r\nabc",
     OK + b"Content-Length: 0\r\n\r\n",
     OK + b"X:\r\n folded\r\n \r\nContent-Length:\r\n 3\r\n\r\nabc",
-    b"HTTP/1.0 404 No\nContent-Length : 2\n\nno",
+    b"HTTP/1.0 404 No\nContent-Length: 2\n\nno",
     b"HTTP/1.1 200\r\ncOnTeNt-LeNgTh:2\r\n\r\nok",
     b"\r\n\n\r\n" + OK + b"Content-Length: 1\r\n\r\n1",
     b"HTTP/1.1 204 None\r\n\r\n",
@@ -34,21 +36,55 @@ ENDING = [
     b"HTTP/1.1 100 C\r\n\r\n\r\n" + OK + b"Content-Length: 1\r\n\r\n1",
     CHUNKED + b"0\r\n\r\n",
     CHUNKED + b"3\r\nabc\r\n00A;x=\"y\";z\r\n0123456789\r\n0\r\nX-Sum: 1\r\nY: \r\n\r\n",
-    CHUNKED + b"2\na\n\n0\n\n",
-    CHUNKED.replace(b" chunked", b"\r\n\t ChunKed ") + b"1 \r\n\n\r\n0 \r\n\r\n",
+    CHUNKED + b"2\r\na\n\n0\r\nX: y\n\n",
+    CHUNKED.replace(b" chunked", b"\r\n\t ChunKed \t\r\n ") + b"1 \r\n\n\r\n0\t;x\r\n\r\n",
+    b"HTTP/1.1 100 C\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + OK + b"X Y: 1\r\n\tgoes on\r\nContent-Length: 1, 1\r\ncontent-length: 01\r\n\r\n1",
 ]  # fmt: skip
 """Answers that say where they end."""
 
-ENDLESS = [OK + b"\r\nuntil the connection ends", b"HTTP/1.0 200 \r\nX: y\n\nso does this"]
+ENDLESS = [
+    OK + b"\r\nuntil the connection ends",
+    b"HTTP/1.0 200 \r\nX: y\n\nso does this",
+    OK + b"Transfer-Encoding: identity\r\n\r\nand this",
+]
 
 
-def follow(parts: list[bytes]) -> int | None:
-    """Return how many bytes of *parts* are the answer; None if it is refused."""
+class Followed(NamedTuple):
+    """What aiohttp's parser had of an answer."""
+
+    head: bytes
+    body: bytes
+    surplus: bool
+
+
+def follow(parts: list[bytes]) -> Followed | None:
+    """Return what is passed on of *parts*; None if they are refused."""
     guard = Guard()
     try:
-        return sum(guard.feed(part) for part in parts)
+        passed = b"".join(guard.feed(part) for part in parts)
     except ExchangeError as error:
-        return None if error.failure.kind is FailureKind.PROTOCOL and not error.transient else -1
+        if error.failure.kind is FailureKind.PROTOCOL and not error.transient:
+            return None
+        raise
+    head, _, body = passed.partition(b"\r\n\r\n")
+    return Followed(head, unchunked(body) if b"chunked" in head else body, guard.surplus)
+
+
+def unchunked(data: bytes) -> bytes:
+    """Return the body in chunks made to the letter, its end included."""
+    body = b""
+    while data:
+        line, _, data = data.partition(b"\r\n")
+        size = int(line, 16)
+        body += data[:size]
+        assert line == b"%x" % size
+        assert data[size : size + 2] == b"\r\n"
+        data = data[size + 2 :]
+        if not size:
+            assert data == b""
+            return body + b" whole"
+    return body
 
 
 def cut(data: bytes, at: list[int]) -> list[bytes]:
@@ -62,15 +98,22 @@ def cut(data: bytes, at: list[int]) -> list[bytes]:
 )
 @pytest.mark.parametrize("answer", ENDING)
 def test_what_follows_an_answer_is_not_its_own(answer: bytes, surplus: bytes) -> None:
+    alone = follow([answer])
+    assert alone is not None
+    assert not alone.surplus
+    expected = alone._replace(surplus=bool(surplus))
     data = answer + surplus
-    assert follow([data]) == len(answer)
-    assert follow([data[n : n + 1] for n in range(len(data))]) == len(answer)
-    assert follow([answer, surplus, surplus]) == len(answer)
+    assert follow([data]) == expected
+    assert follow([data[n : n + 1] for n in range(len(data))]) == expected
+    assert follow([answer, surplus, surplus]) in (expected, alone._replace(surplus=True))
 
 
 @pytest.mark.parametrize("answer", ENDLESS)
 def test_body_without_length_lasts_as_long_as_its_connection(answer: bytes) -> None:
-    assert follow([answer, ENDING[0], b"\0"]) == len(answer) + len(ENDING[0]) + 1
+    followed = follow([answer, ENDING[0], b"\0"])
+    assert followed is not None
+    assert followed.body.endswith(ENDING[0] + b"\0")
+    assert b"close" in followed.head
 
 
 @st.composite
@@ -99,7 +142,10 @@ def test_any_split_is_followed_alike(data: bytes, at: list[int]) -> None:
 def test_chunks_of_any_size_end_where_they_say(chunks: list[bytes], at: list[int]) -> None:
     framed = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks if chunk)
     data = CHUNKED + framed + b"0\r\n\r\n"
-    assert follow(cut(data + b"surplus", at)) == len(data)
+    followed = follow(cut(data + b"surplus", at))
+    assert followed is not None
+    assert followed.body == b"".join(chunks) + b" whole"
+    assert followed.surplus
 
 
 def _fields(*lines: bytes) -> bytes:
@@ -114,11 +160,11 @@ REFUSED = {
     "length-folded": _fields(b"Content-Length: 3", b" 4"),
     "length-and-chunked": _fields(b"Content-Length: 3", b"Transfer-Encoding: chunked"),
     "coding-twice": _fields(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"),
-    "coding-other": _fields(b"Transfer-Encoding: identity"),
+    "coding-other": _fields(b"Transfer-Encoding: br"),
+    "coding-none-and-length": _fields(b"Transfer-Encoding: identity", b"Content-Length: 3"),
     "coding-list": _fields(b"Transfer-Encoding: gzip, chunked"),
-    "coding-tab": _fields(b"Transfer-Encoding: chunked\t"),
-    "coding-folded-blank": _fields(b"Transfer-Encoding: chunked", b" "),
-    "interim-with-length": b"HTTP/1.1 103 Hints\r\nContent-Length: 5\r\n\r\n",
+    "coding-vertical-tab": _fields(b"Transfer-Encoding: chunked\x0b"),
+    "coding-folded-other": _fields(b"Transfer-Encoding: chunked", b" gzip"),
     "interim-endless": b"HTTP/1.1 199 Odd\r\n\r\n" * (MAX_INTERIM + 1),
     "switched": b"HTTP/1.1 101 Up\r\n\r\n",
     "status-099": b"HTTP/1.1 099 Low\r\n\r\n",
@@ -135,6 +181,28 @@ REFUSED = {
     "after-line-ends": b"\r\n\r\nSSH-2.0",
     "second-status-line-after-interim": HINTS + b"HTTP/2",
     "bare-return": _fields(b"X: a", b"\rX: b"),
+    "bare-return-behind-the-colon": _fields(b"X:\r", b"Content-Length: 3"),
+    "bare-return-in-a-name": _fields(b"X\r: a"),
+    "bare-return-in-a-reason": b"HTTP/1.1 200 O\rK\r\n\r\n",
+    "bare-return-behind-a-code": b"HTTP/1.1 200\r \r\n\r\n",
+    "bare-return-before-all": b"\r" + OK + b"\r\n",
+    "bare-return-for-an-end": OK + b"X: a\r\n\rx",
+    "bare-returns-alone": b"HTTP/1.1 200 OK\rContent-Length: 3\r\rabc",
+    "bare-return-in-an-interim-head": b"HTTP/1.1 103 H\r\nX:\r\r\n\r\n" + OK + b"\r\n",
+    "nul-in-a-reason": b"HTTP/1.1 200 O\0K\r\n\r\n",
+    "nul-in-a-value": _fields(b"X: a\0"),
+    "nul-in-what-is-no-field": _fields(b"X Y: \0"),
+    "no-colon": _fields(b"Nonsense"),
+    "blank-first": _fields(b" X: a"),
+    "blank-first-that-frames": _fields(b"\tContent-Length: 3"),
+    "blank-first-and-alone": _fields(b" "),
+    "blank-before-colon": _fields(b"Content-Length : 3"),
+    "tab-before-colon": _fields(b"Transfer-Encoding\t: chunked"),
+    "framing-behind-a-word": _fields(b"X Content-Length: 3"),
+    "framing-in-two-words": _fields(b"Content Length: 3"),
+    "framing-with-a-high-byte": _fields(b"Content-Length\xa0: 3"),
+    "framing-behind-what-is-no-field": _fields(b"X Y: 1", b" Content-Length: 3"),
+    "decoding-with-a-blank": _fields(b"Content-Encoding : gzip"),
     "line-ends-endless": b"\r\n" * MAX_HEAD_BYTES,
     "line-endless": OK + b"x" * (MAX_LINE_BYTES + 1),
     "status-line-endless": b"HTTP/1.1 200 " + b"x" * MAX_LINE_BYTES,
@@ -150,6 +218,19 @@ REFUSED = {
     "extension-with-a-return": CHUNKED + b"1;a\rb\r\n",
     "extension-endless": CHUNKED + b"1;" + b"x" * CHUNK_FRAMING_BYTES,
     "extensions-endless": CHUNKED + (b"1;" + b"x" * 1000 + b"\r\nx\r\n") * 70,
+    "size-blank-first": CHUNKED + b" 1\r\n",
+    "size-then-a-bare-line-feed": CHUNKED + b"1\n",
+    "size-then-a-return": CHUNKED + b"1\r\r\n",
+    "extension-with-a-nul": CHUNKED + b"1;a\0\r\n",
+    "return-behind-a-chunk": CHUNKED + b"1\r\nx\r\r\n",
+    "bare-return-behind-a-chunk": CHUNKED + b"1\r\nx\r0\r\n",
+    "trailer-with-a-return": CHUNKED + b"0\r\nX:\r\r\n\r\n",
+    "trailer-with-a-nul": CHUNKED + b"0\r\nX: \0\r\n\r\n",
+    "trailer-without-a-colon": CHUNKED + b"0\r\nX\r\n\r\n",
+    "trailer-blank-first": CHUNKED + b"0\r\n X: a\r\n\r\n",
+    "trailer-that-frames": CHUNKED + b"0\r\nContent-Length: 3\r\n\r\n",
+    "trailer-that-could-frame": CHUNKED + b"0\r\nContent-Length : 3\r\n\r\n",
+    "trailer-ended-by-a-return": CHUNKED + b"0\r\n\rx",
     "chunk-too-long": CHUNKED + b"1\r\nxy\r\n",
     "trailer-endless": CHUNKED + b"0\r\nX: " + b"y" * (CHUNK_FRAMING_BYTES + 99),
     "trailers-endless": CHUNKED + b"0\r\n" + b"X: y\r\n" * (CHUNK_FRAMING_BYTES // 6 + 99),
@@ -161,6 +242,7 @@ def test_answer_that_can_be_read_in_two_ways_or_never_ends_is_refused(name: str)
     data = REFUSED[name]
     assert follow([data]) is None
     assert follow(cut(data, list(range(0, len(data), 1021)))) is None
+    assert follow([data[n : n + 1] for n in range(len(data))]) is None
 
 
 @pytest.mark.parametrize(
@@ -175,5 +257,36 @@ def test_answer_that_can_be_read_in_two_ways_or_never_ends_is_refused(name: str)
     ids=["long-fields", "long-extension", "tiny-chunks", "small-extensions", "zeros"],
 )
 def test_what_is_long_but_ends_is_taken(data: bytes) -> None:
-    assert follow([data]) == len(data)
-    assert follow(cut(data, list(range(0, len(data), 4093)))) == len(data)
+    followed = follow([data])
+    assert followed is not None
+    assert followed.body.endswith(b" whole") or b"Content-Length: 0" in followed.head
+    assert follow(cut(data, list(range(0, len(data), 4093)))) == followed
+
+
+def test_aiohttp_is_told_nothing_of_a_head_but_what_was_read_of_it() -> None:
+    head = (
+        b"HTTP/1.0 200 Fine\nX Y: 1\nSet-Cookie: a=b\nUpgrade: h2c\nCONTENT-length: 3, 3\n"
+        b"X: a\n b\nConnection: keep-alive\n\n"
+    )
+    guard = Guard()
+    assert guard.feed(head) == b"HTTP/1.1 200 \r\nContent-Length: 3\r\n\r\n"
+    assert guard.head is not None
+    assert guard.head.get("x") == "a b"
+    assert guard.head.get("set-cookie") == "a=b"
+
+
+@pytest.mark.parametrize(
+    ("start", "keeps"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nConnection: Keep-Alive\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nConnection: upgrade, CLOSE\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nConnection: x\r\nConnection: close\r\n", False),
+        (b"HTTP/1.0 200 OK\r\n", False),
+        (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n", True),
+        (b"HTTP/1.0 200 OK\r\nConnection: keep-alive, close\r\n", False),
+    ],
+)
+def test_connection_serves_again_where_the_head_says_so(start: bytes, keeps: bool) -> None:
+    passed = Guard().feed(start + b"Content-Length: 0\r\n\r\n")
+    assert (b"Connection: close" not in passed) is keeps

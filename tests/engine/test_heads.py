@@ -1,4 +1,4 @@
-"""A normal head is read as the parser reads it, or not at all."""
+"""A normal head is read as any other would be, line by line, or not at all."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 NAMES = [
     b"Content-Length", b"content-length", b"Connection", b"Transfer-Encoding", b"Upgrade",
     b"Proxy-Connection", b"Content-Type", b"ETag", b"Location", b"Set-Cookie", b"X_y", b"Server ",
+    b"Content-Length ", b"X Y", b"", b" X",
 ]  # fmt: skip
 VALUES = [
     b"4", b"0", b"04", b"+4", b"4, 4", b"9223372036854775808", b"close", b"Keep-Alive", b"CLOSE",
@@ -38,7 +39,7 @@ LINES = st.builds(
         st.just(b":"),
         st.sampled_from([b" ", b"", b"  ", b"\t"]),
         st.sampled_from(VALUES),
-        st.sampled_from([b"\r\n"] * 8 + [b" \r\n", b"\t\r\n", b"\n", b"\r\n "]),
+        st.sampled_from([b"\r\n"] * 8 + [b" \r\n", b"\t\r\n", b"\n", b"\r\n ", b"\r\r\n"]),
     ),
 )
 STATUS_LINES = [
@@ -76,7 +77,7 @@ def read(loop: asyncio.AbstractEventLoop, parts: list[bytes]) -> object:
 
 @given(st.sampled_from(STATUS_LINES), st.lists(LINES, max_size=5), st.binary(max_size=6))
 @settings(max_examples=500)
-def test_head_is_read_as_the_parser_reads_it(
+def test_head_is_read_as_line_by_line(
     loop: asyncio.AbstractEventLoop, status_line: bytes, lines: list[bytes], body: bytes
 ) -> None:
     data = status_line + b"".join(lines) + b"\r\n" + body
@@ -97,12 +98,28 @@ def test_usual_head_is_normal() -> None:
     assert (data[size:], length, keep_alive) == (b"body", 4, True)
 
 
+def test_chunks_are_normal_and_so_is_a_field_said_twice() -> None:
+    data = OK + b"Set-Cookie: a\r\nSet-Cookie: b\r\nTransfer-Encoding: Chunked\r\n\r\n4\r\n"
+    found = read_normal(memoryview(data))
+    assert found is not None
+    head, length, size, keep_alive = found
+    assert head.get_all("set-cookie") == ["a", "b"]
+    assert (data[size:], length, keep_alive) == (b"4\r\n", None, True)
+
+
 @pytest.mark.parametrize(
     "lines",
     [
         b"Content-Length: 4\r\nContent-Length: 4\r\n",
         b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
         b"Content-Length: 4\r\nConnection: upgrade\r\n",
+        b"Content-Length: 4\r\nConnection: close\r\nConnection: keep-alive\r\n",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: identity\r\n",
+        b"Content-Length: 4\r\nLocation: /a\r\nLocation: /b\r\n",
+        b"Content-Length : 4\r\n",
+        b"Content-Length: 4\r\nX Y: 1\r\n",
+        b"Content-Length: 4\r\nX:\r\r\n",
         b"Content-Length: 4x\r\n",
         b"Content-Length: 4\r\nX: a\x00b\r\n",
         b"Content-Length: 4\r\n X: folded\r\n",
@@ -112,7 +129,7 @@ def test_usual_head_is_normal() -> None:
         b"Content-Length: 4\r\nX: " + b"y" * 9000 + b"\r\n",
     ],
 )
-def test_anything_else_is_left_to_the_parser(lines: bytes) -> None:
+def test_anything_else_is_read_line_by_line(lines: bytes) -> None:
     assert read_normal(memoryview(OK + lines + b"\r\nbody")) is None
 
 

@@ -51,6 +51,16 @@ def reset(*parts: bytes) -> Behaviour:
     return behave
 
 
+def tear(*parts: bytes) -> Behaviour:
+    """Send *parts*, then end the connection without a word: under TLS, without a close_notify."""
+
+    async def behave(exchange: Exchange) -> None:
+        await answer(*parts)(exchange)
+        exchange.writer.transport.abort()
+
+    return behave
+
+
 def drip(start: bytes, rest: bytes, *, pause_s: float = 0.3) -> Behaviour:
     """Send *start* at once and *rest* byte by byte, slowly, over and over."""
 

@@ -119,7 +119,7 @@ class DirectExchange:
                 reusable = protocol is not None and protocol.reusable
                 connector.release(origin.connection_key, handler, reusable=reusable)
         if receiver.appetite is not Appetite.NONE:
-            receiver.finish()
+            receiver.finish(proven=protocol.proven)
 
     def _borrow(self, handler: Handler) -> ClientProtocol:
         """Return the protocol that has the events of *handler*'s connection from now on."""

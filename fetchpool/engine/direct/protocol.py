@@ -1,16 +1,17 @@
 """Reads answers from one connection, one at a time: what is HTTP, where it ends, what follows it.
 
-    WAITING ──▶ START ──▶ HEAD ──▶ PARSED (chunked: the parser finds the end) ──┐
-                  │        │                                                    ├──▶ future done
-                  └────────┴─────▶ RAW (so many bytes, or all until the end) ───┘
+    WAITING ──▶ START ──▶ HEAD ──▶ CHUNKED (a reader finds the end) ──────────┐
+                  │        │                                                  ├──▶ future done
+                  └────────┴─────▶ RAW (so many bytes, or all until the end) ─┘
 
 A request waits for those that are made in the same turn of the event loop: they leave together.
 
 Where the receiver falls behind (it decodes what there is much of in a thread), nothing is read, and
 what has come all the same waits, the connection's end too, until it has caught up.
 
-A normal head (`heads`) leads to RAW at once; any other, and chunks, are read by a parser
-(`parsing`). Nothing which comes after an answer is ever taken for the next one.
+A normal head (`direct.heads`) leads there at once; any other is read line by line (`engine.heads`),
+chunks by `engine.chunks`: the readers of the other exchange. Nothing which comes after an answer is
+ever taken for the next one.
 """
 
 from __future__ import annotations
@@ -22,17 +23,18 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from fetchpool.engine.chunks import ChunkReader
 from fetchpool.engine.direct.heads import read_normal
 from fetchpool.engine.exchange import ExchangeError
 from fetchpool.engine.faults import translate
-from fetchpool.engine.framing import body_length, not_http
+from fetchpool.engine.heads import HeadReader
 from fetchpool.engine.receiver import Appetite
 
 if TYPE_CHECKING:
     from fetchpool.connector import Handler
-    from fetchpool.engine.direct.parsing import AnswerParser
     from fetchpool.engine.receiver import Receiver
     from fetchpool.engine.watch import Watch
+    from fetchpool.models import Head
 
 RECEIVE_BUFFER_BYTES = 1 << 20
 """Measured with 100 MB bodies: 1,040 MB/s; with 64 KiB 825 MB/s."""
@@ -52,8 +54,8 @@ class Stage(Enum):
     START = "start"
     """Nothing has come."""
     HEAD = "head"
-    """The parser has what has come."""
-    PARSED = "parsed"
+    """It is being read line by line."""
+    CHUNKED = "chunked"
     RAW = "raw"
 
 
@@ -99,17 +101,17 @@ class ClientProtocol(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_behind",
+        "_chunks",
         "_departures",
         "_done",
         "_early",
         "_handler",
+        "_heads",
         "_held",
         "_keep_alive",
         "_left",
         "_loop",
         "_lost",
-        "_parser",
-        "_problem",
         "_receiver",
         "_request",
         "_stage",
@@ -117,6 +119,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         "_transport",
         "_watch",
         "_whole",
+        "proven",
         "reusable",
     )
 
@@ -136,10 +139,13 @@ class ClientProtocol(asyncio.BufferedProtocol):
         self._loop = loop
         self._departures = departures
         self._transport = handler.transport
-        self._parser: AnswerParser | None = None
+        self._heads: HeadReader | None = None
+        self._chunks: ChunkReader | None = None
         self._done: asyncio.Future[bool] | None = None
         self.reusable = False
         """Whether the connection is fit for another request: its answer came whole, and alone."""
+        self.proven = True
+        """Whether the body's end is known to be that (see `Receiver.finish`)."""
         self._behind = False
         self._held = b""  # what has come while the receiver was behind
         self._lost: tuple[Exception | None] | None = None  # that the connection was, meanwhile
@@ -162,7 +168,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         self._receiver = receiver
         self._stage = Stage.WAITING
         self._whole = self._surplus = False
-        self._problem: str | None = None
+        self._heads = self._chunks = None
         self.reusable = False
         self._done = done = self._loop.create_future()
         self._departures.add(self)
@@ -251,8 +257,10 @@ class ClientProtocol(asyncio.BufferedProtocol):
         try:
             if self._stage is Stage.RAW:
                 self._take_raw(data)
+            elif self._stage is Stage.CHUNKED:
+                self._take_chunks(data)
             elif self._stage is not Stage.START or not self._take_normal(data):
-                self._parse(data)
+                self._read_head(data)
         except Exception as error:  # noqa: BLE001 - raised where the future is awaited
             self._end(error)
 
@@ -270,6 +278,8 @@ class ClientProtocol(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended: a body without length is complete, all else is not."""
         self.reusable = False
+        if exc is None and self._stage is Stage.RAW and self._left is None:
+            self.proven = self._handler.is_end_proven()
         self._handler.connection_lost(exc)
         self._handler.borrower = None  # it refers to this object
         self._transport = _gone  # which would refer to it until garbage is looked for
@@ -279,7 +289,6 @@ class ClientProtocol(asyncio.BufferedProtocol):
             self._take_end(exc)
 
     def _take_end(self, exc: Exception | None) -> None:
-        self._drop_parser()
         if self._done is None or self._done.done():
             return
         if exc is None and self._stage is Stage.RAW and self._left is None:
@@ -307,75 +316,61 @@ class ClientProtocol(asyncio.BufferedProtocol):
         found = read_normal(data)
         if found is None:
             return False
-        head, length, size, self._keep_alive = found
-        self._stage = Stage.RAW
-        self._left = length
-        is_all = len(data) == size + length
-        if self._receiver.head(head, length) is Appetite.NONE:
-            self._end(None, reusable=is_all)
-        elif is_all:
-            self._left = 0
-            self._whole = True
-            self._hand_over(data[size:])
-        elif len(data) > size:
-            self._take_raw(data[size:])
+        head, length, size, keep_alive = found
+        self._keep_alive = keep_alive
+        self._take_head(head, length, data[size:], chunked=length is None)
         return True
 
-    def _parse(self, data: memoryview) -> None:
-        """Let the parser have *data*, then take over what it found, in its order."""
-        parser = self._parser
-        if parser is None:
-            from fetchpool.engine.direct.parsing import AnswerParser
-
-            parser = self._parser = AnswerParser()
-        if self._stage is Stage.START:
+    def _read_head(self, data: memoryview) -> None:
+        """Take *data* as part of a head that isn't a normal one."""
+        if self._heads is None:
             self._stage = Stage.HEAD
-            parser.begin()
-        self._problem = parser.feed(data)
-        self._whole = parser.whole
-        self._surplus = self._whole and self._problem is not None
-        if self._stage is Stage.HEAD:
-            if not parser.status:
-                return
-            if self._take_head(parser) is Appetite.NONE:
-                self._end(None, reusable=self._whole and not self._surplus)
-                return
-        self._take_body(parser)
+            self._heads = HeadReader()
+        opening = self._heads.feed(data)
+        if opening is None:
+            return
+        rest = memoryview(self._heads.take_rest())
+        self._heads = None
+        self._keep_alive = opening.keep_alive
+        self._take_head(opening.head, opening.length, rest, chunked=opening.chunked)
 
-    def _take_head(self, parser: AnswerParser) -> Appetite:
-        """Hand over the head, and choose how to find the body's end."""
-        head = parser.head()
-        self._keep_alive = parser.keep_alive
-        length = body_length(head)
-        appetite = self._receiver.head(head, length)
-        if length is None and head.get("transfer-encoding") is not None:
-            self._stage = Stage.PARSED
-        elif not self._whole:
+    def _take_head(
+        self, head: Head, length: int | None, rest: memoryview, *, chunked: bool
+    ) -> None:
+        """Hand over the head, and of the *rest* that came with it what is the body's."""
+        if chunked:
+            self._stage = Stage.CHUNKED
+            self._chunks = ChunkReader()
+        else:
             self._stage = Stage.RAW
             self._left = length
-        elif length is None:
-            raise not_http("a length in disguise")
-        return appetite
+        if self._receiver.head(head, length) is Appetite.NONE:
+            self._end(None, reusable=self._is_all(rest))
+        elif chunked:
+            if rest:
+                self._take_chunks(rest)
+        elif rest or length == 0:
+            self._take_raw(rest)
 
-    def _take_body(self, parser: AnswerParser) -> None:
-        """Hand over what *parser* found of the body."""
-        body = parser.take_body()
-        if body and self._stage is Stage.PARSED and not parser.chunks:
-            # `chunked\t` is chunked to RFC 9112 §5 and §6.1, but not to the parser.
-            raise not_http("a Transfer-Encoding other than chunked")
-        if self._stage is Stage.RAW:
-            self._drop_parser()  # it has seen half an answer
-            if self._left is not None:
-                self._left -= len(body)
+    def _is_all(self, rest: memoryview) -> bool:
+        """Return whether *rest*, which came with the head, is exactly the body."""
+        chunks = self._chunks
+        if chunks is None:
+            return len(rest) == self._left
+        return chunks.feed(bytes(rest)) == len(rest) and chunks.whole
+
+    def _take_chunks(self, data: memoryview) -> None:
+        """Take *data* as part of a chunked body."""
+        chunks = self._chunks
+        assert chunks is not None
+        taken = chunks.feed(bytes(data))
+        self._whole = chunks.whole
+        self._surplus = taken < len(data)
+        body = chunks.take_body()
         if body:
             self._hand_over(body)
         else:
             self._settle()
-
-    def _drop_parser(self) -> None:
-        if self._parser is not None:
-            self._parser.close()
-            self._parser = None
 
     def _take_raw(self, data: memoryview) -> None:
         """Take *data* as part of the body, up to its length."""
@@ -407,20 +402,15 @@ class ClientProtocol(asyncio.BufferedProtocol):
 
     def _settle(self) -> None:
         """Judge the answer so far, now that all that was read of its body is with the receiver."""
-        if self._problem is not None and not self._whole:
-            raise not_http(self._problem)
-        if self._stage is Stage.PARSED and not self._surplus:
-            assert self._parser is not None
-            if self._parser.framing_is_endless():
-                raise not_http("endless chunk extensions or trailers")
+        if self._chunks is not None and self._chunks.problem is not None:
+            raise self._chunks.problem
         if self._whole:
             self._end(None, reusable=not self._surplus)
 
     def _end(self, error: Exception | None, *, reusable: bool = False) -> None:
         done = self._done
         assert done is not None
-        if self._parser is not None:
-            self._parser.pieces.clear()
+        self._heads = self._chunks = None
         self.reusable = reusable and self._keep_alive
         if error is None:
             done.set_result(True)

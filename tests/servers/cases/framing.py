@@ -71,12 +71,13 @@ _LENGTHS = [
     Case("length-leading-zeros", keep(fields(b"Content-Length: 0008")), ok()),
     Case("length-outer-blanks", keep(fields(b"Content-Length: \t 8 \t")), ok()),
     Case("length-no-blank", keep(fields(b"content-LENGTH:8")), ok()),
-    Case(
-        "length-twice-same", answer(fields(b"Content-Length: 8", LENGTH[:-2])), either("protocol")
-    ),
-    Case("length-comma-same", answer(fields(b"Content-Length: 8, 8")), either("protocol")),
-    Case("length-space-before-colon", answer(fields(b"Content-Length : 8")), either("protocol")),
-    Case("length-tab-before-colon", answer(fields(b"Content-Length\t: 8")), either("protocol")),
+    Case("length-twice-same", keep(fields(b"Content-Length: 8", LENGTH[:-2])), ok(wire_bytes=8)),
+    Case("length-thrice-same", keep(fields(*[LENGTH[:-2]] * 3)), ok(wire_bytes=8)),
+    Case("length-comma-same", keep(fields(b"Content-Length: 8, 8")), ok(wire_bytes=8)),
+    Case("length-comma-tight-same", keep(fields(b"Content-Length: 8,8 ,\t8")), ok(wire_bytes=8)),
+    Case("length-comma-and-twice", keep(fields(b"Content-Length: 8, 8", LENGTH[:-2])), ok()),
+    Case("length-space-before-colon", answer(fields(b"Content-Length : 8")), fails("protocol")),
+    Case("length-tab-before-colon", answer(fields(b"Content-Length\t: 8")), fails("protocol")),
     Case("length-declared-huge", stall(fields(b"Content-Length: 9000000000")), fails("too_big")),
     Case(
         "length-63-bits",
@@ -126,7 +127,7 @@ _TRANSFERS = [
     Case(
         "transfer-blanks",
         keep(OK + b"Transfer-Encoding: \t chunked \t \r\n\r\n" + _A_BODY + _END),
-        either("protocol"),  # llhttp doesn't take it for chunked; never is the framing the body
+        ok(wire_bytes=8),
     ),
     Case(
         "transfer-and-length",
@@ -161,8 +162,20 @@ _TRANSFERS = [
     Case(
         "transfer-identity",
         answer(OK + b"Transfer-Encoding: identity\r\n\r\n" + BODY),
-        either("protocol"),
+        ok(wire_bytes=8),
     ),
+    Case(
+        "transfer-identity-case",
+        answer(OK + b"transfer-encoding:\tIDENTITY \r\n\r\n" + BODY),
+        ok(wire_bytes=8),
+    ),
+    Case(
+        "transfer-identity-and-length",
+        answer(OK + b"Transfer-Encoding: identity\r\n" + LENGTH + b"\r\n" + BODY),
+        fails("protocol"),
+    ),
+    _transfer("identity-chunked", b" identity, chunked"),
+    _transfer("identity-then-chunked", b" identity", b" chunked"),
     Case(
         "transfer-empty",
         answer(OK + b"Transfer-Encoding:\r\n" + LENGTH + b"\r\n" + BODY),
@@ -218,8 +231,72 @@ _CHUNKS = [
     Case(
         "chunk-space-before", answer(chunks(b" 8\r\n" + BODY + b"\r\n" + _END)), either("protocol")
     ),
+    *(
+        Case(
+            f"chunk-blanks-{name}",
+            keep(chunks(line + b"\r\n" + BODY + b"\r\n0" + line[1:] + b"\r\n\r\n")),
+            ok(wire_bytes=8),
+        )
+        for name, line in {
+            "after": b"8 ",
+            "many-after": b"8" + b" " * 8,
+            "tab-after": b"8\t",
+            "before-extension": b"8 ; a=b",
+            "tab-before-extension": b"8\t;a=b",
+            "around-extension": b'8 ; a = "b" ; c ',
+            "before-nothing": b"8 ;",
+        }.items()
+    ),
+    *(
+        _size(name, size)
+        for name, size in {
+            "cr-after": b"8\r",
+            "cr-in-extension": b"8;a=\rb",
+            "cr-in-quotes": b'8;a="\r"',
+            "cr-before": b"\r8",
+            "nul-in-extension": b"8;a=\0",
+            "line-feed-in-extension": b"8;a=\nb",
+        }.items()
+    ),
+    *(
+        Case(
+            f"chunk-trailer-{name}",
+            stall(chunks(_A_BODY + b"0\r\n" + lines + b"\r\n")),
+            fails("protocol"),
+        )
+        for name, lines in {
+            "bare-cr": b"X: a\rb\r\n",
+            "bare-cr-behind-colon": b"X:\r\r\n",
+            "bare-cr-for-an-end": b"X: a\r\n\r",
+            "nul": b"X: a\0\r\n",
+            "nul-in-name": b"X\0: a\r\n",
+            "no-colon": b"no colon\r\n",
+            "first-folded": b" X: a\r\n",
+            "frames": b"Content-Length: 8\r\n",
+            "frames-in-chunks": b"Transfer-Encoding: chunked\r\n",
+            "maybe-framing": b"Content-Length : 8\r\n",
+        }.items()
+    ),
+    *(
+        Case(
+            f"chunk-trailer-{name}",
+            keep(chunks(_A_BODY + b"0\r\n" + lines + b"\r\n")),
+            ok(wire_bytes=8),
+        )
+        for name, lines in {
+            "no-field": b"X Y: 1\r\n",
+            "folded": b"X: a\r\n b\r\n",
+            "line-feed": b"X: a\n",
+            "several": b"X: a\r\nX: b\r\nETag: c\r\n",
+        }.items()
+    ),
     Case(
-        "chunk-space-after", answer(chunks(b"8 \r\n" + BODY + b"\r\n" + _END)), either("protocol")
+        "chunk-bare-cr-after-data", stall(chunks(b"8\r\n" + BODY + b"\r" + _END)), fails("protocol")
+    ),
+    Case(
+        "chunk-cr-cr-lf-after-data",
+        stall(chunks(b"8\r\n" + BODY + b"\r\r\n" + _END)),
+        fails("protocol"),
     ),
     Case("chunk-bare-line-feeds", answer(chunks(b"8\n" + BODY + b"\n0\n\n")), either("protocol")),
     Case("chunk-extension", keep(chunks(b'8;a=b;c="d"\r\n' + BODY + b"\r\n" + _END)), ok()),

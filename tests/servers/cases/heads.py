@@ -85,6 +85,12 @@ _LINES = [
     Case("line-version-1.2", answer(b"HTTP/1.2 200 OK\r\n" + _REST), either("protocol")),
     Case("line-empty-before", answer(b"\r\n" + WHOLE), either("protocol")),
     Case("line-blank-before", answer(b"  \r\n" + WHOLE), either("protocol")),
+    _line("nul-in-reason", b"HTTP/1.1 200 O\0K"),
+    _line("cr-in-reason", b"HTTP/1.1 200 O\rK"),
+    _line("cr-in-reason-frames", b"HTTP/1.1 200 OK\rContent-Length: 3"),
+    _line("cr-behind-code", b"HTTP/1.1 200\r OK"),
+    _line("cr-before", b"\rHTTP/1.1 200 OK"),
+    _line("two-crs", b"HTTP/1.1 200 OK\r"),
     Case("line-201", keep(b"HTTP/1.1 201 Created\r\n" + _REST), ok(status=201)),
     Case(
         "line-206-unasked",  # a part nobody asked for: an answer, or none; never retried
@@ -129,16 +135,79 @@ _FIELDS = [
     _field("nul-in-value", b"X-Nul: a\0b"),
     _field("nul-in-name", b"X\0Nul: a"),
     _field("nul-alone", b"\0"),
-    _field("empty-name", b": value"),
-    Case("field-folded", answer(fields(LENGTH[:-2], b"X-Fold: a", b"  b")), either("protocol")),
-    Case("field-folded-first", answer(OK + b" X: folded\r\n" + _REST), either("protocol")),
-    Case("field-space-in-name", answer(fields(LENGTH[:-2], b"X Y: a")), either("protocol")),
-    Case("field-latin-1-name", answer(fields(LENGTH[:-2], b"X-\xe9: a")), either("protocol")),
-    Case("field-bare-cr", answer(fields(LENGTH[:-2], b"X: a\rb")), either("protocol")),
-    Case(
-        "field-bare-cr-smuggles",
-        answer(fields(LENGTH[:-2], b"X: a\rContent-Length: 3")),
-        either("protocol"),
+    _field("nul-in-no-field", b"X Y: \0"),
+    _field("bare-cr", b"X: a\rb"),
+    _field("bare-cr-smuggles", b"X: a\rContent-Length: 3"),
+    _field("bare-cr-behind-colon", b"X:\r"),
+    _field("bare-cr-behind-colon-frames", b"X:\rTransfer-Encoding: chunked"),
+    _field("bare-cr-at-end", b"X: a\r"),
+    _field("bare-cr-in-name", b"X\r: a"),
+    _field("bare-cr-first", b"\rX: a"),
+    _field("bare-cr-alone", b"\r"),
+    _field("bare-cr-in-fold", b"X: a", b" b\rc"),
+    _field("bare-cr-in-no-field", b"X Y: a\rb"),
+    *(
+        Case(f"field-bare-cr-{name}", keep(data), fails("protocol", sent=None))
+        for name, data in {
+            "then-length": OK + b"X:\r\r\nContent-Length: 8\r\n\r\n" + BODY,
+            "then-chunked": OK + b"X:\rTransfer-Encoding: chunked\r\n\r\n8\r\n" + BODY,
+            "everywhere": (OK + LENGTH + b"\r\n").replace(b"\r\n", b"\r") + BODY,
+            "for-the-last-line": OK + LENGTH + b"\r" + BODY,
+            "line-feeds": b"HTTP/1.1 200 OK\nX:\r\rContent-Length: 8\n\n" + BODY,
+            "in-interim": b"HTTP/1.1 103 H\r\nLink:\r\r\n\r\n" + WHOLE,
+        }.items()
+    ),
+    *(
+        Case(f"field-first-{name}", answer(OK + line + b"\r\n" + rest), fails("protocol"))
+        for name, line, rest in (
+            ("folded", b" X: folded", _REST),
+            ("folded-tab", b"\tX: folded", _REST),
+            ("folded-frames", b" Content-Length: 8", b"\r\n" + BODY),
+            ("folded-frames-in-chunks", b" Transfer-Encoding: chunked", b"\r\n" + BODY),
+            ("blank", b" ", _REST),
+        )
+    ),
+    Case("field-folded", keep(fields(LENGTH[:-2], b"X-Fold: a", b"  b")), ok()),
+    Case("field-folded-tab", keep(fields(b"X-Fold:", b"\ta", LENGTH[:-2])), ok()),
+    *(
+        Case(f"field-none-{name}", keep(fields(line, LENGTH[:-2])), ok(wire_bytes=8))
+        for name, line in {
+            "space-in-name": b"X Y: 1",
+            "parentheses": b"X(a): 1",
+            "latin-1": b"X-\xe9: a",
+            "utf-8": "X-\u00e9: a".encode(),
+            "empty-name": b": value",
+            "slash": b"a/b: c",
+            "quotes": b'"X": 1',
+            "brackets": b"[X]: 1",
+            "at": b"x@y: 1",
+            "comma": b"X,Y: 1",
+            "escape": b"X\x1b[31m: 1",
+            "blank-before-colon": b"Server : x",
+            "tab-before-colon": b"Server\t: x",
+            "status-line": b"HTTP/1.1 200 OK: again",
+            "url": b"http://h.example/: 1",
+            "folded": b"X Y: 1\r\n and: more",
+        }.items()
+    ),
+    *(
+        _field(f"maybe-framing-{name}", line)
+        for name, line in {
+            "length": b"Content-Length : 3",
+            "length-tab": b"Content-Length\t: 3",
+            "same-length": b"Content-Length : 8",
+            "coding": b"Transfer-Encoding : chunked",
+            "coding-case": b"transfer-ENCODING : identity",
+            "length-in-words": b"Content Length: 3",
+            "length-behind-word": b"X Content-Length: 3",
+            "length-no-break-space": b"Content-Length\xa0: 3",
+            "length-escape": b"\x1bContent-Length: 3",
+            "length-vertical-tab": b"Content-Length\x0b: 3",
+            "length-quoted": b'"Content-Length": 3',
+            "length-behind-colon": b":Content-Length: 3\r\nContent-Length;: 3",
+            "folded": b"X Y: 1\r\n Content-Length: 3",
+            "packed": b"Content-Encoding : gzip",
+        }.items()
     ),
     Case("field-bare-line-feeds", keep(b"HTTP/1.1 200 OK\nContent-Length: 8\n\n" + BODY), ok()),
     Case(
@@ -190,6 +259,23 @@ _INTERIM = [
     Case("interim-100", keep(_CONTINUE + WHOLE), ok()),
     Case("interim-103", keep(_HINTS + WHOLE), ok()),
     Case("interim-102-103", keep(b"HTTP/1.1 102 Processing\r\n\r\n" + _HINTS + WHOLE), ok()),
+    *(
+        Case(f"interim-{name}", keep(b"HTTP/1.1 " + head + b"\r\n\r\n" + WHOLE), ok(wire_bytes=8))
+        for name, head in {
+            "100-length": b"100 Continue\r\nContent-Length: 8",
+            "100-length-zero": b"100 Continue\r\nContent-Length: 0",
+            "103-length": b"103 Early Hints\r\nContent-Length: 3",
+            "199-lengths": b"199 Odd\r\nContent-Length: 3\r\nContent-Length: 4",
+            "102-chunked": b"102 Processing\r\nTransfer-Encoding: chunked",
+            "100-close": b"100 Continue\r\nConnection: close",
+            "100-no-field": b"100 Continue\r\nX Y: 1",
+        }.items()
+    ),
+    Case(
+        "interim-100-with-a-body",
+        keep(b"HTTP/1.1 100 Continue\r\nContent-Length: 3\r\n\r\nabc" + WHOLE),
+        fails("protocol", sent=None),
+    ),
     Case("interim-199", keep(b"HTTP/1.1 199 Odd\r\n\r\n" + WHOLE), ok()),
     Case("interim-103-then-404", keep(_HINTS + b"HTTP/1.1 404 No\r\n" + _REST), answered(404)),
     Case("interim-300-times", keep(_CONTINUE * 300 + WHOLE), fails("protocol", sent=None)),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import ssl
+
+import brotli  # type: ignore[import-untyped]
 
 from tests.servers.behaviours import (
     BODY,
+    CHUNKED,
     LENGTH,
     OK,
     WHOLE,
@@ -18,8 +22,9 @@ from tests.servers.behaviours import (
     redirect,
     reset,
     stall,
+    tear,
 )
-from tests.servers.fault import Case, Exchange, Options
+from tests.servers.fault import Behaviour, Case, Exchange, Expect, Options
 
 
 def _served(name: str, context: str) -> Case:
@@ -62,6 +67,44 @@ async def _old_version(exchange: Exchange) -> None:
             await exchange.send(said.read())
             return
 
+
+def _torn(name: str, behaviour: Behaviour, expect: Expect) -> Case:
+    """Return a case of a TLS connection that ends without a close_notify (RFC 9112 §9.8)."""
+    return Case(f"tls-torn-{name}", behaviour, expect, tls="good", scheme="https")
+
+
+_GZIP = gzip.compress(b"unpacked", mtime=0)
+_BROTLI = brotli.compress(b"unpacked")
+_GZIPPED = OK + b"Content-Encoding: gzip\r\n\r\n"
+
+_TORN = [
+    _torn("no-length", tear(OK + b"\r\n" + BODY), passing("truncated")),
+    _torn("no-length-empty", tear(OK + b"\r\n"), passing("truncated")),
+    _torn("no-length-long", tear(OK + b"\r\n" + b"x" * 40_000), passing("truncated")),
+    _torn("no-length-1.0", tear(b"HTTP/1.0 200 OK\r\n\r\n" + BODY), passing("truncated")),
+    _torn("no-length-close", tear(OK + b"Connection: close\r\n\r\n" + BODY), passing("truncated")),
+    _torn(
+        "identity",
+        tear(OK + b"Transfer-Encoding: identity\r\n\r\n" + BODY),
+        passing("truncated"),
+    ),
+    _torn(
+        "coded-as-nothing",
+        tear(OK + b"Content-Encoding: identity\r\n\r\n" + BODY),
+        passing("truncated"),
+    ),
+    _torn("gzip", tear(_GZIPPED + _GZIP), ok(b"unpacked")),
+    _torn("gzip-cut", tear(_GZIPPED + _GZIP[:-1]), passing("truncated")),
+    _torn("gzip-empty", tear(_GZIPPED), passing("truncated")),
+    _torn("br", tear(OK + b"Content-Encoding: br\r\n\r\n" + _BROTLI), ok(b"unpacked")),
+    _torn("length", tear(WHOLE), ok(wire_bytes=8)),
+    _torn("length-cut", tear(OK + b"Content-Length: 9\r\n\r\n" + BODY), passing("truncated")),
+    _torn("chunks", tear(OK + CHUNKED + b"\r\n8\r\n" + BODY + b"\r\n0\r\n\r\n"), ok(wire_bytes=8)),
+    _torn("chunks-cut", tear(OK + CHUNKED + b"\r\n8\r\n" + BODY + b"\r\n"), passing("truncated")),
+    _torn("404", tear(b"HTTP/1.1 404 No\r\n\r\n" + BODY), passing("truncated", sent=404)),
+    _torn("204", tear(b"HTTP/1.1 204 None\r\n\r\n"), ok(b"", status=204)),
+    _torn("head", tear(OK + b"X: "), passing("connect")),
+]
 
 _PLAIN_400 = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -143,6 +186,7 @@ CASES = [
         tls="good",
         scheme="https",
     ),
+    *_TORN,
     Case("tls-no-length", answer(OK + b"\r\n" + BODY), ok(), tls="good", scheme="https"),
     Case(
         "tls-silent",
