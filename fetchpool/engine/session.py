@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, cast
 
 import aiohttp
 from multidict import CIMultiDict
@@ -29,12 +30,45 @@ from fetchpool.models import Head, Target
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aiohttp.connector import Connection
+
     from fetchpool.engine.watch import Watch
     from fetchpool.proxies import ProxyFor
 
 log = logging.getLogger("fetchpool")
 
 READ_BUFFER_BYTES = 256 * 1024
+
+_target: ContextVar[Target] = ContextVar("target")
+"""What the request that is being made asks for."""
+
+
+class _AsItIs:
+    """A URL whose target is written as it stands: yarl drops the `?` of an empty query."""
+
+    def __init__(self, url: URL, target: Target) -> None:
+        self._url = url
+        self._target = target
+        self.raw_path_qs = target.path
+
+    def __str__(self) -> str:
+        return self._target.url
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._url, name)
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request whose target leaves as it stands in the list, byte for byte."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """Write the request; return its response, yet to come."""
+        url = self.url
+        self.url = cast("URL", _AsItIs(url, _target.get()))
+        try:
+            return await super().send(conn)
+        finally:
+            self.url = url
 
 
 class SessionExchange:
@@ -45,6 +79,7 @@ class SessionExchange:
         self._proxy_for = proxy_for
         self._session = aiohttp.ClientSession(
             connector=connector,
+            request_class=_Request,
             connector_owner=False,
             cookie_jar=aiohttp.DummyCookieJar(),  # no state from one URL to another
             auto_decompress=False,  # aiohttp takes a cut gzip for a clean end
@@ -69,11 +104,12 @@ class SessionExchange:
         judge = Guard()
         guard.set(judge if self._guarded else None)
         public_only.set(call.public_only)
+        _target.set(call.target)
         response: aiohttp.ClientResponse | None = None
         try:
             response = await self._session.request(
                 "GET",
-                URL(call.target.url, encoded=True),
+                _origin(call.target),
                 headers=CIMultiDict(call.headers),
                 allow_redirects=False,
                 proxy=self._proxy_for(call.target),
@@ -127,6 +163,11 @@ class SessionExchange:
         await self._session.close()
         await close_connector(self._connector)
         await asyncio.sleep(0)
+
+
+def _origin(target: Target) -> URL:
+    """Return the URL that says where *target* is asked for."""
+    return URL(target.url.removesuffix(target.path) + "/", encoded=True)
 
 
 @contextmanager
