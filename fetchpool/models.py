@@ -43,6 +43,20 @@ class FailureKind(StrEnum):
     """A bug of ours: logged with its traceback."""
 
 
+class Phase(StrEnum):
+    """How far an attempt has come, in words that end a sentence."""
+
+    LOOKUP = "while its name was looked up"
+    CONNECT = "while connecting"
+    TUNNEL = "while the proxy was asked for a tunnel"
+    HANDSHAKE = "during the TLS handshake"
+    SENDING = "before the request was sent"
+    WAITING = "after the request was sent"
+    """Nothing has come of an answer."""
+    HEAD = "within the head of the answer"
+    BODY = "within the body"
+
+
 class Failure(msgspec.Struct, frozen=True, gc=False):
     """What went wrong with an attempt, as a value."""
 

@@ -9,9 +9,9 @@ import socket
 import pytest
 from aiohttp.abc import ResolveResult
 
-from fetchpool import FetchPool, connector
+from fetchpool import FetchPool
 from fetchpool.config import Config
-from fetchpool.connector import make_connector
+from fetchpool.connector import dialling, make_connector
 from fetchpool.resolver import RememberingResolver
 from tests.servers.counting import CountingServer
 
@@ -49,7 +49,7 @@ async def outcome_of(url: str) -> tuple[bool, str | None]:
 @pytest.mark.parametrize("by_loop", [True, False], ids=["by-the-loop", "by-aiohttp"])
 def test_either_way_to_connect_does(monkeypatch: pytest.MonkeyPatch, by_loop: bool) -> None:
     """By aiohttp: where it has not the method that lends itself to the other way."""
-    monkeypatch.setattr(connector, "_CONNECTS_ITSELF", by_loop)
+    monkeypatch.setattr(dialling, "_CONNECTS_ITSELF", by_loop)
     with CountingServer(["127.0.0.1", "::1"]) as server:
         for address in server.addresses:
             assert asyncio.run(outcome_of(server.url("/", address))) == (True, None)

@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "ledger": "config models urls",
     "resolver": "",
     "trust": "",
-    "connector": "addresses config resolver trust",
+    "connector": "addresses config models resolver trust",
     "engine": "connector decoding models proxies resolver stores urls",
     # what is told of it
     "stats": "models",

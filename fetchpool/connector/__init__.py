@@ -26,8 +26,6 @@ import socket
 import ssl
 import warnings
 from collections import OrderedDict
-from contextvars import ContextVar
-from ipaddress import ip_address
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
@@ -36,6 +34,14 @@ from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 
 from fetchpool.addresses import why_not_public
+from fetchpool.connector.dialling import (
+    BlockedAddressError,
+    Dialler,
+    family_of,
+    open_socket,
+    public_only,
+    refuse_non_public,
+)
 from fetchpool.connector.handler import (
     Guard,
     Handler,
@@ -52,7 +58,6 @@ if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.client_reqrep import ClientRequest
-    from aiohttp.connector import AddrInfoType
     from aiohttp.tracing import Trace
 
     from fetchpool.config import Config
@@ -74,43 +79,10 @@ __all__ = [
     "why_not_lendable",
 ]
 
-_CONNECTS_ITSELF = hasattr(aiohttp.TCPConnector, "_wrap_existing_connection")
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
 
-class BlockedAddressError(PermissionError):
-    """An address that policy forbids to connect to."""
-
-
-public_only: ContextVar[bool] = ContextVar("public_only", default=False)
-"""Whether the connection asked for must lead to a public address."""
-
-
-def refuse_non_public(address: str) -> None:
-    """Raise `BlockedAddressError` if *address* isn't public and the current request demands it."""
-    if public_only.get():
-        reason = why_not_public(address)
-        if reason is not None:
-            raise BlockedAddressError(f"{address} is not public: {reason}")
-
-
-def _open_socket(info: AddrInfoType) -> socket.socket:
-    """Make the socket of one connection attempt: sees the exact address, however it was spelt."""
-    family, kind, proto, _, address = info
-    refuse_non_public(str(address[0]))
-    return socket.socket(family, kind, proto)
-
-
-def _family_of(host: str) -> socket.AddressFamily | None:
-    """Return the family of *host*, an IP address; None for a name."""
-    try:
-        version = ip_address(host).version
-    except ValueError:
-        return None
-    return socket.AF_INET if version == 4 else socket.AF_INET6
-
-
-class FetchConnector(aiohttp.TCPConnector):
+class FetchConnector(Dialler):
     """A `TCPConnector` that counts, bounds and guards its connections."""
 
     def __init__(
@@ -122,7 +94,7 @@ class FetchConnector(aiohttp.TCPConnector):
         **options: Any,
     ) -> None:
         resolver = RememberingResolver(dns_ttl_s)
-        super().__init__(resolver=resolver, socket_factory=_open_socket, **options)
+        super().__init__(resolver=resolver, socket_factory=open_socket, **options)
         self._resolver_owner = True
         self._factory = cast(
             "functools.partial[ResponseHandler]", functools.partial(Handler, loop=self._loop)
@@ -145,7 +117,7 @@ class FetchConnector(aiohttp.TCPConnector):
         Through a proxy only an address in the URL itself can be judged: the proxy looks up names.
         """
         if req.proxy is not None:
-            if _family_of(req.host) is not None:
+            if family_of(req.host) is not None:
                 refuse_non_public(req.host)
             public_only.set(False)
         while True:
@@ -206,21 +178,8 @@ class FetchConnector(aiohttp.TCPConnector):
         self.opened += 1
         return handler
 
-    async def _wrap_create_connection(
-        self, *args: Any, addr_infos: list[AddrInfoType], **options: Any
-    ) -> tuple[asyncio.Transport, ResponseHandler]:
-        """Let the loop connect by itself where there is but one address: 20 µs less."""
-        if _CONNECTS_ITSELF and len(addr_infos) == 1:
-            family, _, _, _, address = addr_infos[0]
-            if not any(address[2:]):  # flow and scope of IPv6, which a loop isn't told
-                refuse_non_public(str(address[0]))
-                return await self._wrap_existing_connection(
-                    *args, host=address[0], port=address[1], family=family, **options
-                )
-        return await super()._wrap_create_connection(*args, addr_infos=addr_infos, **options)
-
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
-        if self._family and _family_of(host) not in (self._family, None):
+        if self._family and family_of(host) not in (self._family, None):
             flag = "-4" if self._family == socket.AF_INET else "-6"
             raise BlockedAddressError(f"{host} is of the family that {flag} leaves out")
         found = await super()._resolve_host(host, port, traces)

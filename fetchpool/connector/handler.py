@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aiohttp.client_reqrep import ConnectionKey
 
     from fetchpool.connector import FetchConnector
+    from fetchpool.models import Phase
 
 
 class Guard(Protocol):
@@ -43,6 +44,7 @@ class Guard(Protocol):
 class Watcher(Protocol):
     """Who wants to know what happens on the connection of an exchange (see `engine.watch`)."""
 
+    def entered(self, phase: Phase) -> None: ...
     def connected(self, now: float, peer: str | None, *, reused: bool) -> None: ...
     def received(self, length: int, now: float) -> None: ...
 

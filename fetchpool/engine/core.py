@@ -139,7 +139,7 @@ class Engine:
                 await self._exchange.send(sent, watch, receiver)
                 return _answer(watch, receiver)
             except BaseException as ending:
-                error = _understood(ending, watch)
+                error = _understood(ending, watch, receiver)
                 receiver.abandon(keep=_may_go_on(error or ending))
                 if error is None:
                     raise
@@ -197,7 +197,9 @@ class Engine:
         self._threads.shutdown(cancel_futures=True)
 
 
-def _understood(ending: BaseException, watch: Watch) -> ExchangeError | StartAnewError | None:
+def _understood(
+    ending: BaseException, watch: Watch, receiver: Receiver
+) -> ExchangeError | StartAnewError | None:
     """Return how an exchange ended other than well; None if *ending* is no matter of its URL."""
     match ending:
         case ExchangeError() | StartAnewError():
@@ -211,7 +213,8 @@ def _understood(ending: BaseException, watch: Watch) -> ExchangeError | StartAne
             assert watch.task is not None
             if watch.task.uncancel() > 0:  # somebody else wants this task to end, too
                 return None
-            return _timed_out(watch.verdict)
+            phase = watch.phase(answering=receiver.answer is not None)
+            return _timed_out(f"{watch.verdict}, {phase}")
         case Exception() if not isinstance(ending, StoreError):
             log.error("internal error while fetching", exc_info=ending)
             return ExchangeError(Failure(FailureKind.INTERNAL, redact_in(repr(ending))))
@@ -231,9 +234,9 @@ def _may_go_on(ending: BaseException) -> bool:
     return isinstance(ending, asyncio.CancelledError)
 
 
-def _timed_out(verdict: str) -> ExchangeError:
+def _timed_out(detail: str) -> ExchangeError:
     # Silent: whether the server is slow or our network gone can't be told from one time-out.
-    failure = Failure(FailureKind.TIMEOUT, verdict)
+    failure = Failure(FailureKind.TIMEOUT, detail)
     return ExchangeError(failure, transient=True, fault=Fault.SILENT)
 
 

@@ -17,7 +17,7 @@ from aiohttp import http_exceptions
 
 from fetchpool.connector import BlockedAddressError
 from fetchpool.engine.exchange import ExchangeError, Fault
-from fetchpool.models import Failure, FailureKind
+from fetchpool.models import Failure, FailureKind, Phase
 from fetchpool.resolver import LookupFailedError
 
 # EADDRNOTAVAIL is not among them: beside "all ports are in use" it says "no IPv6 here", which no
@@ -26,11 +26,10 @@ OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno
 NETWORK_DOWN = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.ENONET})
 
 
-def translate(error: BaseException, *, answering: bool, reused: bool, quiet: bool) -> ExchangeError:
-    """Return *error* of an exchange as a value-bearing `ExchangeError`.
+def translate(error: BaseException, *, at: Phase, reused: bool) -> ExchangeError:
+    """Return *error* of an exchange that had come to *at* as a value-bearing `ExchangeError`.
 
-    *answering*: the head of the answer had arrived. *reused*: the connection had served before.
-    *quiet*: not a byte had come for this request.
+    *reused*: the connection had served before.
     """
     for cause in _chain(error):
         if isinstance(cause, BlockedAddressError):
@@ -43,18 +42,17 @@ def translate(error: BaseException, *, answering: bool, reused: bool, quiet: boo
             )
         if isinstance(cause, OSError) and cause.errno in OUT_OF_DESCRIPTORS:
             return ExchangeError(
-                Failure(FailureKind.CONNECT, _reason(cause)),
+                Failure(FailureKind.CONNECT, f"{_reason(cause)} {at}"),
                 transient=True,
                 fault=Fault.DESCRIPTORS,
             )
         if isinstance(cause, OSError) and cause.errno in NETWORK_DOWN:
-            return ExchangeError(
-                Failure(FailureKind.CONNECT, _reason(cause)), transient=True, fault=Fault.OURS
-            )
-    return _by_type(error, answering=answering, stale=reused and quiet)
+            failure = Failure(FailureKind.CONNECT, f"{_reason(cause)} {at}")
+            return ExchangeError(failure, transient=True, fault=Fault.OURS)
+    return _by_type(error, at, stale=reused and at not in (Phase.HEAD, Phase.BODY))
 
 
-def _by_type(error: BaseException, *, answering: bool, stale: bool) -> ExchangeError:
+def _by_type(error: BaseException, at: Phase, *, stale: bool) -> ExchangeError:
     match error:
         case aiohttp.ClientProxyConnectionError():
             failure = Failure(FailureKind.CONNECT, f"the proxy: {_reason(error.os_error)}")
@@ -62,6 +60,9 @@ def _by_type(error: BaseException, *, answering: bool, stale: bool) -> ExchangeE
         case aiohttp.ClientHttpProxyError():
             failure = Failure(FailureKind.CONNECT, f"the proxy answered {error.status}")
             return ExchangeError(failure, transient=error.status >= 500)
+        case aiohttp.ClientSSLError() if _is_end(error):
+            failure = Failure(FailureKind.CONNECT, _ended(error, at))
+            return ExchangeError(failure, transient=True, fault=Fault.HOST)
         case (
             aiohttp.ClientSSLError()
             | aiohttp.ClientConnectorCertificateError()
@@ -74,7 +75,7 @@ def _by_type(error: BaseException, *, answering: bool, stale: bool) -> ExchangeE
             failure = Failure(FailureKind.DNS, "the name can't be resolved")
             return ExchangeError(failure, transient=True, fault=Fault.SILENT)
         case aiohttp.ClientConnectorError():
-            failure = Failure(FailureKind.CONNECT, _reason(error.os_error))
+            failure = Failure(FailureKind.CONNECT, _ended(error.os_error, at))
             heard = isinstance(error.os_error, ConnectionError)  # refused or reset by somebody
             return ExchangeError(
                 failure, transient=True, fault=Fault.HOST if heard else Fault.SILENT
@@ -86,15 +87,15 @@ def _by_type(error: BaseException, *, answering: bool, stale: bool) -> ExchangeE
         case aiohttp.ClientResponseError() | http_exceptions.HttpProcessingError():
             return ExchangeError(Failure(FailureKind.PROTOCOL, explain_parser(error)))
         case TimeoutError():
-            failure = Failure(FailureKind.TIMEOUT, "the operating system gave up waiting")
+            failure = Failure(FailureKind.TIMEOUT, f"the operating system gave up waiting {at}")
             return ExchangeError(failure, transient=True, fault=Fault.SILENT)
         case aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError() | OSError():
-            if answering:
-                failure = Failure(FailureKind.TRUNCATED, "the connection ended within the body")
+            if at is Phase.BODY:
+                failure = Failure(FailureKind.TRUNCATED, _ended(error, at))
                 return ExchangeError(failure, transient=True)
             if not stale and _is_refusal(error):
                 return ExchangeError(Failure(FailureKind.TLS, explain_tls(error)))
-            failure = Failure(FailureKind.CONNECT, _unanswered(error))
+            failure = Failure(FailureKind.CONNECT, _ended(error, at))
             return ExchangeError(failure, transient=True, stale=stale)
         case _:
             raise error
@@ -122,6 +123,11 @@ def _ssl_error(error: BaseException) -> ssl.SSLError | None:
     return next((cause for cause in _chain(error) if isinstance(cause, ssl.SSLError)), None)
 
 
+def _is_end(error: BaseException) -> bool:
+    """Tell a handshake that the server broke off from one in which TLS was refused."""
+    return any(getattr(cause, "reason", None) == _END for cause in _chain(error))
+
+
 def _is_refusal(error: BaseException) -> bool:
     """Tell a refusal by TLS after its handshake (TLS 1.3 judges a client then) from a mere end."""
     cause = _ssl_error(error)
@@ -147,13 +153,18 @@ def _reason(error: BaseException) -> str:
     return "no connection"
 
 
-def _unanswered(error: BaseException) -> str:
+def _ended(error: BaseException, at: Phase) -> str:
+    """Return what ended a connection, or its making, and that it had come to *at*."""
     if _ssl_error(error) is not None:  # its number is none of the system's
-        return f"no answer: {explain_tls(error)}"
-    if isinstance(error, OSError) and error.errno:
-        return f"no answer: {_reason(error)}"
-    return "the server closed the connection without an answer"
+        return f"{explain_tls(error)} {at}"
+    for cause in _chain(error):
+        if isinstance(cause, OSError) and cause.errno:
+            return f"{_reason(cause)} {at}"
+    closed = isinstance(error, ConnectionError | aiohttp.ClientError)
+    return f"{'the server closed the connection' if closed else _reason(error)} {at}"
 
+
+_END = "UNEXPECTED_EOF_WHILE_READING"
 
 _TLS_REASONS = {
     "WRONG_VERSION_NUMBER": "the server doesn't speak TLS on this port",
@@ -161,7 +172,7 @@ _TLS_REASONS = {
     "UNSUPPORTED_PROTOCOL": "the server offers only outdated versions of TLS",
     "TLSV1_ALERT_PROTOCOL_VERSION": "the server offers only outdated versions of TLS",
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server asks for a certificate of the client",
-    "UNEXPECTED_EOF_WHILE_READING": "the server broke off the TLS handshake",
+    _END: "the server closed the connection",
 }
 
 

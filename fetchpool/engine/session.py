@@ -25,7 +25,7 @@ from fetchpool.engine.faults import translate
 from fetchpool.engine.framing import MAX_HEADERS, MAX_LINE_BYTES, body_length
 from fetchpool.engine.guard import Guard
 from fetchpool.engine.receiver import Appetite, Receiver
-from fetchpool.models import Head, Target
+from fetchpool.models import Head, Phase, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,9 +66,13 @@ class _Request(aiohttp.ClientRequest):
         url = self.url
         self.url = cast("URL", _AsItIs(url, _target.get()))
         try:
-            return await super().send(conn)
+            response = await super().send(conn)
         finally:
             self.url = url
+        current = watcher.get()
+        if current is not None:
+            current.entered(Phase.WAITING)
+        return response
 
 
 class SessionExchange:
@@ -122,9 +126,8 @@ class SessionExchange:
                 raise judge.refusal from error
             raise translate(
                 judge.refusal or error,  # what aiohttp refused, it may tell as a lost connection
-                answering=response is not None,
+                at=watch.phase(answering=receiver.answer is not None),
                 reused=watch.reused,
-                quiet=watch.bytes_seen == 0,
             ) from error
         finally:
             if response is not None:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from fetchpool.models import Phase
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -42,6 +44,7 @@ class Watch:
         "_last_byte",
         "_limits",
         "_paused_at",
+        "_phase",
         "_samples",
         "bytes_seen",
         "connect_s",
@@ -65,6 +68,7 @@ class Watch:
         self._budget_end = None if budget_s is None else now + budget_s
         self._last_byte = now
         self._paused_at: float | None = None
+        self._phase = Phase.CONNECT  # up to the answer's first byte
         self._away_s = 0.0  # in which we didn't read
         self._samples: deque[tuple[float, int]] | None = None
         self.started_at = now
@@ -79,14 +83,26 @@ class Watch:
         self.task = task
         self.verdict: str | None = None
 
+    def entered(self, phase: Phase) -> None:
+        """Take note that *phase* has begun: of connecting, or of waiting for an answer."""
+        self._phase = phase
+
+    def phase(self, *, answering: bool) -> Phase:
+        """Return how far the exchange has come; *answering*: the head of the answer is there."""
+        if answering:
+            return Phase.BODY
+        return self._phase if self.first_byte_at is None else Phase.HEAD
+
     def connected(self, now: float, peer: str | None, *, reused: bool) -> None:
         """Take note that a connection is there and the request is about to leave."""
+        self._phase = Phase.SENDING
         self.connected_at = self._last_byte = now
         self.peer = peer
         self.reused = reused
 
     def departed(self, now: float) -> None:
         """Take note that the request has left a little later than it was `connected`."""
+        self._phase = Phase.WAITING
         self.connected_at = self._last_byte = now
 
     def received(self, length: int, now: float) -> None:

@@ -19,7 +19,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from fetchpool.connector import BlockedAddressError
 from fetchpool.engine.exchange import ExchangeError, Fault
 from fetchpool.engine.faults import translate
-from fetchpool.models import FailureKind
+from fetchpool.models import FailureKind, Phase
 from fetchpool.resolver import LookupFailedError
 
 KEY = ConnectionKey("a.test", 443, True, True, None, None, None)
@@ -30,9 +30,9 @@ UNVERIFIED.reason = "CERTIFICATE_VERIFY_FAILED"
 
 
 def translated(
-    error: BaseException, *, answering: bool = False, reused: bool = False, quiet: bool = True
+    error: BaseException, at: Phase = Phase.WAITING, *, reused: bool = False
 ) -> ExchangeError:
-    return translate(error, answering=answering, reused=reused, quiet=quiet)
+    return translate(error, at=at, reused=reused)
 
 
 def os_error(code: int) -> OSError:
@@ -127,19 +127,17 @@ def test_the_walk_finds_what_there_is() -> None:
 
 
 @pytest.mark.parametrize("kind", AIOHTTPS, ids=lambda kind: kind.__name__)
-@pytest.mark.parametrize("answering", [False, True])
-def test_each_exception_of_aiohttp_has_a_kind_on_purpose(
-    kind: type[Exception], answering: bool
-) -> None:
+@pytest.mark.parametrize("at", [Phase.WAITING, Phase.BODY])
+def test_each_exception_of_aiohttp_has_a_kind_on_purpose(kind: type[Exception], at: Phase) -> None:
     error = example(kind)
     if kind in NEVER_MET:
         with pytest.raises(kind):
-            translated(error, answering=answering)
+            translated(error, at)
         return
-    result = translated(error, answering=answering)
+    result = translated(error, at)
     expected = KINDS.get(kind, FailureKind.PROTOCOL)  # all of the parser's are no HTTP
     if (
-        answering
+        at is Phase.BODY
         and expected is FailureKind.CONNECT
         and isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError)
         and not isinstance(error, aiohttp.ClientConnectorError)
@@ -163,50 +161,57 @@ def test_what_nobody_expected_stays_loud(error: Exception) -> None:
 # --- whose trouble it is
 
 
+def tls_error(reason: str) -> ssl.SSLError:
+    error = ssl.SSLError(1, f"[SSL: {reason}] (_ssl.c:1006)")
+    error.reason = reason
+    return error
+
+
 class Row(NamedTuple):
     error: BaseException
     kind: FailureKind
     fault: Fault
     transient: bool
     detail: str
+    at: Phase = Phase.CONNECT
 
 
 @pytest.mark.parametrize(
     "row",
     [
-        Row(wrapped(REFUSED), FailureKind.CONNECT, Fault.HOST, True, "connection refused"),
+        Row(wrapped(REFUSED), FailureKind.CONNECT, Fault.HOST, True, "connection refused {at}"),
         Row(
             wrapped(ConnectionResetError(errno.ECONNRESET, "x")),
-            FailureKind.CONNECT, Fault.HOST, True, "connection reset by peer",
+            FailureKind.CONNECT, Fault.HOST, True, "connection reset by peer {at}",
         ),
         Row(
             wrapped(os_error(errno.EHOSTUNREACH)),
-            FailureKind.CONNECT, Fault.SILENT, True, "no route to host",
+            FailureKind.CONNECT, Fault.SILENT, True, "no route to host {at}",
         ),
         Row(
             wrapped(os_error(errno.ETIMEDOUT)),
-            FailureKind.CONNECT, Fault.SILENT, True, "connection timed out",
+            FailureKind.CONNECT, Fault.SILENT, True, "connection timed out {at}",
         ),
         Row(
             wrapped(os_error(errno.ENETUNREACH)),
-            FailureKind.CONNECT, Fault.OURS, True, "network is unreachable",
+            FailureKind.CONNECT, Fault.OURS, True, "network is unreachable {at}",
         ),
         Row(
             wrapped(os_error(errno.EMFILE)),
-            FailureKind.CONNECT, Fault.DESCRIPTORS, True, "too many open files",
+            FailureKind.CONNECT, Fault.DESCRIPTORS, True, "too many open files {at}",
         ),
         Row(
             os_error(errno.ENFILE),
-            FailureKind.CONNECT, Fault.DESCRIPTORS, True, "too many open files in system",
+            FailureKind.CONNECT, Fault.DESCRIPTORS, True, "too many open files in system {at}",
         ),
         Row(
             caused(aiohttp.ClientOSError(), os_error(errno.ENOBUFS)),
-            FailureKind.CONNECT, Fault.DESCRIPTORS, True, "no buffer space available",
+            FailureKind.CONNECT, Fault.DESCRIPTORS, True, "no buffer space available {at}",
         ),
         # No IPv6 on this machine: waiting for a descriptor would be waiting for ever.
         Row(
             wrapped(os_error(errno.EADDRNOTAVAIL)),
-            FailureKind.CONNECT, Fault.SILENT, True, "cannot assign requested address",
+            FailureKind.CONNECT, Fault.SILENT, True, "cannot assign requested address {at}",
         ),
         Row(
             wrapped(BlockedAddressError("127.0.0.1 is not public: loopback address (RFC 1122)")),
@@ -245,24 +250,55 @@ class Row(NamedTuple):
         ),
         Row(
             TimeoutError(),
-            FailureKind.TIMEOUT, Fault.SILENT, True, "the operating system gave up waiting",
+            FailureKind.TIMEOUT, Fault.SILENT, True, "the operating system gave up waiting {at}",
         ),
         Row(
             aiohttp.ServerDisconnectedError(),
             FailureKind.CONNECT, Fault.URL, True,
-            "the server closed the connection without an answer",
+            "the server closed the connection {at}", Phase.WAITING,
         ),
         Row(
             aiohttp.ClientOSError(errno.ECONNRESET, "x"),
-            FailureKind.CONNECT, Fault.URL, True, "no answer: connection reset by peer",
+            FailureKind.CONNECT, Fault.URL, True,
+            "connection reset by peer {at}", Phase.WAITING,
+        ),
+        Row(
+            aiohttp.ServerDisconnectedError(),
+            FailureKind.CONNECT, Fault.URL, True,
+            "the server closed the connection {at}", Phase.HEAD,
+        ),
+        Row(
+            caused(aiohttp.ClientPayloadError(), aiohttp.ClientOSError(errno.ECONNRESET, "x")),
+            FailureKind.TRUNCATED, Fault.URL, True,
+            "connection reset by peer {at}", Phase.BODY,
+        ),
+        Row(
+            aiohttp.ClientPayloadError(),
+            FailureKind.TRUNCATED, Fault.URL, True,
+            "the server closed the connection {at}", Phase.BODY,
+        ),
+        Row(
+            aiohttp.ClientOSError(errno.ECONNRESET, "x"),
+            FailureKind.TRUNCATED, Fault.URL, True,
+            "connection reset by peer {at}", Phase.BODY,
+        ),
+        Row(
+            aiohttp.ClientConnectorSSLError(KEY, tls_error("UNEXPECTED_EOF_WHILE_READING")),
+            FailureKind.CONNECT, Fault.HOST, True,
+            "the server closed the connection {at}", Phase.HANDSHAKE,
+        ),
+        Row(
+            wrapped(ConnectionResetError()),
+            FailureKind.CONNECT, Fault.HOST, True,
+            "the server closed the connection {at}", Phase.HANDSHAKE,
         ),
     ],
     ids=lambda row: row.detail.replace(" ", "_"),
 )  # fmt: skip
 def test_whose_trouble_it_is(row: Row) -> None:
-    result = translated(row.error)
+    result = translated(row.error, row.at)
     assert (result.failure.kind, result.fault, result.transient) == row[1:4]
-    assert result.failure.detail == row.detail
+    assert result.failure.detail == row.detail.format(at=row.at)
 
 
 def test_connection_that_a_proxy_refuses_is_not_taken_for_the_hosts() -> None:
@@ -271,15 +307,12 @@ def test_connection_that_a_proxy_refuses_is_not_taken_for_the_hosts() -> None:
 
 
 @pytest.mark.parametrize("reused", [True, False])
-@pytest.mark.parametrize("quiet", [True, False])
-@pytest.mark.parametrize("answering", [True, False])
-def test_only_a_kept_connection_without_a_byte_is_stale(
-    reused: bool, quiet: bool, answering: bool
-) -> None:
+@pytest.mark.parametrize("at", [Phase.SENDING, Phase.WAITING, Phase.HEAD, Phase.BODY])
+def test_only_a_kept_connection_without_a_byte_is_stale(reused: bool, at: Phase) -> None:
     for error in (aiohttp.ServerDisconnectedError(), aiohttp.ClientOSError(errno.EPIPE, "x")):
-        result = translated(error, answering=answering, reused=reused, quiet=quiet)
-        assert result.stale is (reused and quiet and not answering)
-    refused = translated(wrapped(REFUSED), reused=True, quiet=True)
+        result = translated(error, at, reused=reused)
+        assert result.stale is (reused and at in (Phase.SENDING, Phase.WAITING))
+    refused = translated(wrapped(REFUSED), Phase.CONNECT, reused=True)
     assert not refused.stale
 
 
@@ -289,9 +322,13 @@ def test_only_a_kept_connection_without_a_byte_is_stale(
         ("TLSV13_ALERT_CERTIFICATE_REQUIRED", FailureKind.TLS, "asks for a certificate"),
         ("TLSV1_ALERT_UNKNOWN_CA", FailureKind.TLS, "unknown ca"),
         ("SSLV3_ALERT_HANDSHAKE_FAILURE", FailureKind.TLS, "handshake failure"),
-        ("SSLV3_ALERT_BAD_RECORD_MAC", FailureKind.CONNECT, "no answer: sslv3 alert bad record"),
-        ("TLSV1_ALERT_INTERNAL_ERROR", FailureKind.CONNECT, "no answer: tlsv1 alert internal"),
-        ("UNEXPECTED_EOF_WHILE_READING", FailureKind.CONNECT, "no answer: the server broke off"),
+        ("SSLV3_ALERT_BAD_RECORD_MAC", FailureKind.CONNECT, "sslv3 alert bad record mac"),
+        ("TLSV1_ALERT_INTERNAL_ERROR", FailureKind.CONNECT, "tlsv1 alert internal error"),
+        (
+            "UNEXPECTED_EOF_WHILE_READING",
+            FailureKind.CONNECT,
+            "the server closed the connection after",
+        ),
     ],
 )
 def test_tls_that_ends_after_the_handshake_is_final_where_it_judges_the_client(
@@ -304,7 +341,8 @@ def test_tls_that_ends_after_the_handshake_is_final_where_it_judges_the_client(
     result = translated(error)
     assert (result.failure.kind, result.transient) == (kind, kind is not FailureKind.TLS)
     assert detail in result.failure.detail
-    assert translated(error, reused=True, quiet=True).stale
+    assert kind is FailureKind.TLS or result.failure.detail.endswith(" after the request was sent")
+    assert translated(error, reused=True).stale
 
 
 # --- bodies
@@ -326,25 +364,19 @@ def test_body_cut_short_is_told_from_one_that_is_no_http(
     cause: BaseException, kind: FailureKind
 ) -> None:
     error = caused(aiohttp.ClientPayloadError("Response payload is not completed"), cause)
-    result = translated(error, answering=True, quiet=False)
+    result = translated(error, Phase.BODY)
     assert result.failure.kind is kind
     assert result.transient is (kind is FailureKind.TRUNCATED)
 
 
 def test_connection_lost_in_the_body_is_a_cut_body() -> None:
     for error in (aiohttp.ClientPayloadError(), ConnectionResetError(), aiohttp.ClientOSError()):
-        result = translated(error, answering=True, quiet=False)
+        result = translated(error, Phase.BODY)
         assert result.failure.kind is FailureKind.TRUNCATED
         assert (result.transient, result.stale) == (True, False)
 
 
 # --- TLS in plain words
-
-
-def tls_error(reason: str) -> ssl.SSLError:
-    error = ssl.SSLError(1, f"[SSL: {reason}] (_ssl.c:1006)")
-    error.reason = reason
-    return error
 
 
 @pytest.mark.parametrize(
@@ -353,7 +385,6 @@ def tls_error(reason: str) -> ssl.SSLError:
         (tls_error("WRONG_VERSION_NUMBER"), "the server doesn't speak TLS on this port"),
         (tls_error("HTTP_REQUEST"), "the server speaks plain HTTP on this port"),
         (tls_error("UNSUPPORTED_PROTOCOL"), "the server offers only outdated versions of TLS"),
-        (tls_error("UNEXPECTED_EOF_WHILE_READING"), "the server broke off the TLS handshake"),
         (tls_error("SSLV3_ALERT_HANDSHAKE_FAILURE"), "sslv3 alert handshake failure"),
         (UNVERIFIED, "certificate refused: certificate has expired"),
         (ConnectionResetError(errno.ECONNRESET, "x"), "the TLS handshake failed"),

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 
 import pytest
 from aiohttp.client_proto import ResponseHandler
 
 from fetchpool.connector import why_not_guardable
 from fetchpool.engine import Answer, Miss
+from fetchpool.engine.session import SessionExchange
 from fetchpool.models import FailureKind
 from tests.engine.rig import Visit, body_of, rig
+from tests.loops import Run
+from tests.servers.proxy import RecordingProxy
+from tests.servers.tls import Authority
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -78,3 +83,31 @@ async def test_surplus_closes_the_connection_and_costs_the_next_url_nothing() ->
         results = [await it.get() for _ in range(3)]
         assert [isinstance(result, Answer) and body_of(result) for result in results] == [b"ok"] * 3
         assert it.site.connections == 3
+
+
+@pytest.mark.parametrize("says_goodbye", [True, False])
+def test_end_of_tls_within_a_tunnel_has_to_be_said_too(
+    run: Run, authority: Authority, says_goodbye: bool
+) -> None:
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.send(OK + b"\r\nall there is")
+        if not says_goodbye:
+            visit.writer.transport.abort()
+
+    async def work() -> None:
+        trust = ssl.create_default_context()
+        authority.ca.configure_trust(trust)
+        served = authority.fresh()
+        async with rig(behave, way="session", server_tls=served, client_tls=trust) as it:
+            it.engine._exchange = SessionExchange(it.connector, lambda target: proxy.url)
+            result = await it.get()
+            if says_goodbye:
+                assert body_of(result) == b"all there is"
+            else:
+                assert isinstance(result, Miss)
+                assert result.failure.kind is FailureKind.TRUNCATED
+
+    with RecordingProxy() as proxy:
+        run(work())
+        assert [asked.method for asked in proxy.asked] == ["CONNECT"]

@@ -113,7 +113,8 @@ class DirectExchange:
             while not await answer:
                 answer = await protocol.catch_up()
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError) as error:
-            raise translate(error, answering=False, reused=watch.reused, quiet=True) from error
+            at = watch.phase(answering=False)
+            raise translate(error, at=at, reused=watch.reused) from error
         finally:
             if handler is not None:
                 reusable = protocol is not None and protocol.reusable

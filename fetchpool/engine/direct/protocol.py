@@ -302,12 +302,8 @@ class ClientProtocol(asyncio.BufferedProtocol):
             error = aiohttp.ClientOSError(*exc.args)
             error.__cause__ = exc
         watch = self._watch
-        return translate(
-            error,
-            answering=self._receiver.answer is not None,
-            reused=watch.reused,
-            quiet=watch.bytes_seen == 0,
-        )
+        at = watch.phase(answering=self._receiver.answer is not None)
+        return translate(error, at=at, reused=watch.reused)
 
     # -- reading ---------------------------------------------------------------------------------
 

@@ -1,0 +1,129 @@
+"""Makes connections: which addresses are allowed, and how far the making has come.
+
+LOOKUP ──▶ CONNECT ──▶ HANDSHAKE
+               └──▶ TUNNEL ──▶ HANDSHAKE   (HTTPS through a proxy)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextvars import ContextVar
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+import aiohappyeyeballs
+import aiohttp
+
+from fetchpool.addresses import why_not_public
+from fetchpool.connector.handler import watcher
+from fetchpool.models import Phase
+
+if TYPE_CHECKING:
+    from aiohttp.abc import ResolveResult
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.connector import AddrInfoType
+
+_CONNECTS_ITSELF = hasattr(aiohttp.TCPConnector, "_wrap_existing_connection")
+HAPPY_EYEBALLS_DELAY_S = 0.25
+"""aiohttp's own (RFC 8305 §5)."""
+
+
+class BlockedAddressError(PermissionError):
+    """An address that policy forbids to connect to."""
+
+
+public_only: ContextVar[bool] = ContextVar("public_only", default=False)
+"""Whether the connection asked for must lead to a public address."""
+
+
+def refuse_non_public(address: str) -> None:
+    """Raise `BlockedAddressError` if *address* isn't public and the current request demands it."""
+    if public_only.get():
+        reason = why_not_public(address)
+        if reason is not None:
+            raise BlockedAddressError(f"{address} is not public: {reason}")
+
+
+def open_socket(info: AddrInfoType) -> socket.socket:
+    """Make the socket of one connection attempt: sees the exact address, however it was spelt."""
+    family, kind, proto, _, address = info
+    refuse_non_public(str(address[0]))
+    return socket.socket(family, kind, proto)
+
+
+def family_of(host: str) -> socket.AddressFamily | None:
+    """Return the family of *host*, an IP address; None for a name."""
+    try:
+        version = ip_address(host).version
+    except ValueError:
+        return None
+    return socket.AF_INET if version == 4 else socket.AF_INET6
+
+
+def _enter(phase: Phase) -> None:
+    """Tell who watches the connection that is being made how far that has come."""
+    current = watcher.get()
+    if current is not None:
+        current.entered(phase)
+
+
+class Dialler(aiohttp.TCPConnector):
+    """A `TCPConnector` that tells the watcher how far the making of a connection has come."""
+
+    async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
+        if family_of(host) is None:
+            _enter(Phase.LOOKUP)
+        return await super()._resolve_host(host, port, traces)
+
+    async def _wrap_create_connection(
+        self, *args: Any, addr_infos: list[AddrInfoType], **options: Any
+    ) -> tuple[asyncio.Transport, ResponseHandler]:
+        """Connect, telling the watcher how far that has come."""
+        _enter(Phase.CONNECT)
+        if options.get("ssl") and _CONNECTS_ITSELF:
+            sock = await _dial(addr_infos, options["req"], options.get("client_error"))
+            _enter(Phase.HANDSHAKE)
+            made = await self._wrap_existing_connection(*args, sock=sock, **options)
+        else:
+            made = await self._connect_plainly(*args, addr_infos=addr_infos, **options)
+        if options.get("client_error") is aiohttp.ClientProxyConnectionError:
+            _enter(Phase.TUNNEL)
+        return made
+
+    async def _start_tls_connection(
+        self, *args: Any, **options: Any
+    ) -> tuple[asyncio.BaseTransport, ResponseHandler]:
+        _enter(Phase.HANDSHAKE)
+        return await super()._start_tls_connection(*args, **options)
+
+    async def _connect_plainly(
+        self, *args: Any, addr_infos: list[AddrInfoType], **options: Any
+    ) -> tuple[asyncio.Transport, ResponseHandler]:
+        """Let the loop connect by itself where there is but one address: 20 µs less."""
+        if _CONNECTS_ITSELF and len(addr_infos) == 1:
+            family, _, _, _, address = addr_infos[0]
+            if not any(address[2:]):  # flow and scope of IPv6, which a loop isn't told
+                refuse_non_public(str(address[0]))
+                return await self._wrap_existing_connection(
+                    *args, host=address[0], port=address[1], family=family, **options
+                )
+        return await super()._wrap_create_connection(*args, addr_infos=addr_infos, **options)
+
+
+async def _dial(
+    addr_infos: list[AddrInfoType],
+    req: ClientRequest,
+    client_error: type[aiohttp.ClientConnectorError] | None,
+) -> socket.socket:
+    """Return a connected socket, for TLS to begin on: what breaks it off then is not TCP's."""
+    try:
+        return await aiohappyeyeballs.start_connection(
+            addr_infos,
+            happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY_S,
+            socket_factory=open_socket,
+        )
+    except OSError as error:
+        kind = client_error or aiohttp.ClientConnectorError
+        raise kind(req.connection_key, error) from error
