@@ -1,4 +1,4 @@
-"""URL → a safe path under DEST: readable, one-to-one, and a function of the URL alone.
+"""URL → a safe path under DEST: readable, one-to-one, a function of the URL and Content-Type alone.
 
     https://example.org/v1.2/page.html           example.org/v1.2+/page.html
     https://example.org/v1.2/page.html?id=7      example.org/v1.2+/12+/page~12d2270dc0e21e7d.html
@@ -6,7 +6,8 @@
 
 A component is taken as it is if every file system holds it as it is: lower-case ASCII, nothing
 special. Any other is reduced to its readable characters and bears `~` and a hash of what it was, so
-two URLs differ in their names even where case or Unicode form doesn't count. Three laws hold:
+two URLs differ in their names even where case or Unicode form doesn't count. An empty component
+(`/a//b`) makes no directory: the file bears the hash then. Three laws hold:
 
 * A file's name has a dot and ends in a letter or digit; a directory below the host's has no dot or
   ends in `+`. So no file stands where another URL needs a directory (`/a` and `/a/b`).
@@ -21,9 +22,11 @@ import re
 import unicodedata
 from functools import lru_cache
 from hashlib import blake2b
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
+from fetchpool.media import answers_for, extension_of, is_medium, is_script, split_extension
 from fetchpool.models import Target
+from fetchpool.urls import conceals
 
 MAX_COMPONENT = 120
 """Longest component in bytes. File systems hold 255, eCryptfs 143."""
@@ -33,7 +36,8 @@ MAX_DEPTH = 20
 """Most directories of a URL that are kept; what lies deeper is one directory."""
 
 _HASH_LENGTH = 16  # hex digits: 64 bits, so a million URLs of one directory share one in 4e7 runs
-_MAX_READABLE = MAX_COMPONENT - len("~") - _HASH_LENGTH - len(".") - 8  # 8: the longest extension
+# Beside an extension of one part, 8 at most; a double one leaves less.
+_MAX_READABLE = MAX_COMPONENT - len("~") - _HASH_LENGTH - len(".") - 8
 # After the directories that are kept may come one that stands for the rest, a shard and the leaf.
 _MAX_DIRECTORIES = MAX_PATH - len("xx+/") - 2 * (MAX_COMPONENT + 1)
 
@@ -50,68 +54,25 @@ _PLAIN_HOST = re.compile(
     r"[a-z0-9_][a-z0-9_-]*(?:\.[a-z0-9_-]+)*"
 )
 _UNSAFE_ASCII = re.compile(r"[^A-Za-z0-9._-]+")
-_EXTENSION = re.compile(r"\.(?=[0-9]*[A-Za-z])([A-Za-z0-9]{1,8})\Z")
 # Numbered families: counters and dates, but also hexadecimal names, which are mostly digits.
 # Directories get one more: years are common among them, and families of four digits are small.
 _NUMBERED_LEAF = re.compile(r"(?:[^0-9]*[0-9]){4}")
 _NUMBERED_DIRECTORY = re.compile(r"(?:[^0-9]*[0-9]){5}")
 
-# Not the `mimetypes` module: its answers depend on the machine and the Python version, so a name
-# would too. Types as registered at IANA, extensions as people write them.
-_EXTENSION_OF_TYPE = {
-    "application/atom+xml": "atom",
-    "application/epub+zip": "epub",
-    "application/gzip": "gz",
-    "application/javascript": "js",
-    "application/json": "json",
-    "application/msword": "doc",
-    "application/pdf": "pdf",
-    "application/rss+xml": "rss",
-    "application/vnd.apache.parquet": "parquet",
-    "application/vnd.ms-excel": "xls",
-    "application/vnd.openxmlformats-officedocument.presentationml.presentation": "pptx",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
-    "application/x-gzip": "gz",
-    "application/x-ndjson": "ndjson",
-    "application/x-tar": "tar",
-    "application/yaml": "yaml",
-    "application/xhtml+xml": "xhtml",
-    "application/xml": "xml",
-    "application/zip": "zip",
-    "application/zstd": "zst",
-    "audio/mpeg": "mp3",
-    "audio/ogg": "ogg",
-    "audio/wav": "wav",
-    "font/woff": "woff",
-    "font/woff2": "woff2",
-    "image/avif": "avif",
-    "image/gif": "gif",
-    "image/jpeg": "jpg",
-    "image/png": "png",
-    "image/svg+xml": "svg",
-    "image/tiff": "tif",
-    "image/webp": "webp",
-    "image/x-icon": "ico",
-    "text/calendar": "ics",
-    "text/css": "css",
-    "text/csv": "csv",
-    "text/html": "html",
-    "text/javascript": "js",
-    "text/markdown": "md",
-    "text/xml": "xml",
-    "video/mp4": "mp4",
-    "video/webm": "webm",
-}
-_EXTENSION_OF_SUFFIX = {"json": "json", "xml": "xml", "zip": "zip", "gzip": "gz"}  # RFC 6839
+_MAX_QUERY = 48
+"""How many characters of a query a name has at most, where that is all there is."""
+_MAX_TOKEN = 24
+"""Of a longer parameter only the name is told, if these are no words: it may be a signature."""
+_WORDS = re.compile(r"(?:[^\W\d_]{1,20}|\d{1,4})(?:[\W_]+(?:[^\W\d_]{1,20}|\d{1,4}))*+")
 
 
 def body_path(target: Target, content_type: str | None = None, filename: str | None = None) -> str:
     """Return the path of *target*'s body, relative to DEST, with `/` between components.
 
-    *content_type*, a header's value, decides the extension of a URL that has none. *filename*, a
-    base name the server suggests (Content-Disposition), takes the place of the URL's last
-    component; it may be hostile, and as it isn't the URL's own the name bears a hash then.
+    *content_type*, a header's value, decides the extension of a URL that has none, or one that says
+    nothing of a file (`thumb.aspx`: see `media.answers_for`). *filename*, a base name the server
+    suggests (Content-Disposition), takes the place of the URL's last component; it may be hostile,
+    and as it isn't the URL's own the name bears a hash then.
 
     Every component is safe on Linux, macOS and Windows, at most `MAX_COMPONENT` bytes; the path is
     at most `MAX_PATH` bytes. Two URLs never share a path, nor does a file's path ever go through
@@ -120,9 +81,15 @@ def body_path(target: Target, content_type: str | None = None, filename: str | N
     path, query_mark, _ = target.path.partition("?")
     parents, _, leaf = path.rpartition("/")
     directory = _directory(target.scheme, target.host, target.port, parents)
-    if filename is not None or query_mark or not _PLAIN_LEAF.fullmatch(leaf):
+    if (
+        filename is not None
+        or query_mark
+        or "//" in path
+        or not _PLAIN_LEAF.fullmatch(leaf)
+        or answers_for(leaf.rpartition(".")[2], content_type) is not None
+    ):
         digest = _hash(target.url)
-        name = _hashed_leaf(leaf, filename, digest, content_type)
+        name = _hashed_leaf(target, filename, digest, content_type)
         # A directory has one index that is nothing but that: no family to spread.
         if not leaf and not query_mark and filename is None:
             return directory + name
@@ -141,8 +108,7 @@ def alternate_path(
     `body_path` bears it already the two are equal.
     """
     directory = body_path(target, content_type, filename).rpartition("/")[0]
-    leaf = target.path.partition("?")[0].rpartition("/")[2]
-    return f"{directory}/{_hashed_leaf(leaf, filename, _hash(target.url), content_type)}"
+    return f"{directory}/{_hashed_leaf(target, filename, _hash(target.url), content_type)}"
 
 
 @lru_cache(maxsize=1024)
@@ -152,7 +118,7 @@ def _directory(scheme: str, host: str, port: int, parents: str) -> str:
     Remembered, as neighbours in a list share it: 0.2 µs instead of 2.
     """
     path = _host_directory(scheme, host, port) + "/"
-    components = parents.split("/")[1:]
+    components = [component for component in parents.split("/")[1:] if component]
     for index, component in enumerate(components):
         step = _directory_step(component)
         if index >= MAX_DEPTH or len(path.encode()) + len(step.encode()) > _MAX_DIRECTORIES:
@@ -185,29 +151,71 @@ def _hashed_directory(component: str, hashed: str) -> str:
     return _hashed(_readable(unquote(component)).replace(".", "_"), hashed)
 
 
-def _hashed_leaf(leaf: str, filename: str | None, digest: str, content_type: str | None) -> str:
+def _hashed_leaf(
+    target: Target, filename: str | None, digest: str, content_type: str | None
+) -> str:
     """Return a file's name that bears *digest*, the hash of its URL, before the extension."""
     suggested = re.split(r"[/\\]", filename)[-1] if filename else ""
-    text = suggested or unquote(leaf) or "index"
-    match = _EXTENSION.search(text)
-    if match is None:
-        return f"{_readable(text)}~{digest}.{_extension_of(content_type)}"
-    return f"{_readable(text[: match.start()])}~{digest}.{match[1].lower()}"
+    path, _, query = target.path.partition("?")
+    leaf = path.rpartition("/")[2]
+    if suggested:
+        stem, extension = _named(suggested, content_type, is_own=False)
+    elif leaf:
+        stem, extension = _named(unquote(leaf), content_type, is_own=True)
+    else:
+        stem, extension = _named_by_query(target, query, content_type)
+    room = min(_MAX_READABLE, MAX_COMPONENT - len("~.") - _HASH_LENGTH - len(extension))
+    return f"{_readable(stem, room)}~{digest}.{extension}"
 
 
-def _extension_of(content_type: str | None) -> str:
-    """Return the extension for a Content-Type header's value, `bin` where nothing is known.
+def _named(text: str, content_type: str | None, *, is_own: bool) -> tuple[str, str]:
+    """Return what *text*, a base name, says without its extension, and the extension to have.
 
-    RFC 9110 §8.3 lets a recipient take what has no type for application/octet-stream.
+    A name that is the URL's own (*is_own*) may lose its extension to that of the type; what a
+    server suggests it means.
     """
-    media_type = (content_type or "").partition(";")[0].strip().lower()
-    known = _EXTENSION_OF_TYPE.get(media_type)
-    if known is not None:
-        return known
-    suffix = _EXTENSION_OF_SUFFIX.get(media_type.rpartition("+")[2])
-    if suffix is not None and "+" in media_type:
-        return suffix
-    return "txt" if media_type.startswith("text/") else "bin"
+    stem, extension = split_extension(text)
+    if extension is None:
+        return text, extension_of(content_type) or "bin"
+    better = answers_for(extension, content_type) if is_own else None
+    if better is None:
+        return stem, extension
+    return _without(better, stem if is_script(extension) else text), better
+
+
+def _named_by_query(target: Target, query: str, content_type: str | None) -> tuple[str, str]:
+    """Return the same for a URL whose query is all the name it has: `/?id=cat-photo`.
+
+    Its letters are no file's name, so a medium in them counts only where the server says nothing.
+    """
+    text = _readable_query(target, query)
+    known = extension_of(content_type)
+    _, extension = split_extension(text)
+    if known is None and extension is not None and is_medium(extension):
+        known = extension
+    return _without(known, text) if known else text, known or "bin"
+
+
+def _readable_query(target: Target, query: str) -> str:
+    """Return the words of *query*, `index` where there are none or one of them is a secret."""
+    words = []
+    for parameter in re.split("[&;]", query) if query else ():
+        text = unquote_plus(parameter)
+        if len(text) > _MAX_TOKEN and not _WORDS.fullmatch(text):
+            text, equals, _ = text.partition("=")
+            if not equals or len(text) > _MAX_TOKEN:
+                continue
+        words.append(text)
+    text = "&".join(words)[:_MAX_QUERY]
+    if not any(map(str.isalnum, text)) or conceals(target.url):
+        return "index"
+    return text
+
+
+def _without(extension: str, text: str) -> str:
+    """Return *text* without *extension*, if it ends so."""
+    stem, own = split_extension(text)
+    return stem if own == extension and stem else text
 
 
 def _hashed(readable: str, hashed: str) -> str:
@@ -219,11 +227,11 @@ def _hash(text: str) -> str:
     return blake2b(data, digest_size=_HASH_LENGTH // 2).hexdigest()
 
 
-def _readable(text: str) -> str:
+def _readable(text: str, most: int = _MAX_READABLE) -> str:
     """Return what people can read of *text*, safe at the start of a component, never empty.
 
     Letters, digits, `.`, `_` and `-` stay, whatever lies between becomes one `_`; the result is in
-    NFC, starts with a letter, a digit or `_`, and has at most `_MAX_READABLE` bytes.
+    NFC, starts with a letter, a digit or `_`, and has at most *most* bytes.
     """
     if text.isascii():
         safe = _UNSAFE_ASCII.sub("_", text)
@@ -233,7 +241,7 @@ def _readable(text: str) -> str:
     safe = safe.lstrip(".-")
     if not safe or _is_mark(safe[0]) or _RESERVED.match(safe):
         safe = "_" + safe
-    return safe.encode()[:_MAX_READABLE].decode(errors="ignore")
+    return safe.encode()[:most].decode(errors="ignore")
 
 
 def _is_safe(char: str) -> bool:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fetchpool.models import Target
 from fetchpool.names import MAX_COMPONENT, MAX_PATH, alternate_path, body_path
-from fetchpool.urls import InvalidURLError, parse_url
+from fetchpool.urls import InvalidURLError, hiding, parse_url
 
 CANARY = "canary"
 HASH = re.compile(r"~[0-9a-f]{16}")
@@ -100,9 +100,26 @@ def same_to_a_file_system(path: str) -> str:
 
 def urls() -> st.SearchStrategy[str]:
     """URLs that are likely to come close to each other."""
-    component = st.sampled_from(
-        ["", "a", "A", "b", "a.html", "A.html", "a.b", "a.b+", "a+", "index.html", "é", "e\u0301"]
-    ) | st.sampled_from(NAUGHTY)
+    component = (
+        st.sampled_from(
+            [
+                "",
+                "a",
+                "A",
+                "b",
+                "a.html",
+                "A.html",
+                "a.b",
+                "a.b+",
+                "a+",
+                "index.html",
+                "é",
+                "e\u0301",
+            ]
+        )
+        | st.sampled_from(["a.php", "a.aspx", "A.PHP", "a.html.gz", "a.HTML.gz", "a.html.php"])
+        | st.sampled_from(NAUGHTY)
+    )
     anything = st.text(max_size=20).map(lambda text: quote(text, safe=""))
     long = st.sampled_from(["x" * 94, "x" * 95, "x" * 300, "%E4%B8%AD" * 50, "9" * 130])
     parts = st.lists(component | anything | long, max_size=5)
@@ -110,7 +127,7 @@ def urls() -> st.SearchStrategy[str]:
     origin = st.sampled_from(
         ["https://h", "http://h", "https://h:80", "http://h:443", "https://[::1]", "http://con.de"]
     )
-    query = st.sampled_from(["", "", "", "?", "?a", "?a=/b.html", "?A"])
+    query = st.sampled_from(["", "", "", "?", "?a", "?a=/b.html", "?A", "?con", "?a=b.html", "?é"])
     return st.builds(
         lambda origin, parts, query: f"{origin}/{'/'.join(parts)}{query}",
         origin,
@@ -178,16 +195,33 @@ def test_names_of_a_url_are_what_they_were_in_every_release(url: str, path: str)
     ("url", "readable"),
     [
         ("https://h/Photo.JPG", "Photo~#.jpg"),
-        ("https://h/item.php?id=3", "item~#.php"),
+        ("https://h/item.php?id=3", "item~#.html"),
         ("https://h/LICENSE", "LICENSE~#.html"),
         ("https://h/v1.0", "v1.0~#.html"),
-        ("https://h/aux.tar.gz", "_aux.tar~#.gz"),
-        ("https://h/.htaccess", "_~#.htaccess"),
+        ("https://h/aux.tar.gz", "_aux~#.tar.gz"),
+        ("https://h/.htaccess", "htaccess~#.html"),
         ("https://h/-rf.txt", "rf~#.txt"),
         ("https://h/a%2Fb.txt", "a_b~#.txt"),
         ("https://h/%E0%A4%B9%E0%A4%BF%E0%A4%A8.txt", "हिन~#.txt"),
         ("https://h/e%CC%81.txt", "é~#.txt"),
-        ("https://h/?q", "index~#.html"),
+        ("https://h/?q", "q~#.html"),
+        ("https://h/?", "index~#.html"),
+        ("https://h/?id=cat-photo&size=2", "id_cat-photo_size_2~#.html"),
+        ("https://h/a/?file=Cat.HTML", "file_Cat~#.html"),
+        ("https://h/?q=%E4%B8%AD+%2F..", "q_中_..~#.html"),
+        (
+            "https://h/?title=a-title-of-many-words-in-2024",
+            "title_a-title-of-many-words-in-2024~#.html",
+        ),
+        ("https://h/?sig=0123456789abcdef0123456789abcdef&v=1", "sig_v_1~#.html"),
+        ("https://h/?0123456789abcdef0123456789abcdef", "index~#.html"),
+        ("https://h/?%20=%2F", "index~#.html"),
+        ("https://h/?" + "&".join("abcdefgh"), "a_b_c_d_e_f_g_h~#.html"),
+        (
+            "https://h/?" + "&".join(f"a{n}=b" for n in range(99)),
+            "a0_b_a1_b_a2_b_a3_b_a4_b_a5_b_a6_b_a7_b_a8_b_a9_~#.html",
+        ),
+        ("https://h/x?id=cat", "x~#.html"),
     ],
 )
 def test_a_hashed_name_stays_readable(url: str, readable: str) -> None:
@@ -209,6 +243,29 @@ def test_a_hashed_name_stays_readable(url: str, readable: str) -> None:
         ("json", "bin"),
         ("../../etc/passwd", "bin"),
         ("text/../../x\x00", "txt"),
+        ("image/jpg", "jpg"),
+        ("image/pjpeg", "jpg"),
+        ("image/bmp", "bmp"),
+        ("image/x-ms-bmp", "bmp"),
+        ("image/vnd.microsoft.icon", "ico"),
+        ("image/heic", "heic"),
+        ("video/quicktime", "mov"),
+        ("audio/flac", "flac"),
+        ("audio/x-flac", "flac"),
+        ("font/ttf", "ttf"),
+        ("application/x-font-ttf", "ttf"),
+        ("font/otf", "otf"),
+        ("application/rtf", "rtf"),
+        ("text/rtf", "rtf"),
+        ("application/x-7z-compressed", "7z"),
+        ("application/x-zip-compressed", "zip"),
+        ("application/vnd.rar", "rar"),
+        ("application/x-xz", "xz"),
+        ("application/vnd.oasis.opendocument.text", "odt"),
+        ("video/x-matroska", "mkv"),
+        ("message/rfc822", "eml"),
+        ("application/geo+json", "geojson"),
+        ("application/octet-stream", "bin"),
     ],
 )
 def test_a_name_without_extension_gets_the_one_of_its_type(
@@ -217,8 +274,113 @@ def test_a_name_without_extension_gets_the_one_of_its_type(
     assert name("https://h/a", content_type).endswith(f".{extension}")
 
 
-def test_the_urls_own_extension_counts_whatever_the_server_says() -> None:
-    assert name("https://h/a.php", "text/html") == "h/a.php"
+@pytest.mark.parametrize(
+    ("url", "content_type"),
+    [
+        ("https://h/a.png", "image/jpeg"),
+        ("https://h/a.csv", "text/plain"),
+        ("https://h/a.fasta", "text/html"),
+        ("https://h/a.gpx", "application/xml"),
+        ("https://h/a.whl", "application/zip"),
+        ("https://h/a.tar.gz", "application/octet-stream"),
+        ("https://h/a.foo", "text/plain"),
+        ("https://h/a.foo", None),
+        ("https://h/a.php", "application/octet-stream"),
+        ("https://h/a.php", None),
+    ],
+)
+def test_an_extension_that_names_a_medium_counts_whatever_the_server_says(
+    url: str, content_type: str | None
+) -> None:
+    assert name(url, content_type) == url.removeprefix("https://")
+
+
+@pytest.mark.parametrize(
+    ("url", "content_type", "readable"),
+    [
+        ("https://h/thumb.aspx?id=3", "image/jpeg", "thumb~#.jpg"),
+        ("https://h/thumb.ashx", "IMAGE/JPEG; x=y", "thumb~#.jpg"),
+        ("https://h/Thumb.PHP", "image/png", "Thumb~#.png"),
+        ("https://h/list.cgi", "text/plain", "list~#.txt"),
+        ("https://h/x.jsp", "application/pdf", "x~#.pdf"),
+        ("https://h/x.do", "application/problem+json", "x~#.json"),
+        ("https://h/photo.jpg.php", "image/jpeg", "photo~#.jpg"),
+        ("https://h/a.php", "text/html", "a~#.html"),
+        ("https://h/index.final", "text/html", "index.final~#.html"),
+        ("https://h/example.com", "text/html", "example.com~#.html"),
+    ],
+)
+def test_a_known_type_takes_the_place_of_an_extension_that_names_no_medium(
+    url: str, content_type: str, readable: str
+) -> None:
+    path = name(url, content_type)
+    assert_safe(path)
+    assert HASH.sub("~#", path.rpartition("/")[2]) == readable
+    assert HASH.search(path), "`/a.php` and `/a.html` are two URLs"
+
+
+@pytest.mark.parametrize(
+    ("leaf", "readable"),
+    [
+        ("E_1.fastq.gz?x", "E_1~#.fastq.gz"),
+        ("E_1.FASTQ.BZ2", "E_1~#.fastq.bz2"),
+        ("E_1.vcf.gz.tbi?x", "E_1~#.vcf.gz.tbi"),
+        ("x.tar.xz?x", "x~#.tar.xz"),
+        ("x.tar.7z?x", "x~#.tar.7z"),
+        ("x.tar.gz.asc?x", "x~#.tar.gz.asc"),
+        ("x.json.zst?x", "x~#.json.zst"),
+        ("x.ps.Z", "x~#.ps.z"),
+        ("x.csv.zip?x", "x~#.csv.zip"),
+        ("x.js.br?x", "x~#.js.br"),
+        ("x.nii.lz4?x", "x~#.nii.lz4"),
+        ("v1.2.gz?x", "v1.2~#.gz"),
+        ("a.b.html?x", "a.b~#.html"),
+        (
+            "x" * 200 + ".abcdefgh.sha512.sha512.sha512",
+            "x" * 73 + "~#.abcdefgh.sha512.sha512.sha512",
+        ),
+    ],
+)
+def test_a_double_extension_stays_whole(leaf: str, readable: str) -> None:
+    for content_type in ("application/gzip", "application/octet-stream", "text/html"):
+        path = name(f"https://h/{leaf}", content_type)
+        assert_safe(path)
+        assert HASH.sub("~#", path.rpartition("/")[2]) == readable
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("https://h//a.html", "h/#/a~#.html"),
+        ("https://h/a//b//c.html", "h/a/b/#/c~#.html"),
+        ("https://h//", "h/index~#.html"),
+        ("https://h/a///", "h/a/index~#.html"),
+    ],
+)
+def test_an_empty_component_makes_no_directory(url: str, path: str) -> None:
+    assert re.sub(r"[0-9a-f]{2}\+", "#", HASH.sub("~#", name(url, "text/html"))) == path
+    assert name(url, "text/html") != name(re.sub("(?<!:)//+", "/", url), "text/html")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "leaf"),
+    [
+        ("text/html", "file_cat.jpg~#.html"),
+        ("image/jpeg", "file_cat~#.jpg"),
+        (None, "file_cat~#.jpg"),
+        ("application/octet-stream", "file_cat~#.jpg"),
+    ],
+)
+def test_a_medium_in_a_query_counts_where_the_server_names_none(
+    content_type: str | None, leaf: str
+) -> None:
+    path = name("https://h/?file=cat.jpg", content_type)
+    assert HASH.sub("~#", path.rpartition("/")[2]) == leaf
+
+
+def test_an_extension_is_found_in_a_long_name_at_once() -> None:
+    path = name("https://h/" + ".gz" * 200_000 + "?x")
+    assert path.endswith(".gz.gz.gz.gz")
 
 
 # --- laws -----------------------------------------------------------------------------------------
@@ -375,6 +537,8 @@ def test_no_directory_holds_a_whole_family(form: str) -> None:
         ("中" * 500 + ".txt", "中" * 31 + "~#.txt"),
         ("~root", "_root~#.html"),
         ("results.jsonl", "results~#.jsonl"),
+        ("x.tar.gz", "x~#.tar.gz"),
+        ("install.php", "install~#.php"),
     ],
 )
 def test_a_suggested_filename_is_made_safe_and_hashed(filename: str, readable: str) -> None:
@@ -397,11 +561,19 @@ def test_an_alternate_lies_in_the_same_directory_and_bears_a_hash() -> None:
         assert (path == alternate) == bool(HASH.search(path))
 
 
-@given(st.text(max_size=8), st.text(max_size=8), st.sampled_from(["", "/", "/a", "/a.txt", "/A B"]))
-def test_nothing_of_a_query_can_be_read_in_a_name(before: str, after: str, path: str) -> None:
+@given(
+    st.text(min_size=1, max_size=8),
+    st.text(max_size=8),
+    st.sampled_from(["", "/", "/a", "/a.txt", "/A B", "//"]),
+    st.sampled_from(["", "a=b&", "&"]),
+)
+def test_nothing_of_a_marked_value_can_be_read_in_a_name(
+    parameter: str, after: str, path: str, before: str
+) -> None:
     """`--secret-param` relies on it."""
-    url = f"https://example.org{path}?{quote(before)}={CANARY}{quote(after)}"
+    url = f"https://example.org{path}?{before}{quote(parameter)}={CANARY}{quote(after)}"
     target = parse_url(url)
-    for make in (body_path, alternate_path):
-        assert CANARY not in make(target)
-        assert make(target) != make(parse_url(url + "1"))
+    with hiding([parameter]):
+        for make in (body_path, alternate_path):
+            assert CANARY not in make(target)
+            assert make(target) != make(parse_url(url + "1"))

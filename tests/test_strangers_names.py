@@ -9,6 +9,7 @@ watched/
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -67,6 +68,8 @@ DISPOSITIONS = (
     b'attachment; filename="\x1b[2Jx.txt"', b'attachment; filename="\xe2\x80\xaegpj.exe"',
     b'attachment; filename="\xff\xfe.txt"', b'attachment; filename="' + b"x" * 5000 + b'.txt"',
     b'attachment; filename="' + b"../" * 3000 + b'escaped"', b"attachment; " + b"a=b; " * 3000,
+    b"attachment; filename=x.txt; filename*=UTF-8''na%C3%AFve.pdf",
+    b'attachment; filename="\xe4\xb8\xad.tar.gz"',
     b"=?utf-8?q?attachment?=; filename=\"=?utf-8?q?..=2Fescaped?=\"", b";;;filename===x", b"\xff",
 )  # fmt: skip
 """Values of Content-Disposition; the n-th comes with `/disposition/n`."""
@@ -76,8 +79,11 @@ class Anything(ThreadedServer):
     """Answers every request, also as a proxy for any host, with the request's target."""
 
     url: str
+    asked: list[bytes]
+    """Targets, in the order of their requests."""
 
     async def _open(self) -> None:
+        self.asked = []
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
@@ -88,6 +94,7 @@ class Anything(ThreadedServer):
         try:
             while True:
                 target = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1]
+                self.asked.append(target)
                 head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n" % len(target)
                 if found := re.search(rb"/disposition/([0-9]+)\Z", target):
                     head += b"Content-Disposition: %s\r\n" % DISPOSITIONS[int(found[1])]
@@ -186,6 +193,60 @@ def test_no_host_leads_out_of_dest(watched: Path, server: Anything) -> None:
         parse_url(record["url"]).host for record in result.records if record["ok"]
     }
     check_dest(watched, result)
+
+
+@pytest.mark.parametrize("exchange", ["direct", "session"])
+def test_suggested_names_are_read_as_their_servers_mean_them(
+    watched: Path, server: Anything, exchange: str
+) -> None:
+    wanted = {
+        b"attachment; filename=x.txt; filename*=UTF-8''na%C3%AFve.pdf": "naïve~#.pdf",
+        b'attachment; filename="\xe2\x80\xaegpj.exe"': "_gpj~#.exe",
+        b'attachment; filename="\xe4\xb8\xad.tar.gz"': "中~#.tar.gz",
+    }
+    numbers = {DISPOSITIONS.index(value): name for value, name in wanted.items()}
+    urls = [f"{server.url}/disposition/{number}" for number in numbers]
+    result = fetch(watched, urls, "--content-disposition", "--exchange", exchange)
+    check_dest(watched, result)
+    for number, name in numbers.items():
+        path = result.of(f"{server.url}/disposition/{number}")["path"]
+        assert re.sub("~[0-9a-f]{16}", "~#", path.rpartition("/")[2]) == name
+
+
+RENAMED = {
+    "/E_1.fastq.gz?x": "8f+/E_1.fastq~8f63ab0fd0a8d1f1.gz",
+    "//x.html": "_~e4a6a0577479b2b4/x.html",
+    "/?id=cat": "33+/index~33ab0fd0a8d1f163.bin",
+    "/a.html": "a.html",
+}
+"""What versions before called files of these URLs, but for the digits."""
+
+
+@pytest.mark.parametrize("option", ["--once", "--retry-failed"])
+def test_bodies_with_the_names_of_an_earlier_version_are_kept(
+    watched: Path, server: Anything, option: str
+) -> None:
+    """Nothing is fetched again, nor moved, because its name would be another today."""
+    urls = [f"{server.url}{path}" for path in RENAMED]
+    dest = watched / "dest"
+    records = fetch(watched, urls).records
+    for record, (path, name) in zip(
+        sorted(records, key=lambda record: record["seq"]), RENAMED.items(), strict=True
+    ):
+        old = f"{record['path'].partition('/')[0]}/{name}"
+        (dest / old).parent.mkdir(exist_ok=True)
+        (dest / record["path"]).rename(dest / old)
+        record["path"] = old
+        assert record["url"].endswith(path)
+    lines = [json.dumps(record, separators=(",", ":")) + "\n" for record in records]
+    (dest / "results.jsonl").write_text("".join(lines))
+    server.asked.clear()
+    result = fetch(watched, [*urls, f"{server.url}/new.html", urls[0]], option)
+    assert [(r["url"], r["path"]) for r in result.records[:4]] == [
+        (r["url"], r["path"]) for r in records
+    ]
+    assert sorted(server.asked) == [b"/E_1.fastq.gz?x", b"/new.html"], "the two without a record"
+    check_bodies(result.records, dest)
 
 
 def test_planted_symlinks_are_not_followed(watched: Path, server: Anything) -> None:
