@@ -93,6 +93,11 @@ class Job:
         self.redirects += 1
         self.target = target
 
+    @property
+    def met_again(self) -> bool:
+        """Whether some URL of the current attempt's chain stands in it twice."""
+        return self.seen is not None and len(self.seen) <= self.redirects
+
     def note(self, measures: Measures) -> None:
         """Take over what was measured of an exchange."""
         self.first_byte_s = measures.first_byte_s

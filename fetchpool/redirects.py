@@ -13,9 +13,13 @@ def follow(job: Job, head: Head, peer: str | None, max_redirects: int) -> Failur
 
     *peer* is the address that answered, None behind a proxy: a redirect from a public address may
     only lead to public ones (it would let a stranger's server aim us at our own network).
+
+    It may lead to a URL that was asked before, even to the same one: a page that sets a state (it
+    has seen this client) sends back to where it was asked from. Only the number of hops ends that.
     """
     if job.redirects >= max_redirects:
-        return Failure(FailureKind.REDIRECT, f"more than {max_redirects} redirects")
+        circle = ", in a circle" if job.met_again else ""
+        return Failure(FailureKind.REDIRECT, f"more than {max_redirects} redirects{circle}")
     location = head.get("location")
     assert location is not None
     try:
@@ -24,8 +28,6 @@ def follow(job: Job, head: Head, peer: str | None, max_redirects: int) -> Failur
         return Failure(FailureKind.BLOCKED, f"redirect refused: {error}")
     except InvalidURLError as error:
         return Failure(FailureKind.REDIRECT, f"unusable Location: {error}")
-    if target.url == job.target.url or (job.seen is not None and target.url in job.seen):
-        return Failure(FailureKind.REDIRECT, "redirects in a circle")
     if peer is not None and is_public(peer):
         job.public_only = True
     job.hop(target)

@@ -41,15 +41,15 @@ class BlockedSchemeError(InvalidURLError):
     """A redirect leads to a scheme that is never followed: `file:`, `data:`, `ftp:` and so on."""
 
 
-# A URL that ada would hand back unchanged: what most lines of most lists are. A host's last label
-# starts with a letter, as one that is a number makes the whole an IPv4 address (`1.2.3`, `a.0x7`).
-# Characters left out need not be wrong: they take the longer way.
+# A URL that `_resolve` would hand back unchanged: what most lines of most lists are. A host's last
+# label starts with a letter, as one that is a number makes the whole an IPv4 address (`1.2.3`,
+# `a.0x7`). Characters left out need not be wrong: they take the longer way.
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _NORMAL_URL = re.compile(
     r"(https?)://"
     rf"((?:[a-z0-9_-]++\.)*+[a-z][a-z0-9_-]*+|(?:{_BYTE}\.){{3}}{_BYTE})"
     r"(?::([1-9][0-9]{0,4}))?"
-    r"(/[A-Za-z0-9/._~%!$&'()*+,;=:@-]*+(?:\?[A-Za-z0-9/._~%!$&()*+,;=:@?{}|^\[\]-]*+)?)"
+    r"(/[A-Za-z0-9/._~%!$&'()*+,;=:@-]*+(?:\?[A-Za-z0-9/._~%!$&'()*+,;=:@?{}|^\[\]-]*+)?)"
 )
 # What ada makes of any URL: userinfo holds no `@` or `:` but the separators.
 _ADA_HREF = re.compile(
@@ -58,6 +58,8 @@ _ADA_HREF = re.compile(
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SCHEME = re.compile(r" *([A-Za-z][A-Za-z0-9+.-]*):")
 _EMPTY_AUTHORITY = re.compile(r" *(?:https?:)?[/\\]{2}(?:[/\\?#]|\Z)", re.IGNORECASE)
+_QUOTE = re.compile("'|%27")
+_ESCAPED_QUOTE = re.compile("%27")
 _UNDECODED_BYTE = re.compile(r"[\udc80-\udcff]")
 
 
@@ -77,8 +79,9 @@ def parse_url(text: str) -> Target:
     """Return the target that *text* names, normalised as browsers do.
 
     Scheme and host become lower-case ASCII, dot segments are resolved, characters a URL can't hold
-    are percent-encoded; escapes that are there stay as written (`%2f`, `%41`, `%zz`). Blanks at
-    the ends and the fragment are dropped. Userinfo becomes `Target.authorization` (RFC 7617).
+    are percent-encoded; escapes that are there stay as written (`%2f`, `%41`, `%zz`). So does a
+    `'` in a query, other than in browsers: RFC 3986 allows it, and a signature may cover it. Blanks
+    at the ends and the fragment are dropped. Userinfo becomes `Target.authorization` (RFC 7617).
 
     Raises `InvalidURLError` for everything that is no http(s) URL, and for what browsers would mend
     but a list hardly means: control characters, no host (`http:///x`), names DNS can't hold.
@@ -114,18 +117,21 @@ def _parse_any(text: str) -> Target:
         raise InvalidURLError("a URL starts with http:// or https://")
     if scheme[1].lower() not in DEFAULT_PORTS:
         raise InvalidURLError("only http:// and https:// URLs can be fetched")
+    if _EMPTY_AUTHORITY.match(text):
+        raise InvalidURLError("the URL has no host")
     return _resolve(text, base=None, keep_userinfo=True)
 
 
 def join_url(base: Target, location: bytes | str) -> Target:
     """Return where *location*, the value of a Location header in an answer from *base*, leads.
 
-    Resolved as browsers do: relative, `//host`, `?query`, `../`, blanks. Bytes that are no UTF-8
-    are percent-encoded one by one. A str is the header's bytes read as Latin-1 (RFC 9110 §5.5).
+    Resolved as browsers do: relative, `//host`, `?query`, `../`, blanks, also `///host` and
+    `http:///host`. Bytes that are no UTF-8 are percent-encoded one by one. A str is the header's
+    bytes read as Latin-1 (RFC 9110 §5.5).
     Userinfo is dropped: a server does not choose our credentials.
 
     Raises `BlockedSchemeError` where it leads to a scheme other than http and https, and
-    `InvalidURLError` where it leads nowhere (`http:///x`, port 99999).
+    `InvalidURLError` where it leads nowhere (`http://`, port 99999).
     """
     if isinstance(location, str):
         try:
@@ -144,8 +150,6 @@ def _resolve(text: str, *, base: str | None, keep_userinfo: bool) -> Target:
     """Return the target of *text*, relative to *base* if there is one, as ada understands it."""
     import ada_url  # 4 ms, which most lists don't need
 
-    if _EMPTY_AUTHORITY.match(text):
-        raise InvalidURLError("the URL has no host")
     try:
         href = ada_url.URL(text, base).href
     except UnicodeEncodeError:
@@ -157,6 +161,8 @@ def _resolve(text: str, *, base: str | None, keep_userinfo: bool) -> Target:
         raise InvalidURLError("only http:// and https:// URLs can be fetched")
     scheme, userinfo, host, port_text, path = match.groups()
     _check_host(host)
+    if "%27" in path:
+        path = _with_quotes(path, text, base)
     authority = host if port_text is None else f"{host}:{port_text}"
     # A name with a dot at its end is the same name (RFC 1034 §3.1), so it shares the host's limits.
     key = host.removesuffix(".")
@@ -169,6 +175,19 @@ def _resolve(text: str, *, base: str | None, keep_userinfo: bool) -> Target:
         host_key=key if port_text is None else f"{key}:{port_text}",
         authorization=_basic(userinfo) if userinfo and keep_userinfo else None,
     )
+
+
+def _with_quotes(path: str, text: str, base: str | None) -> str:
+    """Return *path*, what ada made of *text*, with every `'` of its query as it was written.
+
+    Escapes that were there already (`%27`) stay: nothing changes the order of the two.
+    """
+    before, mark, query = path.partition("?")
+    _, has_query, written = text.partition("#")[0].partition("?")
+    if not has_query and base is not None:
+        written = base.partition("?")[2]
+    given = iter(_QUOTE.findall(written))
+    return before + mark + _ESCAPED_QUOTE.sub(lambda _: next(given), query)
 
 
 def _check_host(host: str) -> None:

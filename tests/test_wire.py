@@ -295,6 +295,23 @@ def test_max_redirects_counts_hops(
     assert len(server.counts.hits) == 1 + most
 
 
+@pytest.mark.parametrize("exchange", ["direct", "session"])
+def test_quotes_in_a_query_are_sent_as_given(
+    tmp_path: Path, server: CountingServer, exchange: str
+) -> None:
+    """A signature may be over them, and browsers' percent-encoding would break it."""
+    landing = "/landed?name=O'Neil&x=%27"
+    urls = [
+        server.url("/a?name='b'&sig=%27c%27"),
+        server.url("/a b?name='b' c"),
+        server.url(f"/d?to={quote(landing, safe='')}"),
+    ]
+    assert all_ok(fetch(tmp_path, urls, "--exchange", exchange))
+    assert sorted(server.counts.targets()) == sorted(
+        ["/a?name='b'&sig=%27c%27", "/a%20b?name='b'%20c", urls[2][len(server.url("")) :], landing]
+    )
+
+
 # --- rates
 
 

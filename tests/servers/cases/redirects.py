@@ -53,6 +53,15 @@ _FORMS = [
     _to("latin-1", b"/caf\xe9", "{own}/caf%E9"),
     _to("percent-kept", b"/%zz%2f%41", "{own}/%zz%2f%41"),
     _to("signed-query", b"/x?sig=a%2Bb%2F%3D&e=+~", "{own}/x?sig=a%2Bb%2F%3D&e=+~"),
+    _to("signed-quotes", b"/x?sig='a'%27&e='", "{own}/x?sig='a'%27&e='"),
+    _to("three-slashes", b"///{other_authority}/x", "{other}/x"),
+    _to("scheme-three-slashes", b"http:///{other_authority}/x", "{other}/x"),
+    _to("scheme-many-slashes", b"HTTP:////\\/{other_authority}/x", "{other}/x"),
+    _to("scheme-one-slash", b"http:/x", "{own}/x"),
+    _to("backslashes", b"\\\\{other_authority}\\x", "{other}/x"),
+    _to("slash-backslash", b"/\\{other_authority}/x", "{other}/x"),
+    _to("tab-in-scheme", b"ht\ttp://{other_authority}/x", "{other}/x"),
+    _to("tab-between-slashes", b"/\t/{other_authority}/x", "{other}/x"),
     _to("decimal-address", b"http://2130706433:{other_port}/x", "{other}/x"),
     Case(
         "to-fragment",
@@ -89,8 +98,9 @@ _REFUSED = [
     _refused("port-99999", b"http://127.0.0.1:99999/x"),
     _refused("port-letters", b"http://127.0.0.1:eighty/x"),
     _refused("port-negative", b"http://127.0.0.1:-1/x"),
-    _refused("no-host", b"http:///localhost:{other_port}/x"),
-    _refused("no-host-at-all", b"http://"),
+    _refused("port-99999-three-slashes", b"http:///127.0.0.1:99999/x"),
+    _refused("no-host-at-all", b"http:///"),
+    _refused("no-host-query", b"//?x"),
     _refused("only-port", b"http://:80/x"),
     _refused("open-bracket", b"http://[::1/x"),
     _refused("bad-ipv6", b"http://[::g]/x"),
@@ -156,7 +166,39 @@ async def _two_step_loop(exchange: Exchange) -> None:
     exchange.ends = False
 
 
+async def _until_it_has_asked_thrice(exchange: Exchange) -> None:
+    """Redirect to the URL itself, as pages do that set a state; land at every fourth request."""
+    if len(exchange.server.requests(exchange.case)) % 4 == 0:
+        await land(exchange)
+        return
+    await exchange.send(b"HTTP/1.1 302 Found\r\nLocation: #\r\nContent-Length: 0\r\n\r\n")
+    exchange.ends = False
+
+
+async def _there_and_back(exchange: Exchange) -> None:
+    """Send `/NAME` on to `/NAME/state`, that back, and land at every third request."""
+    if len(exchange.server.requests(exchange.case)) % 3 == 0:
+        await land(exchange)
+        return
+    there = b"" if exchange.target.endswith("/state") else b"/state"
+    location = b"/" + exchange.case.name.encode() + there
+    await exchange.send(
+        b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n"
+    )
+    exchange.ends = False
+
+
 _CHAINS = [
+    Case(
+        "chain-loop-that-ends",
+        _until_it_has_asked_thrice,
+        lands("{own}/chain-loop-that-ends", redirects=3),
+    ),
+    Case(
+        "chain-loop-of-two-that-ends",
+        _there_and_back,
+        lands("{own}/chain-loop-of-two-that-ends", redirects=2),
+    ),
     Case("chain-loop", redirect(b"{own}/chain-loop"), fails("redirect", sent=302)),
     Case("chain-loop-fragment", redirect(b"#again"), fails("redirect", sent=302)),
     Case("chain-loop-of-two", _two_step_loop, fails("redirect", sent=302)),
