@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fetchpool.models import Failure, FailureKind, Outcome, Request, Target
-from fetchpool.urls import InvalidURLError, parse_url
+from fetchpool.urls import InvalidURLError, parse_url, redact, would_be
 
 if TYPE_CHECKING:
     from fetchpool.engine import Answer, Miss
@@ -175,7 +175,8 @@ def target_of(request: Request) -> Target | Outcome:
     try:
         return parse_url(request.url)
     except InvalidURLError as error:
-        return _refused(request, str(error))
+        guess = would_be(request.url.strip())
+        return _refused(request, f"{error}: {redact(guess)}" if guess else str(error))
 
 
 def _refused(request: Request, detail: str) -> Outcome:

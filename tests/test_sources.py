@@ -33,7 +33,7 @@ from fetchpool.sources import (
     requests_from,
     unpack_text,
 )
-from fetchpool.sources.lines import BLOCK
+from fetchpool.sources.lines import BLANKS, BLOCK
 
 
 def listed(path: Path, data: bytes, name: str = "urls.txt") -> str:
@@ -79,8 +79,11 @@ def test_lines_are_numbered_with_comments_and_blanks(tmp_path: Path) -> None:
         b"\xef\xbb\xbfhttp://a/\nhttp://b/",
         b"  http://a/\t\n\xc2\xa0http://b/\xc2\xa0\n",
         b"http://a/\r\n\xef\xbb\xbfhttp://b/\r",
+        "\u200bhttp://a/\u200b\nhttp://b/\u200c\u200d\u2060\ufeff\u00ad".encode(),
+        "\u202ahttp://a/\u202c\n\u200e http://b/\u200f\u2069".encode(),
+        "\u3000http://a/\u2003\u2028\nhttp://b/\u0085".encode(),
     ],
-    ids=["crlf", "byte-order-mark", "blanks", "concatenated"],
+    ids=["crlf", "byte-order-mark", "blanks", "concatenated", "no-width", "directions", "spaces"],
 )
 def test_what_editors_add_is_tolerated(tmp_path: Path, data: bytes) -> None:
     requests = read(tmp_path, data)
@@ -90,6 +93,7 @@ def test_what_editors_add_is_tolerated(tmp_path: Path, data: bytes) -> None:
 
 def test_comment_behind_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
     assert read(tmp_path, b"\xef\xbb\xbf# list\n\xef\xbb\xbf\n") == []
+    assert read(tmp_path, "\u200b# list\n\u200b\u200e\n\u3000\n".encode()) == []
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"\n\n# nothing\n"])
@@ -201,6 +205,10 @@ PIECES = st.sampled_from(
         b"\xa0",
         b"\xef\xbb\xbf",
         b"\xef\xbb",
+        "\u200b".encode(),
+        "\u2069".encode(),
+        b"\xe2\x80",
+        b"\xc2\xad",
         b"\xff",
         "é".encode(),
         b"http://a/",
@@ -220,7 +228,7 @@ def plainly(data: bytes) -> list[tuple[int, str]]:
         text = "".join(
             f"%{ord(char) - 0xDC00:02X}" if 0xDC80 <= ord(char) <= 0xDCFF else char for char in text
         )
-        text = text.strip(" \t\r\u00a0\ufeff")
+        text = text.strip(BLANKS)
         if text and not text.startswith("#"):
             found.append((seq, text[:200]))
     return found
@@ -311,6 +319,12 @@ def test_many_files_keep_few_descriptors(tmp_path: Path) -> None:
 def test_title_names_what_is_read(names: list[str], title: str) -> None:
     with open_sources(names, io.BytesIO(b"")) as sources:
         assert sources.title == title
+
+
+@pytest.mark.parametrize("mark", ["\u200b", "\ufeff", "\u202a", " ", "\u00a0"])
+def test_url_as_an_argument_may_have_been_copied_with_marks(mark: str) -> None:
+    with open_sources([f"{mark}HTTP://a/{mark}"], None) as sources:
+        assert numbered(read_all(sources)) == [(1, "HTTP://a/")]
 
 
 def test_only_streams_cannot_be_read_again(tmp_path: Path) -> None:

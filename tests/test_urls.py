@@ -14,7 +14,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fetchpool import urls
 from fetchpool.models import Target
 from fetchpool.urls import (
     BlockedSchemeError,
@@ -24,9 +23,11 @@ from fetchpool.urls import (
     hiding,
     join_url,
     parse_url,
+    parsing,
     redact,
     redact_in,
     redact_urls_in,
+    redaction,
     text_of_line,
 )
 
@@ -294,9 +295,9 @@ def near_urls() -> st.SearchStrategy[str]:
 @example("http://h/%2e")
 @example("http://a.0x/")
 def test_the_short_way_agrees_with_the_long_one(text: str) -> None:
-    target = urls._parse_normal(text)
+    target = parsing._parse_normal(text)
     if target is not None:
-        assert target == urls._parse_any(text)
+        assert target == parsing._parse_any(text)
         assert target.url == text
 
 
@@ -312,10 +313,10 @@ def test_every_ascii_character_is_taken_the_same_both_ways() -> None:
             f"http://{char}/",
             f"http://h:8{char}/",
         ):
-            target = urls._parse_normal(text)
+            target = parsing._parse_normal(text)
             if target is not None:
                 short += 1
-                assert target == urls._parse_any(text)
+                assert target == parsing._parse_any(text)
     assert short > 200
 
 
@@ -325,7 +326,7 @@ def test_plain_urls_take_the_short_way() -> None:
         "http://127.0.0.1:8080/a",
         "https://cdn.example.com/a/b.png?X-Amz-Signature=abc%2Fdef&Expires=1234567890",
     ):
-        assert urls._parse_normal(text) is not None
+        assert parsing._parse_normal(text) is not None
 
 
 @given(near_urls() | st.text())
@@ -411,7 +412,7 @@ def test_quotes_in_the_query_that_a_location_keeps_stay(location: str) -> None:
     assert join_url(parse_url(url), location).url == url
 
 
-@given(st.text(st.sampled_from("'%27?#/a \u00e9\\:@"), max_size=20))
+@given(st.text(st.sampled_from("'%27?#/a\u00e9\\:@"), max_size=20))
 @example("?'#?%27")
 def test_quotes_stay_whatever_stands_around_them(text: str) -> None:
     _, _, query = text.partition("#")[0].partition("?")
@@ -504,7 +505,30 @@ def test_any_location_leads_to_a_target_or_is_refused(location: str | bytes) -> 
         ("http%3A%2F%2Fu%3Apw%40h/x", "***@h/x"),
         ("http://u:p@h:99999/", "http://***@h:99999/"),
         ("http://u:p\ud800@h/", "http://***@h/"),
-        (" see http://u:p@h/ ", " ***@h/ "),
+        (" see http://u:p@h/ ", " see http://***@h/ "),
+        ("user:pw@host/@chan/x", "***@host/@chan/x"),
+        ("token@host/@chan/x", "***@host/@chan/x"),
+        ("a@b:c@host/@chan", "***@host/@chan"),
+        ("//u:p@h/@chan?a@b#c@d", "//***@h/@chan?a@b#c@d"),
+        ("\\\\u:p@h\\@chan", "\\\\***@h\\@chan"),
+        ("FTP://u:p@h/@chan", "FTP://***@h/@chan"),
+        ("mailto:bob@h.example", "mailto:***@h.example"),
+        ("mailto:u:p@h", "mailto:***@h"),
+        ("foo://u:p@h/@chan", "***@h/@chan"),
+        ("http://u:p@h:99999/@chan", "http://***@h:99999/@chan"),
+        ("http://u:p\tw@h/@chan", "http://***@h/@chan"),
+        ("http//u:p@h/@chan", "http//***@h/@chan"),
+        ("u:p@[::1]:80/@x", "***@[::1]:80/@x"),
+        ("u\uff20h/\uff20x", "***@h/\uff20x"),
+        ("user:pa/ss@host/x", "***@host/x"),
+        ("user name:pw@h/x", "***@h/x"),
+        ("http://u:http://pw@h/", "http://***@h/"),
+        ("Name\thttps://u:p@h/@chan", "Name\thttps://***@h/@chan"),
+        ("a row, https://u:p@h/@chan", "a row, https://***@h/@chan"),
+        ("https://a/@x https://u:p@h/@chan", "https://a/@x https://***@h/@chan"),
+        ("https://a/x,https://u:p@h/@chan", "https://a/x,https://***@h/@chan"),
+        ("https://h/ # was u:p@h/@chan", "https://h/ # was ***@h/@chan"),
+        ("a.example/x u:p@h/@chan", "a.example/x ***@h/@chan"),
     ],
 )
 def test_userinfo_is_replaced(text: str, redacted: str) -> None:
@@ -522,6 +546,26 @@ def test_userinfo_is_replaced(text: str, redacted: str) -> None:
         "http://@h/",
         "//@h",
         "@h",
+        "www.v.example/@chan/x",
+        "www.v.example:8080/@chan/x",
+        "localhost/@chan",
+        "[::1]:80/@chan",
+        "//www.v.example/@chan/x",
+        "/@chan/x",
+        "images/@2x/a.png",
+        "ftp://ftp.v.example/@chan",
+        "s3://bucket/@chan",
+        "foo://v.example/@chan",
+        "http://v.example:99999/@chan",
+        "http://v.example/\t@chan",
+        "www.v.example/?mail=a@b.example",
+        "maps.example/@52.5,13.4,17z",
+        "Part 1 - https://v.example/@chan",
+        "Part 1: https://v.example/@chan",
+        "Name,https://v.example/@chan",
+        "https://v.example/@a https://v.example/@b",
+        "https://v.example/@chan # a note",
+        "magnet:?xt=a@b",
         "no url at all",
         "",
     ],
@@ -548,15 +592,34 @@ def test_no_secret_survives(start: str, userinfo: str, host: str, rest: str) -> 
     text = f"{start}{userinfo}@{host}{rest}"
     shown = redact(text)
     assert redact(shown) == shown
+    # A slash, `?` or `#` in the userinfo ends the host: what follows is no userinfo.
+    delimited = any(char in userinfo for char in "/\\?#")
+    assert CANARY not in shown or delimited
     try:
         target = parse_url(text)
     except InvalidURLError:
-        assert CANARY not in shown
         return
-    # A slash, `?` or `#` in the userinfo of a good URL ends its host: what follows is no userinfo.
-    delimited = any(char in userinfo for char in "/\\?#")
-    assert CANARY not in shown or delimited
     assert parse_url(shown).url == target.url
+
+
+@given(
+    st.sampled_from(["http://", "https:/", "HTTP:", "", "//", "///", "\\\\", "FTP://", "ftps:"])
+    | st.sampled_from(["s3://", "gs://", "mailto:", "http//", "x//", " http://", "\ufeffhttp://"])
+    | st.sampled_from(["Name,https://", "Part 1: http://", "http://a/x http://", "a/b\thttps://"]),
+    st.text(st.characters(exclude_characters="/\\?#@\uff20\ufe6b")),
+    st.text(st.characters(exclude_characters="/\\?#@\uff20\ufe6b")),
+    st.sampled_from(["v.example", "127.0.0.1:81", "[::1]", "h:99999", "localhost", "a_b.example."]),
+    st.sampled_from(["/", "?", "#", "\\"]),
+    st.text(st.characters(exclude_characters=" \t\n/\\") | st.sampled_from("@:@/"), max_size=9),
+)
+def test_what_stands_behind_the_authority_survives_and_nothing_before_it(
+    start: str, before: str, behind: str, host: str, delimiter: str, rest: str
+) -> None:
+    rest = re.sub("//+|\\s", "", f"{delimiter}chan{rest}")
+    shown = redact(f"{start}{before}{CANARY}{behind}@{host}{rest}")
+    assert CANARY not in shown
+    assert shown.endswith(f"***@{host}{rest}")
+    assert redact(f"{start}{host}{rest}") == f"{start}{host}{rest}"
 
 
 @given(st.text(st.sampled_from("ab:/\\@%4 0.?#*\t\uff20") | st.characters()))
@@ -574,7 +637,7 @@ def test_text_without_an_at_sign_is_never_changed(text: str) -> None:
 def test_urls_in_a_sentence_are_redacted() -> None:
     sentence = "407, message='no', url='http://u:pw@proxy:3128/' for https://medium.com/@user"
     shown = redact_in(sentence)
-    assert shown == "407, message='no', ***@proxy:3128/' for https://medium.com/@user"
+    assert shown == "407, message='no', url='http://***@proxy:3128/' for https://medium.com/@user"
     assert redact_in(shown) == shown
 
 
@@ -588,14 +651,14 @@ def test_each_word_with_an_at_sign_is_redacted_and_the_rest_left(sentence: str) 
 
 
 def test_sentence_without_an_at_sign_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(urls, "_WORD")
+    monkeypatch.delattr(redaction, "_WORD")
     assert redact_in("x" * 100 + " https://example.org/") == "x" * 100 + " https://example.org/"
 
 
 @given(st.text(st.sampled_from("a: @") | st.characters()))
 def test_search_for_words_looks_at_no_character_twice(sentence: str) -> None:
     """A search that fails somewhere begins anew behind; this one succeeds at every non-blank."""
-    words = urls._WORD.findall(sentence)
+    words = redaction._WORD.findall(sentence)
     assert "".join(words) == "".join(char for char in sentence if not char.isspace())
 
 
@@ -621,7 +684,7 @@ def test_search_for_words_looks_at_no_character_twice(sentence: str) -> None:
         ("http://h/?u=%2F%3Fa%3d1%26token%3DC&b=2", "http://h/?u=%2F%3Fa%3d1%26token%3D***&b=2"),
         ("http://h/?u=%252F%253Ftoken%253DC%2526b%3D2", "http://h/?u=%252F%253Ftoken%253D***"),
         ("http://u:C@h/?token=C@x", "http://***@h/?token=***"),
-        ("http://h:99999/?token=u@C", "http://***@***"),
+        ("http://h:99999/?token=u@C", "http://h:99999/?token=***"),
         ("http://u:C?token=C@h/", "http://***@***"),
         ("h ?token=C C\tC", "h ?token=***"),
         ("token=C", "token=***"),

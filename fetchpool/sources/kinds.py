@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from fetchpool.sources.lines import BLOCK, MAX_LINE, Stretch, foreign_format, stretches
+from fetchpool.sources.lines import BLANKS, BLOCK, MAX_LINE, Stretch, foreign_format, stretches
 from fetchpool.urls import display, redact
 
 _HEAD = 4096
@@ -188,7 +188,7 @@ def source_of(name: str, stdin: BinaryIO | None, *, keep_open: bool) -> Source:
     try:
         if name == "-":
             return _standard_input(stdin)
-        if name.lstrip().lower().startswith(("http://", "https://")):
+        if name.lstrip(BLANKS).lower().startswith(("http://", "https://")):
             return ArgumentSource(name)
         return _named(name, keep_open=keep_open)
     except FileNotFoundError:

@@ -4,7 +4,8 @@
 
 What a line is: bytes up to a line feed. Blanks around it are stripped (space, tab, the carriage
 return of CRLF, a no-break space pasted along, a byte order mark of whichever file was concatenated
-here); what is then empty or begins with `#` is skipped, but keeps its number.
+here, marks without width from a page it was copied from); what is then empty or begins with `#` is
+skipped, but keeps its number.
 """
 
 from __future__ import annotations
@@ -34,11 +35,28 @@ SHOWN = 200
 BATCH = 512
 """Lines in a batch: 0.1 ms of reading, long enough to make the way to the event loop cheap."""
 
-BLANKS = " \t\r\u00a0\ufeff"
+BLANKS = (
+    " \t\r\u00a0\ufeff"
+    "\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+    "\u200b\u200c\u200d\u2060\u180e\u00ad"  # without width: spaces, joiners, the soft hyphen
+    "\u200e\u200f\u061c\u202a\u202b\u202c\u2066\u2067\u2068\u2069"  # directions
+    "\u0085\u2028\u2029"  # ends of lines elsewhere
+)
+"""What is stripped from a line's ends: blanks, and marks that nobody sees.
+
+Not U+202D and U+202E: who overrides the direction of a URL wants it to look like another one.
+"""
 
 _PLAIN = bytes(range(0x20, 0x7F)) + b"\r\n"
+_CONTROLS = {
+    "\t": "a tab in the line, as in a row of a table; keep the URL alone on its line (cut -f)",
+    "\r": "a carriage return in the line; if it ends one, convert the list (tr '\\r' '\\n')",
+    "\n": "a line feed in the URL; give each URL a line of its own",
+    "\0": "a NUL in the line; if it ends one, convert the list (tr '\\0' '\\n')",
+}
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-_SKIPPED = re.compile(rb"\n(?:[ \t\r]|\xc2\xa0|\xef\xbb\xbf)*+(?=[#\n])")
+_BLANK = b"|".join(re.escape(char.encode()) for char in BLANKS)
+_SKIPPED = re.compile(rb"\n(?:" + _BLANK + rb")*+(?=[#\n])")
 
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
@@ -159,18 +177,19 @@ def count_requests(piece: Stretch) -> int:
 
 
 def problem_in(url: str) -> str | None:
-    """Say which character can't stand in a URL raw, or return None.
+    """Say which character can't stand in a URL raw and what to do, or return None.
 
     Browsers drop tabs and line ends inside a URL (WHATWG, basic URL parser, step 3): in a list
-    they are a second column or old Mac line ends rather than part of the address.
+    they are a second column or old Mac line ends rather than part of the address. What differs from
+    line to line stands behind the colon, as in `fetchpool.urls.mistakes`.
     """
     found = _CONTROL.search(url)
     if found is None:
         return None
-    what = {"\t": "a tab", "\r": "a carriage return", "\n": "a line feed", "\0": "a NUL"}.get(
-        found[0], f"the control character U+{ord(found[0]):04X}"
+    what = _CONTROLS.get(found[0]) or (
+        f"the control character U+{ord(found[0]):04X} in the line; a URL has it percent-encoded"
     )
-    return f"character {found.start() + 1} of the line is {what}; a URL has it percent-encoded"
+    return f"{what}: character {found.start() + 1}"
 
 
 def _is_plain(data: bytes) -> bool:
@@ -212,7 +231,10 @@ def _too_long(piece: Stretch, seq: int, origin: Origin) -> Request | None:
     text = text_of_line(piece.data).strip(BLANKS)
     if text.startswith("#"):
         return None
-    problem = f"the line is {piece.too_long:,} bytes long, longer than {MAX_LINE:,}"
+    problem = (
+        f"the line is longer than a URL may be, {MAX_LINE:,} bytes; perhaps line ends are missing: "
+        f"{piece.too_long:,} bytes long"
+    )
     line = None if origin.name is None else seq - origin.seq + 1
     # Redacted before it is cut: of userinfo cut in the middle nobody could tell what it is.
     return Request(redact(text)[:SHOWN], seq, origin.name, line, problem)

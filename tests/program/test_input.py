@@ -84,6 +84,42 @@ def test_lines_of_every_kind_have_one_record_each(server: CountingServer, tmp_pa
     assert "\u202e" not in ledger.read_text()
 
 
+@pytest.mark.parametrize("exchange", ["direct", "session"])
+def test_only_urls_are_sent_of_lines_that_hold_more(
+    server: CountingServer, tmp_path: Path, exchange: str
+) -> None:
+    url = server.url
+    fetched = {
+        url("/c d.pdf"): "/c%20d.pdf",
+        url("/a, b (2017)/x.pdf"): "/a,%20b%20(2017)/x.pdf",
+        url("/r?urls=http://a/,http://b/"): "/r?urls=http://a/,http://b/",
+        f"\u200b{url('/stripped')}\u200c\u2060": "/stripped",
+        f"\u202a{url('/copied')}\u202c": "/copied",
+    }
+    refused = {
+        f"{url('/1')} # a note": "a note behind the URL",
+        f"{url('/2')} {url('/3')}": "several URLs on one line",
+        f"{url('/4')},{url('/5')}": "several URLs on one line",
+        f"{url('/6')} | {url('/7')}": "several URLs on one line",
+        f"{url('/8')}\t{url('/9')}": "a tab in the line",
+        f'{url("/10")} "~Name" tag': "text behind the URL",
+        f"Part 1 - {url('/11')}": "text before the URL",
+        "www.v.example/@chan/x": "the scheme is missing",
+        "ftp://ftp.v.example/E_1.fastq.gz": "ftp is not fetched here",
+    }
+    write_list(tmp_path / "urls.txt", [*fetched, *refused])
+    args = ["get", "urls.txt", "-o", "out", "--exchange", exchange]
+    result = run_fetchpool(args, cwd=tmp_path)
+    assert result.returncode == 1
+    assert sorted(server.counts.targets()) == sorted(fetched.values())
+    records = sorted(result.records, key=lambda record: record["seq"])
+    assert [r["ok"] for r in records] == [True] * len(fetched) + [False] * len(refused)
+    for record, (line, reason) in zip(records[len(fetched) :], refused.items(), strict=True):
+        assert record["error"] == "input"
+        assert record["detail"].startswith(reason)
+        assert record["url"] == line
+
+
 @pytest.mark.parametrize("content", ["", "\n\n", "# one\n  # two\n\n", "\ufeff# one"])
 @pytest.mark.parametrize("before", [None, "finished"])
 def test_list_without_a_url_leaves_everything_as_it_is(
