@@ -57,6 +57,24 @@ class Phase(StrEnum):
     BODY = "within the body"
 
 
+GIVEN_UP = "given up"
+
+
+def failure_label(error: FailureKind | str | None, status: int | None) -> str | None:
+    """Return what a failure is counted as: its status (`404`) or its kind (`timeout`); None = ok.
+
+    `given up`: not asked for, as the host had answered 429 or 503 through too many pauses.
+
+    The one rule for all who tell people of failures, while they happen (fields of an `Outcome`) and
+    from a ledger (those of a record).
+    """
+    if error is None:
+        return None
+    if error == FailureKind.STATUS:
+        return GIVEN_UP if status is None else str(status)
+    return str(error)
+
+
 class Failure(msgspec.Struct, frozen=True, gc=False):
     """What went wrong with an attempt, as a value."""
 

@@ -19,6 +19,7 @@ import msgspec
 from fetchpool.ledger.bitmap import Bitmap
 from fetchpool.ledger.files import replace_file
 from fetchpool.ledger.standing import Standing, Totals
+from fetchpool.models import GIVEN_UP, FailureKind
 
 _COMPARED = 1 << 16
 """Bytes before the offset whose checksum must be the same: some hundred records."""
@@ -98,7 +99,15 @@ def read_checkpoint(path: Path, ledger: Path, run: str) -> Standing | None:
         done = Bitmap.from_bytes(header.pages, pages)
     except (OSError, ValueError, msgspec.DecodeError):
         return None
+    _relabel(header.totals)
     return Standing(offset=header.offset, totals=header.totals, done=done, secrets=header.secrets)
+
+
+def _relabel(totals: Totals) -> None:
+    """Give *totals* that an earlier version wrote today's label for URLs of hosts given up."""
+    count = totals.failed.pop(FailureKind.STATUS, 0)
+    if count:
+        totals.failed[GIVEN_UP] = totals.failed.get(GIVEN_UP, 0) + count
 
 
 def _checksum_before(fd: int, offset: int) -> int:

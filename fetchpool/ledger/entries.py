@@ -14,6 +14,8 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
+from fetchpool.models import FailureKind, failure_label
+
 BLOCK = 1 << 20
 MAX_LINE = 16 << 20
 """Longest line taken for a record, in bytes; of a longer stretch without a line feed, such as the
@@ -37,12 +39,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def label(self) -> str | None:
-        """What a failure is counted as: its status (`404`) or its kind (`timeout`); None = ok."""
+        """What a failure is counted as (see `failure_label`); None = ok."""
         if self.ok:
             return None
-        if self.error == "status" and self.status is not None:
-            return str(self.status)
-        return self.error or "internal"
+        return failure_label(self.error or FailureKind.INTERNAL, self.status)
 
 
 class Block(NamedTuple):

@@ -40,7 +40,7 @@ from fetchpool.runner.streams import occupy_closed_streams
 from fetchpool.runner.trouble import OurTrouble, Trouble, trouble_of
 from fetchpool.runner.watching import Observer, catching_internal_errors
 from fetchpool.sources import Reader, RequestCounter, Sources, open_sources
-from fetchpool.stats import Ending, Stats, Summary, failure_label
+from fetchpool.stats import Ending, Stats, Summary
 from fetchpool.stores import StoreError
 from fetchpool.stores.null import NullStore
 from fetchpool.urls import hiding
@@ -374,7 +374,7 @@ class Runner:
         entry = read_entry(record)
         assert self._journal is not None
         assert entry is not None
-        self._stats.kept(ok=entry.ok, label=failure_label(entry.error, entry.status))
+        self._stats.kept(ok=entry.ok, label=entry.label)
         await self._journal.put([record], kept=True)
 
     def _opened_records(self) -> RecordsFile | None:

@@ -4,7 +4,8 @@ outcome(), kept(), request_sent(), … ──▶ Stats ──▶ snapshot(now) �
                                            └─────▶ summary(now)  ──▶ last screen, run(), metrics
 """
 
-from fetchpool.stats.counters import Stats, failure_label
+from fetchpool.models import failure_label
+from fetchpool.stats.counters import Stats
 from fetchpool.stats.hosts import ParkedHost, SlowHost
 from fetchpool.stats.values import (
     Ending,

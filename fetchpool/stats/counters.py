@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 from msgspec.structs import asdict, replace
 
-from fetchpool.models import FailureKind, Outcome
+from fetchpool.models import FailureKind, Outcome, failure_label
 from fetchpool.stats.hosts import HostTable, ParkedTable
 from fetchpool.stats.pace import Pace
 from fetchpool.stats.times import TimeSketch
@@ -18,24 +18,8 @@ _BATCH: Final = 256
 """Outcomes counted at once, at the latest."""
 
 
-GIVEN_UP: Final = "given up"
-
 _Result: TypeAlias = tuple[str, str | None, float | None, float | None]
 """Host, label of the failure, seconds to the first byte, seconds in all."""
-
-
-def failure_label(error: FailureKind | str | None, status: int | None) -> str | None:
-    """Return what a failure is counted as: its status (`404`) or its kind (`timeout`); None = ok.
-
-    `given up`: not asked for, as the host had answered 429 or 503 through too many pauses.
-
-    Takes the fields of an `Outcome` as well as those of a record read from a ledger.
-    """
-    if error is None:
-        return None
-    if error == FailureKind.STATUS:
-        return GIVEN_UP if status is None else str(status)
-    return str(error)
 
 
 class Stats:

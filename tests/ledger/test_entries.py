@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fetchpool.ledger import Record, encode, entries
 from fetchpool.ledger.bitmap import PAGE_BYTES, Bitmap
 from fetchpool.ledger.entries import read_blocks, read_entries, read_entry, renumbered
-from fetchpool.models import Request
+from fetchpool.models import FailureKind, Request, failure_label
 from tests.ledger.runs import outcome
 
 
@@ -35,6 +35,29 @@ DAMAGED = [
     GOOD.replace("ö".encode(), b"\xff"),
     GOOD.rstrip(b"\n") + GOOD,
 ]
+
+
+@pytest.mark.parametrize(
+    ("ok", "error", "status", "label"),
+    [
+        (True, None, 200, None),
+        (True, "status", 200, None),
+        (False, "status", 404, "404"),
+        (False, "status", None, "given up"),
+        (False, "timeout", None, "timeout"),
+        (False, "timeout", 200, "timeout"),
+        (False, None, None, "internal"),
+        (False, None, 200, "internal"),
+    ],
+)
+def test_failure_is_labelled_as_while_it_happened(
+    ok: bool, error: str | None, status: int | None, label: str | None
+) -> None:
+    fields = {**json.loads(GOOD), "ok": ok, "error": error, "status": status}
+    entry = read_entry(json.dumps(fields).encode())
+    assert entry is not None
+    assert entry.label == label
+    assert ok or label == (failure_label(error, status) or FailureKind.INTERNAL)
 
 
 @pytest.mark.parametrize("damaged", DAMAGED)

@@ -168,6 +168,21 @@ def test_records_after_the_checkpoint_count(run: Run, monkeypatch: pytest.Monkey
     assert (kept.records, kept.ok, kept.failed) == (5, 4, {"503": 1})
 
 
+def test_checkpoint_of_an_earlier_version_has_todays_label(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """URLs of hosts that were given up were counted as `status` there."""
+    monkeypatch.setattr(directory, "READ_RATHER_THAN_TRUST", 0)
+    run.failing = set(urls("a", "c"))
+    run.get(stop_after=3)
+    path = run.dest / ".fetchpool" / "checkpoint"
+    old = path.read_bytes().replace(b'"failed":{"503":2}', b'"failed":{"status":2}')
+    assert b'"status":2' in old
+    path.write_bytes(_with_valid_checksum(old))
+    with run.open() as run_directory:
+        assert run_directory.settle(run.requests).kept.failed == {"given up": 2}
+
+
 @pytest.mark.parametrize(
     "reason", ["newer than ledger", "other run", "other file", "flipped bit", "restarted", "edited"]
 )

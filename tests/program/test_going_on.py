@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -185,6 +187,34 @@ def test_failed_url_keeps_its_old_body_and_lost_lines_keep_theirs(tmp_path: Path
     [record] = check_records(dest, urls[:1])
     assert (record["error"], record["path"]) == ("connect", None)
     assert {path: (dest / path).stat().st_size for path in bodies} == bodies
+
+
+@pytest.mark.parametrize("listed", ["file", "pipe"])
+def test_failures_have_one_label_whoever_tells_of_them(
+    server: CountingServer, tmp_path: Path, listed: str
+) -> None:
+    """What a URL is called whose host was given up: in `status`, and when a run goes on."""
+    urls = [server.url("/ok"), server.url("/down?status=503"), server.url("/gone?status=404")]
+    write_list(tmp_path / "list.txt", urls)
+    run_fetchpool(["get", "list.txt", "-o", "out", "--retries", "0"], cwd=tmp_path)
+    ledger = tmp_path / "out" / "results.jsonl"
+    ledger.write_text(ledger.read_text().replace('"status":503', '"status":null'))
+    wanted = {"404": 1, "given up": 1}
+
+    shown = run_fetchpool(["status", "out", "--json"], cwd=tmp_path)
+    assert json.loads(shown.stdout)["failed_by"] == wanted
+    assert "given up" in run_fetchpool(["status", "out"], cwd=tmp_path).stdout
+
+    before = len(server.counts.hits)
+    args = ["get", "list.txt", "-o", "out", "--once", "--metrics-file", "run.prom"]
+    stdin = None
+    if listed == "pipe":
+        args[1], stdin = "-", "".join(f"{url}\n" for url in urls)
+    again = run_fetchpool(args, stdin=stdin, cwd=tmp_path)
+    assert len(server.counts.hits) == before, "all three are kept"
+    assert re.search(r"given up +1\b", again.stderr)
+    assert not re.search(r"\bstatus +1\b", again.stderr)
+    assert 'kind="given up"' in (tmp_path / "run.prom").read_text()
 
 
 def test_only_chosen_kinds_are_tried_again(server: CountingServer, tmp_path: Path) -> None:
