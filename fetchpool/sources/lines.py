@@ -56,7 +56,9 @@ _CONTROLS = {
 }
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _BLANK = b"|".join(re.escape(char.encode()) for char in BLANKS)
-_SKIPPED = re.compile(rb"\n(?:" + _BLANK + rb")*+(?=[#\n])")
+# Most lines begin with none of these bytes, which is seen in one step.
+_LEAD = re.escape(bytes(sorted({char.encode()[0] for char in BLANKS})))
+_SKIPPED = re.compile(rb"\n(?=[" + _LEAD + rb"#\n])(?:" + _BLANK + rb")*+(?=[#\n])")
 
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
