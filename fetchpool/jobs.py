@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fetchpool.models import Failure, FailureKind, Outcome, Request, Target
-from fetchpool.urls import InvalidURLError, parse_url, redact, would_be
+from fetchpool.urls import InvalidURLError, parse_url, redact
 
 if TYPE_CHECKING:
     from fetchpool.engine import Answer, Miss
@@ -175,6 +175,8 @@ def target_of(request: Request) -> Target | Outcome:
     try:
         return parse_url(request.url)
     except InvalidURLError as error:
+        from fetchpool.urls.mistakes import would_be  # loaded by then
+
         guess = would_be(request.url.strip())
         return _refused(request, f"{error}: {redact(guess)}" if guess else str(error))
 

@@ -9,7 +9,6 @@ display      a stranger's text on a terminal
 from __future__ import annotations
 
 from fetchpool.urls.display import display
-from fetchpool.urls.mistakes import would_be
 from fetchpool.urls.parsing import (
     DEFAULT_PORTS,
     MAX_HOST,
@@ -47,5 +46,4 @@ __all__ = [
     "redact_in",
     "redact_urls_in",
     "text_of_line",
-    "would_be",
 ]

@@ -18,7 +18,6 @@ from base64 import b64encode
 from urllib.parse import unquote_to_bytes
 
 from fetchpool.models import Target
-from fetchpool.urls.mistakes import mistake_in
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -108,6 +107,8 @@ def _parse_any(text: str) -> Target:
     """Return the target of *text* by the whole set of rules."""
     if _CONTROL.search(text):
         raise InvalidURLError("a URL holds no control characters (tab, newline, NUL and so on)")
+    from fetchpool.urls.mistakes import mistake_in  # 1 ms, which many lists don't need
+
     mistake = mistake_in(text.strip(" "))
     if mistake is not None:
         raise InvalidURLError(mistake)

@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from fetchpool.urls.parsing import InvalidURLError, parse_url
-from fetchpool.urls.userinfo import may_hold_userinfo, userinfo_of_line
 
 REDACTED = "***"
 """What stands in the place of a URL's userinfo, and of a value that `hiding` marks."""
 
+_OTHER_AT = re.compile("[\uff20\ufe6b]")
 _URL_USERINFO = re.compile(r" *https?:[/\\]*+([^/\\?#]+)@", re.IGNORECASE)
 
 _marked: list[tuple[str, ...]] = []
@@ -107,11 +107,13 @@ def _redact_words(sentence: str, word: re.Pattern[str], sign: str) -> str:
 
 def _userinfo_in(text: str) -> list[_Span]:
     """Return where the userinfo of *text*, a URL or a line that is none, stands."""
-    if not may_hold_userinfo(text):
+    if "@" not in text and "%40" not in text and (text.isascii() or not _OTHER_AT.search(text)):
         return []
     try:
         parse_url(text)
     except InvalidURLError:
+        from fetchpool.urls.userinfo import userinfo_of_line  # 1 ms, which few lists need
+
         places = userinfo_of_line(text)
     else:
         found = _URL_USERINFO.match(text)

@@ -35,11 +35,6 @@ _HOST = re.compile(
 _WORD = re.compile(r"\s([^\s/\\?#]+)")
 
 
-def may_hold_userinfo(text: str) -> bool:
-    """Tell whether something in *text* may stand for an `@`."""
-    return any(at in text for at in (("@", "%40") if text.isascii() else _ATS))
-
-
 def userinfo_of_line(text: str) -> list[Span]:
     """Return where userinfo stands in *text*, which is no URL, each with the `@` behind it."""
     spans: list[Span] = []
