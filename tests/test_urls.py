@@ -776,6 +776,8 @@ def marked_values() -> st.SearchStrategy[str]:
     marked_values(),
     st.sampled_from(["", "&b=2", ";b=2", "#f", "&u=a@b", "&token=Canary7", "&b=@"]),
 )
+@example("http://h/", "?", "token", f"{CANARY}\x1f:", "&u=a@b")
+@example("http://h/", "?", "token", f"{CANARY}\x1f//x:y", "&u=a@b")
 def test_no_marked_value_survives(
     start: str, before: str, name: str, value: str, after: str
 ) -> None:

@@ -3,6 +3,7 @@
 parsing      text → Target, or why it is no URL
 mistakes     what is wrong with a line that is no URL, and what to do about it
 redaction    what of a URL, or of any line, is hidden
+userinfo     where that stands in a line that is no URL
 display      a stranger's text on a terminal
 """
 

@@ -16,6 +16,8 @@ REDACTED = "***"
 _OTHER_AT = re.compile("[\uff20\ufe6b]")
 _URL_USERINFO = re.compile(r" *https?:[/\\]*+([^/\\?#]+)@", re.IGNORECASE)
 
+_LOOKS = 5
+
 _marked: list[tuple[str, ...]] = []
 """The names of query parameters that are secret, an entry for each `hiding` that is on.
 
@@ -56,10 +58,16 @@ def redact(text: str) -> str:
     also in a URL that is itself, escaped, another parameter's value. Text without
     secrets comes back as it is; to redact twice changes nothing more.
     """
-    spans = _userinfo_in(text)
-    if _marked:
-        spans += _values_in(text, _patterns(tuple(_marked)).of_urls)
-    return _blotted(text, spans) if spans else text
+    # What is hidden may join what stood around it: a second look then, or rarely a third.
+    for _ in range(_LOOKS):
+        spans = _userinfo_in(text)
+        if _marked:
+            spans += _values_in(text, _patterns(tuple(_marked)).of_urls)
+        shown = _blotted(text, spans) if spans else text
+        if shown == text:
+            break
+        text = shown
+    return text
 
 
 def redact_in(sentence: str) -> str:

@@ -32,7 +32,7 @@ _DELIMITER = re.compile(r"[/\\?#]")
 _HOST = re.compile(
     r"\s*+(?:[\w.~*\x00-\x1f-]*+|\[[0-9a-f:.]*\])(?::[0-9]{1,5})?\s*+", re.IGNORECASE
 )
-_WORD = re.compile(r"\s([^\s/\\?#]+)")
+_WORD = re.compile(r"\s([^\s/\\?#&;]+)")
 
 
 def userinfo_of_line(text: str) -> list[Span]:
