@@ -26,7 +26,7 @@ _EXTENSION_OF_TYPE = {
     "application/json": "json",
     "application/jsonl": "jsonl",
     "application/ld+json": "json",
-    "application/manifest+json": "webmanifest",
+    "application/manifest+json": "json",
     "application/marc": "mrc",
     "application/mbox": "mbox",
     "application/mp4": "mp4",
@@ -425,7 +425,8 @@ def answers_for(extension: str, content_type: str | None) -> str | None:
 
 
 def _media_type(content_type: str | None) -> str:
-    return (content_type or "").partition(";")[0].strip().lower()
+    # Twice the same field makes a list of it, on somebody's way.
+    return (content_type or "").partition(";")[0].partition(",")[0].strip().lower()
 
 
 def _known(media_type: str) -> str | None:

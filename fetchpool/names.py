@@ -175,8 +175,12 @@ def _named(text: str, content_type: str | None, *, is_own: bool) -> tuple[str, s
     server suggests it means.
     """
     stem, extension = split_extension(text)
+    if extension is None and is_own and ";" in text:
+        # `view.jsp;jsessionid=…`: parameters of the component (RFC 3986 §3.3), no part of its name.
+        text = text.partition(";")[0]
+        stem, extension = split_extension(text)
     if extension is None:
-        return text, extension_of(content_type) or "bin"
+        return text or "index", extension_of(content_type) or "bin"
     better = answers_for(extension, content_type) if is_own else None
     if better is None:
         return stem, extension

@@ -222,6 +222,10 @@ def test_names_of_a_url_are_what_they_were_in_every_release(url: str, path: str)
             "a0_b_a1_b_a2_b_a3_b_a4_b_a5_b_a6_b_a7_b_a8_b_a9_~#.html",
         ),
         ("https://h/x?id=cat", "x~#.html"),
+        ("https://h/photo.jpg;v=1", "photo~#.jpg"),
+        ("https://h/list;v=1", "list~#.html"),
+        ("https://h/;v=1", "index~#.html"),
+        ("https://h/a;b.html", "a_b~#.html"),
     ],
 )
 def test_a_hashed_name_stays_readable(url: str, readable: str) -> None:
@@ -305,6 +309,8 @@ def test_an_extension_that_names_a_medium_counts_whatever_the_server_says(
         ("https://h/x.jsp", "application/pdf", "x~#.pdf"),
         ("https://h/x.do", "application/problem+json", "x~#.json"),
         ("https://h/photo.jpg.php", "image/jpeg", "photo~#.jpg"),
+        ("https://h/view.jsp;jsessionid=A1", "image/jpeg", "view~#.jpg"),
+        ("https://h/view.jsp", "image/jpeg, image/jpeg", "view~#.jpg"),
         ("https://h/a.php", "text/html", "a~#.html"),
         ("https://h/index.final", "text/html", "index.final~#.html"),
         ("https://h/example.com", "text/html", "example.com~#.html"),
