@@ -330,33 +330,41 @@ _EXTENSION_OF_SUFFIX = {
 # Extensions of kept files that no type above has: of what servers call text/plain or
 # application/octet-stream, and second spellings.
 _MORE_MEDIA = """
-    3dm 3ds 3mf a abw ace ai aiff alac ape app appimage arff arj arw asc ass at avro awk azw3
-    bai bak bam bas bash bat bcf bed bgz bib bif bigbed bigwig bin bk blend bmp bp bufr bw bz c
-    cbr cbz cc cdf cdr cer cfg chm cif class cls cmd conda conf config cpp cr3 crai cram crate
-    crl crt cs csi csl csr css3 cue cur cxx dart dat data db db3 dbf dcm deb def deflate desktop
-    dict dif dmp dng doc dot dta dtd duckdb dump egg el elc elf emz enc ent env eps erl exe exr
-    f f90 fa faa fai fasta fastq fb2 feather ffn fit flatpak fna fods fodt for fq fsh g4 gb gbff
-    gbk gdb gem geojsonl geotiff gff gff3 ggb gguf gho gml gnumeric go gpg gpkg gpl gpx graphml
-    grb grb2 grib grib2 groovy gtf gv gvcf gzi h hcl hdf hdf4 hdr heif hex hh hl7 hpp hs htm
-    html5 hwp ical icc icns ics idx ifc iges igs img inc inf ini ino ipa ipynb iqy itk iwa j2c
-    j2k java jfif jks jl jnlp jpe jpeg jpf json5 jsonc jsonld jsx jxr kar kdbx keras key kt kts
-    las lasso laz lha lib lng lock log lrc lrz lst lua lzh lzo m m2ts m2v m3 m4 m4b m4p m4r maff
-    mat mbtiles md5 mdb mdx med mht mhtml mib mjs mk ml mm mmdb mo mod mol mol2 mp2 mpa mpe mpeg
-    mpp mps msgpack mtl mts mtx mxf mxl nb nb2 ncx ndpi nef nes nfo nii nitf npy npz nrrd nsf
-    numbers nupkg nwk oa obo odb odf oga ogm ogx one onnx opf opml orc orf org ots ott ova ovf
-    owl oxps p12 p7b p7c p7m p7s pages pak pam part patch pbf pcap pcapng pcl pct pdb pdbqt pem
-    pfb pfx pgn pgp phar phy pickle pict pkg pkl plist plt ply pm po pot potx pps ppsm prj prn
-    pro properties proto ps1 psb pst pt pth pub py pyc pyi pyw qbo qcow2 qgs qgz qif qml qpf qpx
-    qt qxd r ra raf ram raw rb rda rdata rds reg rels rest rm rmd rmi roa roff rom rs rss2 rtx
-    run rw2 rxn s safetensors sam sas7bdat sav sbk sbn sbx scala schema scss sdf sed ser sf2 sf3
-    sfs sgf sgm sgml sh sha sha1 sha256 sha512 shar shn shp shx sig sigs sit sitx sketch smi
-    smil snap so spc spec spss spx sqlite3 squashfs sra srf srl srx ssa st step stx sty sub sum
-    svgz swift sxc sxi sxw sz tab tbi tbz tbz2 tcl tcx texi tfrecord tfstate tga tgz thmx tiff
-    tm tmpl toc topojson torrent tpl tr trr ts tsx tt ttl txt txz tzst unitypackage uof url usdz
-    usx utf8 v vb vbox vcd vdi vert vhd vhdx vmdk vob voc vox vpk vrt vsdx vsix vtk vtp vtu wacz
-    war warc wasm webloc whl wig wk1 wks wma wml wpd wpl wps wpt wri wsdl x3d xapk xar xbrl xdf
-    xht xlam xlf xliff xlt xltm xlw xm xmf xmi xmp xpi xpm xps xq xsd xslt xspf xul xwd xyz y4m
-    yml z zarr zim zipx zoo zpl
+    2bit 3dm 3ds 3dxml 3mf a aa aax abc abr abw ace aco adf ado adoc aep ai aiff alac aln ape
+    app appimage arff arj arw asciidoc ase ass asx at avro awk azw3 bai bak bam bas bash bat bcf
+    bcif bed bgen bgz bif bigbed bigwig bil bin bip bk blend bp bsq bufr bvh bw bz c c4d caf
+    catpart cbr cbz cc ccp4 cdf cdr cdx cdxj cel cfg chain chm cif class clip cls cmake cmd
+    coffee conda conf config cpg cpp cr3 crai cram crate crl cs csi csl csr css3 cube cue cur
+    cxx czi dart dat data db db3 dbf def deflate dem desktop dff dict dif divx dmp dot drawio
+    dsf dt2 dta dtd duckdb dump e57 egg el elc elf embl emz enc ent env erl err ex exe exr exs f
+    f4m f90 fa faa fai fam fast5 fasta fastq fb2 fbx fchk feather ffn fit fla flatpak fna fodg
+    fods fodt for fq fsh fts g4 gb gbff gbk gdb gem geojsonl geotiff gff gff3 ggb gguf gho gjf
+    gml gnumeric go gpg gpl gradle graphml grb grb2 grib grib2 gro groovy gtf gv gvcf gzi h h265
+    h5ad hcl hdf hdf4 hdr hdt hevc hex hgt hh hl7 hmm hpp hs htm html5 hwp hx iam ical icc icns
+    idat idml idx ifc igc iges igs img imzml inc inchi indd inf ini ino ipa ipt iqy it itk itp
+    ivf iwa j2c j2k jfif jgw jks jl jnlp jpe jpeg jpf json5 jsonc jsonld jsx jt jxr kar kdbx
+    keras key kra kt kts las lasso laz less lha lib lif list lng lock log loom lrc lrz lst lua
+    lzh lzo m m2ts m2v m3 m4 m4b m4p m4r ma maff map mat max mb mbtiles md5 mdb mdown mdx med
+    meta4 metalink mgf mht mhtml mib mjs mk mkd ml mm mmdb mmtf mo mod mol mol2 mp2 mpa mpc mpd
+    mpe mpeg mpp mps mrxs msgpack mtl mts mtx mtz mxf mxl mzml mzxml nb nb2 ncx nd2 ndpi nes nex
+    nexus nfo nii nim nitf nmea npy npz nrrd nsf numbers nupkg nut nwk nzb o5m oa obo odb odf
+    oga ogm ogx one onnx opf opml orc orf org osc osm ots ott out ova ovf owl oxps p12 p7b p7c
+    p7m p7s pages pak pam part pbf pcapng pcd pcl pct pdbqt ped pfb pfx pgen pgn pgp pgw phar
+    phy pickle pict pkg pkl plist plt ply pm po pod5 por pot potm potx ppam pps ppsm pqr prj prn
+    pro proto prproj prt ps1 psam psb psd1 psl psm1 pst pt pth pub puml pvar pyc pyi pyw qbo
+    qcow2 qgs qgz qif qix qmd qml qpf qpx qt qxd qxp r ra raf ram raw rb rda rdata rds reg rej
+    rels rest rm rmd rmi rmvb rnc rng roa roff rom rs rss2 rtx run rw2 rxn s s3m sam sas
+    sas7bdat sass sat sav sbk sbn sbv sbx scala schema scn scss sda sdc sdd sed ser sf2 sf3 sff
+    sfs sfz sgf sgm sgml sh sha sha1 sha256 sha512 shar shn shp shx sig sigs sit sitx sketch
+    sldasm sldprt slk smi smil snap so sol spc spec spss spx sqlite3 squashfs sra srf srl srx
+    ssa st star step stk sto stx sty styl sub sum svelte svgz svs swift sxc sxi sxw sylk sz tab
+    tbi tbn tbz tbz2 tcl tcx tdf texi textile tf tfrecord tfstate tfw tgz thmx tiff tm tmpl toc
+    topojson tpl tr tre tree trr tsx tt tta txt txz tzst uof uop uot url usda usdc usdz usx utf8
+    v vb vbox vcd vdi veg vert vgm vhd vhdx vmdk vob voc vox vpk vrml vro vrt vsdx vsi vsix vss
+    vtk vtp vtu vue wacz wadl war wat wax webloc wet wfn whl wiff wig wiki wit wk1 wks wld wml
+    wpd wpl wps wpt wq1 wri wrl wsdl wv wvx x3d xapk xar xbrl xdf xht xlam xlb xlc xlf xliff xlt
+    xltm xlw xm xmf xmi xmind xmp xpi xps xq xsd xslt xspf xtc xul xwd xyz y4m yml zarr zig zim
+    zipx zoo zpl
 """
 _MEDIA = frozenset(
     (*_EXTENSION_OF_TYPE.values(), *_EXTENSION_OF_SUFFIX.values(), *_MORE_MEDIA.split())

@@ -286,6 +286,8 @@ def test_a_name_without_extension_gets_the_one_of_its_type(
         ("https://h/a.fasta", "text/html"),
         ("https://h/a.gpx", "application/xml"),
         ("https://h/a.whl", "application/zip"),
+        ("https://h/style.css.map", "application/json"),
+        ("https://h/a.mzml", "application/xml"),
         ("https://h/a.tar.gz", "application/octet-stream"),
         ("https://h/a.foo", "text/plain"),
         ("https://h/a.foo", None),
