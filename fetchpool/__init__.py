@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fetchpool.models import FailureKind as FailureKind
     from fetchpool.models import Outcome as Outcome
     from fetchpool.models import Request as Request
+    from fetchpool.outcomes import Outcomes as Outcomes
     from fetchpool.pool import FetchPool as FetchPool
     from fetchpool.runner.runner import run as run
     from fetchpool.stats import Summary as Summary
@@ -31,6 +32,7 @@ _HOMES = {
     "FailureKind": "fetchpool.models",
     "FetchPool": "fetchpool.pool",
     "Outcome": "fetchpool.models",
+    "Outcomes": "fetchpool.outcomes",
     "Request": "fetchpool.models",
     "Summary": "fetchpool.stats",
     "run": "fetchpool.runner.runner",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import AsyncIterable, Callable, Iterable
@@ -23,6 +24,7 @@ from fetchpool.engine.watch import Timeouts
 from fetchpool.fetching import Border, Counters, Fetching, Headers, RunObserver
 from fetchpool.jobs import Job
 from fetchpool.judge import Rules
+from fetchpool.outcomes import Lane, Outcomes
 from fetchpool.proxies import environment_has_proxy, proxy_chooser
 from fetchpool.scheduler import Limits, Scheduler
 from fetchpool.sources import RequestReader, pack_text, requests_from, unpack_text
@@ -49,7 +51,8 @@ class FetchPool:
     Raises `ConfigError` for a *config* of several workers, or one the environment is at odds with.
 
     Without a *store* bodies are handed back as `outcome.body`. Limits hold over the pool; it
-    fetches one list at a time. Leaving the block ends everything: no task, no socket remains.
+    fetches one list at a time. A loop that is left early leaves the pool free for the next list.
+    Leaving the block ends everything: no task, no socket remains.
     """
 
     def __init__(self, config: Config | None = None, *, store: Store | None = None) -> None:
@@ -60,8 +63,8 @@ class FetchPool:
         self._store: Store = store or MemoryStore()
         self._engine: Engine | None = None
         self._budget: Budget | None = None
-        self._current: Fetching | None = None
-        self._spill: Spill[Job] | None = None
+        self._lanes: list[Lane] = []
+        """Of lists that have not been put away; at most one of them goes on."""
         self._hiding = ExitStack()
 
     async def __aenter__(self) -> Self:
@@ -84,11 +87,13 @@ class FetchPool:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._end_current()
-        if self._engine is not None:
-            await self._engine.close()
-            self._engine = None
-        self._hiding.close()
+        try:
+            await self.make_way(None)
+        finally:
+            if self._engine is not None:
+                await self._engine.close()
+                self._engine = None
+            self._hiding.close()
 
     @property
     def budget(self) -> Budget:
@@ -107,13 +112,34 @@ class FetchPool:
         """Bytes that came over connections so far."""
         return self._engine.bytes_received if self._engine else 0
 
-    def fetch(self, urls: Iterable[str | Request] | AsyncIterable[str | Request]) -> Fetching:
+    def fetch(self, urls: Iterable[str | Request] | AsyncIterable[str | Request]) -> Outcomes:
         """Return an asynchronous iterator with exactly one outcome for each of *urls*.
 
-        They may be endless: what is read is bounded by what is consumed. Outcomes come in the order
+        They may be endless: what is read is bounded by what is consumed. Strings are taken as lines
+        of a list: blank ones and those that begin with `#` are skipped. Outcomes come in the order
         they end. What goes wrong with a URL is in its outcome; only our side's trouble is raised.
+        The loop may be left early (see `Outcomes`).
         """
-        return self.fetch_from(requests_from(urls))
+        self._opened()
+        return Outcomes(self, requests_from(urls))
+
+    def begin(self, reader: RequestReader) -> Lane:
+        """Return the lane of a new list, read by *reader*: `Outcomes` calls this.
+
+        What a loop has left behind ends; RuntimeError where another task's list goes on.
+        """
+        self.fetch_from(reader)
+        return self._lanes[-1]
+
+    async def make_way(self, lane: Lane | None) -> None:
+        """Wait until all lists but that of *lane* have ended, and nothing of them is left."""
+        if self._lanes == [lane]:
+            return
+        others = [each for each in self._lanes if each is not lane]
+        if others:
+            # Not gathered: what an abandoned iterable raises at its end is told by the event loop.
+            await asyncio.wait([each.end() for each in others])
+            self._lanes = [each for each in self._lanes if each not in others]
 
     def fetch_from(
         self,
@@ -129,21 +155,23 @@ class FetchPool:
 
         Without one it waits in the system's own for temporary files, which is often memory.
         """
-        if self._engine is None:
-            raise RuntimeError("use the pool in 'async with FetchPool(...) as pool:'")
-        if self._current is not None and not self._current.ended:
-            raise RuntimeError("this pool is fetching a list already: await its aclose() first")
+        engine = self._opened()
+        if any(lane.in_use for lane in self._lanes):
+            raise RuntimeError(
+                "this pool is fetching a list for another task: wait until its loop has ended, or "
+                "use a pool of its own"
+            )
         config = self.config
-        self._spill = Spill(
+        spill: Spill[Job] = Spill(
             lambda job: pack_text(job.request),
             lambda data: _job(unpack_text(data)),
             spill_directory,
         )
         scheduler = Scheduler(
-            Limits(self.budget.limit, config.per_host, config.rate, config.host_rate), self._spill
+            Limits(self.budget.limit, config.per_host, config.rate, config.host_rate), spill
         )
-        self._current = Fetching(
-            self._engine,
+        fetching = Fetching(
+            engine,
             scheduler,
             reader,
             stats or Stats(monotonic()),
@@ -156,15 +184,13 @@ class FetchPool:
             border=border,
             buffer=buffer,
         )
-        return self._current
+        self._lanes.append(Lane(fetching, spill))
+        return fetching
 
-    async def _end_current(self) -> None:
-        if self._current is not None:
-            await self._current.aclose()
-            self._current = None
-        if self._spill is not None:
-            self._spill.close()
-            self._spill = None
+    def _opened(self) -> Engine:
+        if self._engine is None:
+            raise RuntimeError("use the pool in 'async with FetchPool(...) as pool:'")
+        return self._engine
 
 
 def check_surroundings(config: Config) -> None:

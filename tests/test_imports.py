@@ -66,8 +66,9 @@ MAY_IMPORT = {
     "outlet": "models",
     "lookout": "engine judge models outage",
     "fetching": "crew engine jobs judge lookout models outlet scheduler sources stores",
-    "pool": "config connector decoding descriptors engine fetching jobs judge models proxies"
-    " scheduler sources spill stats stores trust urls",
+    "outcomes": "fetching models sources spill",
+    "pool": "config connector decoding descriptors engine fetching jobs judge models"
+    " outcomes proxies scheduler sources spill stats stores trust urls",
     "workers": "config descriptors fetching jobs ledger loops models outlet pacing pool scheduler"
     " sources stats stores urls blocks",
     "runner": "config connector eventlog exits fetching ledger loops metrics models pool report"
@@ -76,7 +77,7 @@ MAY_IMPORT = {
     "demo": "config exits ledger report resolver runner stats",
     "cli": "config demo exits runner status trust",
     "__main__": "cli",
-    "__init__": "config models pool runner stats",
+    "__init__": "config models outcomes pool runner stats",
 }
 
 ONLY_WITH_AIOHTTP = {"connector", "demo", "engine", "resolver", "trust"}

@@ -790,33 +790,36 @@ async def generated(items: list[object]) -> AsyncIterator[object]:
 
 
 @pytest.mark.parametrize("form", [list, iter, generated])
-def test_iterables_are_numbered_and_nothing_in_them_is_skipped(
+def test_strings_of_an_iterable_are_lines_of_a_list_and_requests_are_requests(
     run: Callable[..., object], form: Callable[[list[object]], object]
 ) -> None:
     items: list[object] = [
         "http://a/\r\n",
         "",
-        "# no comment here",
+        Request("# no comment here"),
         Request("http://b/"),
         Request("http://c/", 77, "elsewhere", 9),
         "http://d/\0",
         "http://e/\udce9",
         "http://f/\ud800",
+        " \ufeff\t\n",
+        " # a comment",
+        Request(" "),
     ]
     requests = run(drain(requests_from(form(items))))  # type: ignore[arg-type]
     assert isinstance(requests, list)
     assert numbered(requests) == [
         (1, "http://a/"),
-        (2, ""),
         (3, "# no comment here"),
         (4, "http://b/"),
         (77, "http://c/"),
         (6, "http://d/\0"),
         (7, "http://e/%E9"),
         (8, "http://f/%ED%A0%80"),
+        (11, ""),
     ]
     assert [request.seq for request in requests if request.problem] == [6]
-    assert (requests[4].source, requests[4].line) == ("elsewhere", 9)
+    assert (requests[3].source, requests[3].line) == ("elsewhere", 9)
 
 
 def test_first_item_of_an_iterable_does_not_wait_for_the_next(run: Callable[..., object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from fetchpool.config.values import Kind, Unfit, quoted
 
@@ -61,7 +62,7 @@ class FailureKinds(Kind):
     def check(self, value: object) -> tuple[str, ...]:
         """Return the kinds in lower case, each once; `all` alone is the empty tuple."""
         items = value.split(",") if isinstance(value, str) else value
-        if not isinstance(items, list | tuple):
+        if not isinstance(items, Sequence):
             raise self.unfit(value)
         kinds = dict.fromkeys(self._kind(item) for item in items)
         if "all" in kinds:

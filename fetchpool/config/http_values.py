@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from fetchpool.config.values import Kind, Unfit, is_header_text, lines_of, plain, quoted
 
@@ -45,7 +45,7 @@ class Headers(Kind):
             items: Iterable[object] = value.items()
         elif isinstance(value, str):
             items = lines_of(value)
-        elif isinstance(value, list | tuple):
+        elif isinstance(value, Sequence):
             items = value
         else:
             raise self.unfit(value)
@@ -92,7 +92,7 @@ class ParameterNames(Kind):
     def check(self, value: object) -> tuple[str, ...]:
         """Return the names without escapes, each once whatever its case."""
         items = [value] if isinstance(value, str) else value
-        if not isinstance(items, list | tuple):
+        if not isinstance(items, Sequence):
             raise self.unfit(value)
         names = [self._name(item) for item in items]
         return tuple({name.casefold(): name for name in reversed(names)}.values())[::-1]

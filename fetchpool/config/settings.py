@@ -16,6 +16,14 @@ from fetchpool.config.expressions import FailIf, FailureKinds, exceeds, matches
 from fetchpool.config.http_values import Headers, ParameterNames, ProxyUrl
 from fetchpool.config.options import Also, Option, Panel, checked_value
 from fetchpool.config.rules import check_together
+from fetchpool.config.typed import (
+    FieldsGiven,
+    NamesGiven,
+    PathGiven,
+    SizeGiven,
+    Takes,
+    default,
+)
 from fetchpool.config.values import (
     Choice,
     Destination,
@@ -60,7 +68,7 @@ class Config:
     """
 
     records: Annotated[
-        str | None,
+        Takes[str | None, PathGiven],
         Panel.IO,
         FilePath(dash=True),
         "Records of this command, each after the ledger has it; - is standard output",
@@ -69,7 +77,7 @@ class Config:
             more="A file is made anew. After a kill it may lack the "
             "last records; `results.jsonl` in DEST has them.",
         ),
-    ] = None
+    ] = default(None)
     records_format: Annotated[
         Literal["auto", "jsonl", "csv"],
         Panel.IO,
@@ -224,7 +232,7 @@ class Config:
         Also(default="0: none", example="60"),
     ] = 0.0
     min_speed: Annotated[
-        int,
+        Takes[int, SizeGiven],
         Panel.TIMEOUTS,
         Size("BYTES"),
         "Bytes/s over the last 30 s below which an attempt times out; 0 = off",
@@ -232,7 +240,7 @@ class Config:
             more="Counted from the answer's first byte on, without the time in which *we* don't "
             "read."
         ),
-    ] = 64
+    ] = default(64)
     max_time: Annotated[
         float,
         Panel.TIMEOUTS,
@@ -242,12 +250,12 @@ class Config:
     ] = 0.0
 
     max_size: Annotated[
-        int,
+        Takes[int, SizeGiven],
         Panel.ANSWERS,
         Size("SIZE"),
         "Largest body, on the wire or decoded (10M, 1.5G); 0 = no cap",
         Also(more="K, M, G, T count in 1024 (as KiB, MiB, …), KB, MB, GB, TB in 1000."),
-    ] = 2**30
+    ] = default(2**30)
     max_redirects: Annotated[
         int,
         Panel.ANSWERS,
@@ -292,7 +300,7 @@ class Config:
     ] = 180.0
 
     header: Annotated[
-        tuple[tuple[str, str], ...],
+        Takes[tuple[tuple[str, str], ...], FieldsGiven],
         Panel.TRUST,
         Headers(),
         "Sent to the URL's own origin only; repeatable",
@@ -303,7 +311,7 @@ class Config:
             "`FETCHPOOL_HEADER` (one header a line) or the file keep a secret better. With an "
             "`Accept-Encoding` of yours the body is decoded all the same.",
         ),
-    ] = ()
+    ] = default(())
     user_agent: Annotated[
         str | None,
         Panel.TRUST,
@@ -334,12 +342,12 @@ class Config:
         "Don't verify TLS certificates; recorded on every record it touched",
     ] = False
     cacert: Annotated[
-        str | None,
+        Takes[str | None, PathGiven],
         Panel.TRUST,
         FilePath("FILE"),
         "Extra trusted roots, PEM, beside the system's",
         Also(example="roots.pem"),
-    ] = None
+    ] = default(None)
     public_only: Annotated[
         bool,
         Panel.TRUST,
@@ -348,7 +356,7 @@ class Config:
         Also(more="Not together with `--proxy`, which looks addresses up by itself."),
     ] = False
     secret_param: Annotated[
-        tuple[str, ...],
+        Takes[tuple[str, ...], NamesGiven],
         Panel.TRUST,
         ParameterNames(),
         "Query parameter whose value is sent but never written or shown; repeatable",
@@ -358,7 +366,7 @@ class Config:
             "in its place, as for userinfo. No record of such a URL is kept when a run goes on, "
             "nor a body that broke off.",
         ),
-    ] = ()
+    ] = default(())
 
     retry_failed: Annotated[
         bool,
@@ -367,12 +375,12 @@ class Config:
         "Keep what was ok, fetch the rest",
     ] = False
     retry_kinds: Annotated[
-        tuple[str, ...],
+        Takes[tuple[str, ...], NamesGiven],
         Panel.AGAIN,
         FailureKinds(),
         "Which failures --retry-failed means: timeout,connect,status:5xx",
         Also(default="all", example="timeout,connect,status:5xx"),
-    ] = ()
+    ] = default(())
     once: Annotated[
         bool,
         Panel.AGAIN,
@@ -406,19 +414,19 @@ class Config:
         "Show progress: auto (on a terminal), always or never",
     ] = "auto"
     log_file: Annotated[
-        str | None,
+        Takes[str | None, PathGiven],
         Panel.REPORTING,
         FilePath(),
         "One line an event, appended; survives rotation",
         Also(example="fetchpool.log"),
-    ] = None
+    ] = default(None)
     metrics_file: Annotated[
-        str | None,
+        Takes[str | None, PathGiven],
         Panel.REPORTING,
         FilePath(),
         "Prometheus textfile, replaced in one step",
         Also(example="fetchpool.prom"),
-    ] = None
+    ] = default(None)
 
     def __post_init__(self) -> None:
         for option in fields():

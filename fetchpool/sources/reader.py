@@ -152,7 +152,7 @@ class AsyncReader:
         try:
             item = await anext(self._items)
             self._taken += 1
-            return Batch([_request_of(item, self._taken)], 0, self._taken)
+            return _batch_of(item, self._taken)
         except StopAsyncIteration:
             return None
         except Exception as error:
@@ -170,8 +170,9 @@ def requests_from(
 ) -> RequestReader:
     """Return a reader of *items*, each one request, numbered from 1 if it has no number yet.
 
-    Nothing is skipped: a blank string is a request that can't be fetched. Blanks and line ends
-    around a URL are stripped, so the lines of an open file will do. An asynchronous iterable is
+    Strings are taken as lines of a list are, so those of an open file will do: blanks and line ends
+    around a URL are stripped, what is then empty or begins with `#` is skipped, but has its number.
+    A `Request` is never skipped. An asynchronous iterable is
     read in the loop, any other in a thread of its own, as it may block: what must stay in the
     caller's thread (a database cursor) goes in as a list or an asynchronous generator.
 
@@ -186,17 +187,21 @@ def requests_from(
 
 def _batches_of(items: Iterator[str | Request]) -> Iterator[Batch]:
     for seq, item in enumerate(items, 1):
-        yield Batch([_request_of(item, seq)], 0, seq)
+        yield _batch_of(item, seq)
 
 
-def _request_of(item: str | Request, seq: int) -> Request:
+def _batch_of(item: str | Request, seq: int) -> Batch:
+    """Return *item*, the *seq*-th of its iterable, as a batch of its own."""
     if isinstance(item, str):
         url = _url_of(item)
-        return Request(url, seq, None, None, problem_in(url))
+        if not url or url[0] == "#":
+            return Batch([], 1, seq)
+        return Batch([Request(url, seq, None, None, problem_in(url))], 0, seq)
     if isinstance(item, Request):
         url = _url_of(item.url)
         problem = item.problem or problem_in(url)
-        return Request(url, item.seq or seq, item.source, item.line, problem)
+        request = Request(url, item.seq or seq, item.source, item.line, problem)
+        return Batch([request], 0, seq)
     raise TypeError(f"item {seq} is of type {type(item).__name__}, not str or Request")
 
 
