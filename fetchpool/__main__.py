@@ -23,12 +23,23 @@ def main() -> NoReturn:
             signal.SIGINT, signal.SIG_DFL
         )  # a run listens itself; before it, no traceback
     gc.set_threshold(IMPORTS_MAKE, *gc.get_threshold()[1:])
-    from fetchpool.cli import main as run
-
+    try:
+        from fetchpool.cli import main as run
+    except ImportError as missing:
+        _leave(f"this installation is not complete: {missing}. Install fetchpool again")
     status = run()
     with suppress(OSError, ValueError, AttributeError):  # nobody there to hear it, or closed
         sys.stderr.flush()
     os._exit(status)
+
+
+def _leave(why: str) -> NoReturn:
+    """End with the status of a wrong configuration, and a line for a person."""
+    line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in why)
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"fetchpool: {line}\n")
+        sys.stderr.flush()
+    os._exit(2)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,18 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from fetchpool import __version__
-from fetchpool.config import ConfigError, Option, Settings, load_settings, options, user_file
+from fetchpool.completion import FLAGS, complete_for
+from fetchpool.config import (
+    ConfigError,
+    Option,
+    Settings,
+    load_settings,
+    nearest,
+    options,
+    user_file,
+)
 from fetchpool.exits import ExitStatus
+from fetchpool.vendored import why_unfit
 
 _LAST_PANEL = "Other"
 
@@ -79,6 +89,12 @@ class PlainHelp:
 
 class Commands(PlainHelp, TyperGroup):
     """The group of commands, with a hint for who forgot to name one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Look for a shell's name behind the options that take one; else as always."""
+        if args and args[0].partition("=")[0] in FLAGS and not ctx.resilient_parsing:
+            complete_for(ctx, args)
+        return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that *args* begins with; what follows is its own."""
@@ -324,6 +340,8 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.flush()
     except ConfigError as mistake:
         return _complain(str(mistake))
+    except ImportError as missing:
+        return _complain(f"this installation is not complete: {missing}. Install fetchpool again")
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
     except BrokenPipeError:
@@ -342,6 +360,8 @@ def _parse(argv: list[str]) -> Job | int:
     Jobs run outside of Typer, which would make exit status 1 of any closed pipe; inside, only
     standard output is written to.
     """
+    if (missing := why_unfit()) is not None:
+        raise ConfigError(missing)
     command = typer.main.get_command(app)
     try:
         result: Job | int | None = command.main(
@@ -361,10 +381,8 @@ def _explain(mistake: Any) -> str:
     here = context.command_path if context else "fetchpool"
     manual = f"see {here} --help"
     if hasattr(mistake, "possibilities"):
-        # Compared without the dashes, which would make --x and --proxy look alike.
-        names = [name.lstrip("-") for name in mistake.possibilities or ()]
-        near = get_close_matches(mistake.option_name.lstrip("-"), names, n=1)
-        hint = f"did you mean --{near[0]}?" if near else manual
+        near = nearest(mistake.option_name.lstrip("-"), _long_options(context))
+        hint = f"did you mean --{near}?" if near else manual
         return f"no such option {_clean(mistake.option_name)}: {hint}"
     if hasattr(mistake, "option_name") or hasattr(mistake, "param"):
         text = _clean(mistake.format_message().rstrip("."))
@@ -372,6 +390,17 @@ def _explain(mistake: Any) -> str:
     if isinstance(getattr(context, "command", None), Commands):
         return f"no command given: try fetchpool get urls.txt, or {manual}"
     return f"too many arguments: {manual}"
+
+
+def _long_options(context: Any) -> list[str]:
+    """Return the names of the long options of *context*'s command, without their dashes."""
+    if context is None:
+        return []
+    flags = [flag for param in context.command.get_params(context) for flag in param.opts]
+    names = [flag.removeprefix("--") for flag in flags if flag.startswith("--")]
+    if isinstance(context.command, SettingsCommand):
+        names += [f"no-{option.key}" for option in options() if option.is_switch]
+    return names
 
 
 def _clean(text: str) -> str:

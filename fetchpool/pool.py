@@ -12,7 +12,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from fetchpool.config import Config, ConfigError
-from fetchpool.connector import FetchConnector, make_connector, why_not_lendable
+from fetchpool.connector import (
+    FetchConnector,
+    UnfitLibraryError,
+    make_connector,
+    why_not_lendable,
+    why_unfit,
+)
 from fetchpool.decoding import ACCEPT_ENCODING
 from fetchpool.descriptors import Budget, make_budget, why_too_few
 from fetchpool.engine import Engine
@@ -194,7 +200,12 @@ class FetchPool:
 
 
 def check_surroundings(config: Config) -> None:
-    """Raise `ConfigError` where what is around makes a promise of *config* one nobody can keep."""
+    """Raise `ConfigError` where what is around makes a promise of *config* one nobody can keep.
+
+    `UnfitLibraryError` where that is the aiohttp that is installed.
+    """
+    if (missing := why_unfit(lending=config.exchange == "direct")) is not None:
+        raise UnfitLibraryError(missing)
     if config.public_only and config.proxy is None and environment_has_proxy():
         raise ConfigError(
             "--public-only can't be combined with the proxy that the environment names: a proxy "
@@ -210,18 +221,19 @@ def check_surroundings(config: Config) -> None:
 def make_exchange(config: Config, connector: FetchConnector) -> Exchange:
     """Return the way to exchange requests for answers that `--exchange` asks for.
 
-    The direct way needs aiohttp's inside to be as it was when it was written: another aiohttp is
-    used through its public door only.
+    The direct way needs more of aiohttp's inside to be as it was when it was written: another
+    aiohttp is used through its sessions, unless the direct way was asked for by name.
     """
     proxy_for = proxy_chooser(config.proxy)
-    session = SessionExchange(connector, proxy_for)
     if config.exchange == "session":
-        return session
+        return SessionExchange(connector, proxy_for)
     changed = why_not_lendable(connector)
+    if changed is not None and config.exchange == "direct":
+        raise UnfitLibraryError(changed)
+    session = SessionExchange(connector, proxy_for)
     if changed is None:
         return DirectExchange(connector, proxy_for, session)
-    level = logging.WARNING if config.exchange == "direct" else logging.INFO
-    log.log(level, "no direct exchange with this aiohttp (%s is another): using sessions", changed)
+    log.info("no direct exchange with this aiohttp (%s is another): using sessions", changed)
     return session
 
 

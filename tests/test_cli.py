@@ -172,6 +172,20 @@ def test_status_hands_on_directory_and_form(calls: Calls) -> None:
         (["--limit", "5"], "no such option --limit"),
         (["get", "--limt", "5", "x"], "no such option --limt: did you mean --limit?"),
         (["get", "--no-hahs", "x"], "did you mean --no-hash?"),
+        (["get", "--out", "d", "x"], "did you mean --output?"),
+        (["get", "--raet", "5", "x"], "did you mean --rate?"),
+        (["get", "--threads", "5", "x"], "did you mean --limit?"),
+        (["get", "--parallel", "x"], "did you mean --limit?"),
+        (["get", "-j", "5", "x"], "no such option -j: did you mean --limit?"),
+        (["get", "-j5", "x"], "no such option -j: did you mean --limit?"),
+        (["demo", "--concurrency=5"], "did you mean --limit?"),
+        (["status", "--threads", "5", "x"], "no such option --threads: see fetchpool status"),
+        (["get", "--connect", "5", "x"], "did you mean --connect-timeout?"),
+        (["get", "--re", "5", "x"], "no such option --re: see fetchpool get --help"),
+        (["get", "--verbose", "x"], "no such option --verbose: see fetchpool get --help"),
+        (["get", "--headless", "x"], "no such option --headless: see fetchpool get --help"),
+        (["--show-completion", "csh"], "takes bash, zsh, fish, powershell or pwsh: try"),
+        (["--install-completion", "zsh", "bash"], "takes the name of one shell"),
         (["get", "--x", "x"], "no such option --x: see fetchpool get --help"),
         (["get", "-Z", "x"], "no such option -Z: see fetchpool get --help"),
         (["get", "x", "--limit"], "option '--limit' requires an argument"),
@@ -480,3 +494,48 @@ def test_completion_offers_options_and_choices() -> None:
     assert complete("fetchpool get --progress a", "3") == ["auto", "always"]
     assert complete("fetchpool get --retry", "2") == ["--retry-failed", "--retry-kinds"]
     assert complete("fetchpool nonsense x", "2") == []
+
+
+@pytest.mark.parametrize("written", [["--show-completion", "{}"], ["--show-completion={}"]])
+@pytest.mark.parametrize(
+    ("shell", "marks"),
+    [
+        ("bash", ["complete -o default -F", "complete_bash"]),
+        ("zsh", ["#compdef fetchpool", "complete_zsh"]),
+        ("fish", ["complete --command fetchpool", "complete_fish"]),
+        ("powershell", ["Register-ArgumentCompleter", "complete_powershell"]),
+        ("pwsh", ["Register-ArgumentCompleter", "complete_powershell"]),
+        ("ZSH", ["#compdef fetchpool", "complete_zsh"]),
+    ],
+)
+def test_each_shell_is_shown_its_own_completion(
+    shell: str, marks: list[str], written: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main([word.format(shell) for word in written])
+    assert left.value.code == 0
+    script = capsys.readouterr().out
+    assert all(mark in script for mark in marks)
+    assert "_FETCHPOOL_COMPLETE" in script
+
+
+def test_completion_is_installed_for_the_shell_named(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path)}
+    done = start("--install-completion", "fish", env=os.environ | home, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    script = tmp_path / ".config" / "fish" / "completions" / "fetchpool.fish"
+    assert "complete_fish" in script.read_text()
+
+
+def test_completion_without_a_shell_around_asks_for_its_name(
+    refuse: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shellingham
+
+    def fail() -> None:
+        raise shellingham.ShellDetectionFailure
+
+    monkeypatch.setattr(shellingham, "detect_shell", fail)
+    assert "can't tell which shell this is" in refuse("--show-completion")
+    monkeypatch.setattr(shellingham, "detect_shell", lambda: ("csh", "/bin/csh"))
+    assert "takes bash, zsh" in refuse("--install-completion")

@@ -6,6 +6,7 @@ origins                            command line, environment, file ──▶ `Se
 reference                          the settings as documentation
 """
 
+from fetchpool.config.nearness import nearest
 from fetchpool.config.options import Option, Panel
 from fetchpool.config.origins import Settings, load_settings, user_file
 from fetchpool.config.settings import Config, check_output, options
@@ -19,6 +20,7 @@ __all__ = [
     "Settings",
     "check_output",
     "load_settings",
+    "nearest",
     "options",
     "user_file",
 ]

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from fetchpool.config.nearness import nearest
 from fetchpool.config.options import Option, is_set
 from fetchpool.config.rules import RIVALS
 from fetchpool.config.settings import Config, options
@@ -132,8 +132,8 @@ def _from_file(path: Path | None, table: Mapping[str, object]) -> dict[str, Give
     for key, raw in table.items():
         option = by_key.get(key.replace("_", "-"))
         if option is None:
-            near = get_close_matches(key.replace("_", "-"), by_key, n=1)
-            remedy = f"did you mean {near[0]}?" if near else "see fetchpool get --help for the keys"
+            near = nearest(key.replace("_", "-"), by_key)
+            remedy = f"did you mean {near}?" if near else "see fetchpool get --help for the keys"
             raise ConfigError(f"{_named(path)}: there is no setting {plain(key)}: {remedy}")
         if option.name in chosen:
             raise ConfigError(f"{_named(path)}: {option.key} is there twice: drop one of them")

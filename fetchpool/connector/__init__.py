@@ -50,7 +50,12 @@ from fetchpool.connector.handler import (
     watcher,
     why_not_guardable,
 )
-from fetchpool.connector.lending import why_not_lendable
+from fetchpool.connector.lending import (
+    UnfitLibraryError,
+    check_new,
+    why_not_lendable,
+    why_unfit,
+)
 from fetchpool.resolver import LookupFailedError, RememberingResolver
 from fetchpool.trust import ClientContext
 
@@ -68,6 +73,7 @@ __all__ = [
     "FetchConnector",
     "Guard",
     "Handler",
+    "UnfitLibraryError",
     "Watcher",
     "close",
     "guard",
@@ -77,6 +83,7 @@ __all__ = [
     "watcher",
     "why_not_guardable",
     "why_not_lendable",
+    "why_unfit",
 ]
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
@@ -95,6 +102,7 @@ class FetchConnector(Dialler):
     ) -> None:
         resolver = RememberingResolver(dns_ttl_s)
         super().__init__(resolver=resolver, socket_factory=open_socket, **options)
+        check_new(self)
         self._resolver_owner = True
         self._factory = cast(
             "functools.partial[ResponseHandler]", functools.partial(Handler, loop=self._loop)

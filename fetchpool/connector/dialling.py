@@ -17,6 +17,7 @@ import aiohttp
 
 from fetchpool.addresses import why_not_public
 from fetchpool.connector.handler import watcher
+from fetchpool.connector.lending import USEFUL, is_there
 from fetchpool.models import Phase
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest
     from aiohttp.connector import AddrInfoType
 
-_CONNECTS_ITSELF = hasattr(aiohttp.TCPConnector, "_wrap_existing_connection")
+_CONNECTS_ITSELF = all(is_there(part) for part in USEFUL)
 HAPPY_EYEBALLS_DELAY_S = 0.25
 """aiohttp's own (RFC 8305 §5)."""
 

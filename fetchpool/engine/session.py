@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, cast
@@ -14,6 +13,7 @@ from yarl import URL
 
 from fetchpool.connector import (
     FetchConnector,
+    UnfitLibraryError,
     guard,
     public_only,
     watcher,
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from fetchpool.engine.watch import Watch
     from fetchpool.proxies import ProxyFor
-
-log = logging.getLogger("fetchpool")
 
 READ_BUFFER_BYTES = 256 * 1024
 
@@ -79,6 +77,8 @@ class SessionExchange:
     """Exchanges through one shared `ClientSession`, everything automatic switched off."""
 
     def __init__(self, connector: FetchConnector, proxy_for: ProxyFor) -> None:
+        if (missing := why_not_guardable(asyncio.get_running_loop())) is not None:
+            raise UnfitLibraryError(missing)
         self._connector = connector
         self._proxy_for = proxy_for
         self._session = aiohttp.ClientSession(
@@ -97,16 +97,12 @@ class SessionExchange:
         )
         # aiohttp re-sends an idempotent request once by itself; attempts are counted here instead.
         self._session._retry_connection = False
-        changed = why_not_guardable(asyncio.get_running_loop())
-        if changed is not None:
-            log.warning("answers are judged by aiohttp alone (%s is another in this one)", changed)
-        self._guarded = changed is None
 
     async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
         """Send *call*; see `Exchange.send`."""
         watcher.set(watch)
         judge = Guard()
-        guard.set(judge if self._guarded else None)
+        guard.set(judge)
         public_only.set(call.public_only)
         _target.set(call.target)
         response: aiohttp.ClientResponse | None = None

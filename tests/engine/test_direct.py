@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from fetchpool.config import Config
-from fetchpool.connector import FetchConnector, lending, make_connector
+from fetchpool.connector import FetchConnector, UnfitLibraryError, lending, make_connector
 from fetchpool.engine import Answer, Miss
 from fetchpool.engine.direct import DirectExchange
 from fetchpool.engine.direct.exchange import Origin
@@ -487,7 +487,10 @@ async def test_another_aiohttp_is_used_through_its_sessions(
 ) -> None:
     with monkeypatch.context() as patch:
         break_it(patch)
-        exchange, _ = await exchange_for(exchange="direct")
+        with caplog.at_level("INFO", "fetchpool"):
+            exchange, _ = await exchange_for(exchange="auto")
+        with pytest.raises(UnfitLibraryError):  # nobody gets another way than he asked for
+            await exchange_for(exchange="direct")
     assert type(exchange) is SessionExchange
     assert "no direct exchange" in caplog.text
     await exchange.close()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 
 import pytest
 from aiohttp.client_proto import ResponseHandler
 
-from fetchpool.connector import why_not_guardable
+from fetchpool import Config, FetchPool
+from fetchpool.connector import UnfitLibraryError, why_not_guardable
 from fetchpool.engine import Answer, Miss
 from fetchpool.engine.session import SessionExchange
 from fetchpool.models import FailureKind
@@ -25,24 +25,18 @@ async def test_this_aiohttp_can_be_guarded() -> None:
     assert why_not_guardable(asyncio.get_running_loop()) is None
 
 
-async def test_another_aiohttp_is_used_unguarded_and_named(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def behave(visit: Visit) -> None:
-        await visit.request()
-        await visit.send(OK + b"Content-Length: 2\r\n\r\nok")
-
+async def test_another_aiohttp_is_not_used_unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
     class Elsewhere:
         """Where another aiohttp keeps its body."""
 
         def __set__(self, handler: object, payload: object) -> None: ...
         def __get__(self, handler: object, kind: object = None) -> None: ...
 
-    with caplog.at_level(logging.WARNING, "fetchpool"):
-        monkeypatch.setattr(ResponseHandler, "_payload", Elsewhere(), raising=False)
-        async with rig(behave, way="session") as it:
-            assert body_of(await it.get()) == b"ok"
-    assert "_payload" in caplog.text
+    monkeypatch.setattr(ResponseHandler, "_payload", Elsewhere(), raising=False)
+    for exchange in ("session", "auto"):
+        with pytest.raises(UnfitLibraryError, match=r"ResponseHandler\._payload"):
+            async with FetchPool(Config(exchange=exchange)):
+                pass
 
 
 async def test_refusal_before_the_request_has_left_is_told_as_such() -> None:

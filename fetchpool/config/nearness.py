@@ -1,0 +1,47 @@
+"""Which name somebody may have meant: one that is near to what was written, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+SAME_ELSEWHERE = {
+    "j": "limit",
+    "threads": "limit",
+    "parallel": "limit",
+    "parallel-max": "limit",
+    "concurrency": "limit",
+    "concurrent": "limit",
+    "max-concurrent": "limit",
+    "max-concurrency": "limit",
+    "max-concurrent-downloads": "limit",
+    "connections": "limit",
+    "max-connections": "limit",
+    "jobs": "limit",
+    "max-connection-per-server": "per-host",
+    "limit-per-host": "per-host",
+}
+"""Options that other tools have under another name, without their dashes."""
+
+NEAR = 0.8
+"""Of two names' letters so many must be common, in their order. At 0.6, difflib's own measure,
+`threads` is near to `header`."""
+
+NEAR_BEGINNING = 0.6
+"""The same for a name that begins with what was written."""
+
+
+def nearest(written: str, names: Iterable[str]) -> str | None:
+    """Return the one of *names* that *written* is meant for, or None; all without dashes in front.
+
+    That is the option of the same purpose where *written* is another tool's, a name that differs in
+    a letter or two, or one that begins with *written* and goes on for a few letters.
+    """
+    known = list(names)
+    if (same := SAME_ELSEWHERE.get(written)) in known:
+        return same
+    swapped = [name for name in known if sorted(name) == sorted(written)]
+    longer = [name for name in known if name.startswith(written)]
+    near = get_close_matches(written, known, n=1, cutoff=NEAR)
+    near += swapped + get_close_matches(written, longer, n=1, cutoff=NEAR_BEGINNING)
+    return near[0] if near else None

@@ -1,0 +1,35 @@
+"""What of Typer, and of the click within it, the command line is built on without a promise.
+
+As `connector.lending` is for aiohttp: all of it in a table, looked at when a command starts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+FIT_VERSIONS = ">=0.29,<0.30"
+"""Of Typer; those of pyproject.toml."""
+
+BUILT_ON: tuple[tuple[Any, str], ...] = (
+    (TyperGroup, "get_params parse_args resolve_command main"),
+    (TyperCommand, "get_params make_parser get_help_option main"),
+    (TyperOption, "process_value"),
+    (TyperArgument, "process_value"),
+    (typer, "TyperException Exit main"),
+)
+"""What is overridden or called."""
+
+
+def why_unfit() -> str | None:
+    """Return in a sentence what the Typer installed lacks, and what to do; None: nothing."""
+    for owner, names in BUILT_ON:
+        for name in names.split():
+            if not hasattr(owner, name):
+                return (
+                    f"typer {typer.__version__} can't be used, it lacks {owner.__name__}.{name}: "
+                    f"pip install 'typer{FIT_VERSIONS}'"
+                )
+    return None
