@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 from unittest.mock import Mock
 
@@ -27,4 +28,8 @@ aioresponses.core.ClientResponse = _ResponseWithWriter  # type: ignore[attr-defi
 
 # No test fails for being slow: a busy machine may stand still for a second at any place.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("unhurried")
+# In continuous integration, where a red run must be red again.
+settings.register_profile("repeatable", settings.get_profile("unhurried"), derandomize=True)
+# For `python -m tests.fuzz_laws`.
+settings.register_profile("thorough", settings.get_profile("unhurried"), max_examples=1_000)
+settings.load_profile(os.environ.get("TEST_LAWS", "unhurried"))

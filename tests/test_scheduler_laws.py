@@ -300,6 +300,7 @@ class Laws(RuleBasedStateMachine):
         assert not self.sched._timers
 
 
+@pytest.mark.hypothesis  # which `run_state_machine_as_test` alone doesn't give it
 def test_laws_hold_under_any_sequence_of_events(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "IN_MEMORY_PER_HOST", 3)
     monkeypatch.setattr(room, "IN_MEMORY_TOTAL", 8)
