@@ -16,8 +16,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 REMEMBER_UNKNOWN_S = 60.0
 """How long a name that doesn't exist is not asked for again (RFC 2308 §5 allows hours)."""
 
-REMEMBER_TROUBLE_S = 2.0
-"""The same for a passing trouble: below the first pause of a retry, so that the retry asks."""
+REMEMBER_TROUBLE_S = 0.4
+"""The same for a passing trouble: below the shortest pause before a retry, so that it asks."""
 
 REMEMBER_NAMES = 100_000
 

@@ -1,0 +1,67 @@
+"""The lookout: how long it believes that a late answer means a network that was gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from fetchpool import lookout as room
+from fetchpool.lookout import Lookout
+from fetchpool.outage import Outage
+from fetchpool.urls import parse_url
+
+if TYPE_CHECKING:
+    from fetchpool.engine import Engine
+    from fetchpool.judge import Held
+    from fetchpool.models import Target
+
+
+class FarWorld:
+    """An engine whose every look succeeds, a few turns of the event loop later."""
+
+    async def reachable(self, target: Target) -> bool:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return True
+
+
+class Told:
+    """Counts the outages that begin and end."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[bool] = Counter()
+
+    def outage(self, began: bool) -> None:
+        self.counts[began] += 1
+
+
+async def suspicions(number: int) -> Counter[bool]:
+    """Return the outages told by *number* looks that are all late, and reach somebody."""
+    outage: Outage[Held] = Outage()
+    told = Told()
+
+    async def on_life() -> None:
+        outage.heard()
+
+    lookout = Lookout(cast("Engine", FarWorld()), outage, on_life, told)
+    lookout.answered(parse_url("http://far.test/"))
+    for _ in range(number):
+        outage.suspect()
+        assert await lookout.until_calm()
+    assert not outage.paused
+    return told.counts
+
+
+async def test_world_that_is_always_late_is_far_away_and_not_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(room, "LATE_S", 0.0)
+    assert await suspicions(19) == {True: 19, False: 19}
+    assert await suspicions(60) == {True: 20, False: 20}
+
+
+async def test_world_that_answers_in_time_was_never_gone() -> None:
+    assert await suspicions(3) == {}
