@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from contextlib import suppress
 from typing import Any
 from unittest.mock import Mock
 
@@ -25,6 +27,18 @@ class _ResponseWithWriter(ClientResponse):
 
 
 aioresponses.core.ClientResponse = _ResponseWithWriter  # type: ignore[attr-defined]
+
+
+def _go_on(number: int, frame: object) -> None:
+    """Do what ignoring a signal does."""
+
+
+# Started by `nohup … &` the suite ignores them, and so would every program that a test starts: who
+# ignores a signal ignores it after execve, too, but who handles it has the default back.
+for _name in ("SIGINT", "SIGHUP", "SIGQUIT", "SIGTERM"):
+    if signal.getsignal(getattr(signal, _name)) is signal.SIG_IGN:
+        with suppress(ValueError):  # in another thread than the main one
+            signal.signal(getattr(signal, _name), _go_on)
 
 # No test fails for being slow: a busy machine may stand still for a second at any place.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
