@@ -14,6 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import partial
 from typing import Any, TextIO
@@ -333,15 +334,17 @@ def _standard_input() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command in *argv* (without the program's name) and return its exit status."""
+    words = sys.argv[1:] if argv is None else argv
     try:
-        job = _parse(sys.argv[1:] if argv is None else argv)
+        job = _parse(words)
         status = job() if callable(job) else job
         if sys.stdout is not None:
             sys.stdout.flush()
     except ConfigError as mistake:
-        return _complain(str(mistake))
+        return _refuse(words, str(mistake))
     except ImportError as missing:
-        return _complain(f"this installation is not complete: {missing}. Install fetchpool again")
+        incomplete = f"this installation is not complete: {missing}. Install fetchpool again"
+        return _refuse(words, incomplete)
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
     except BrokenPipeError:
@@ -409,9 +412,13 @@ def _clean(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
-def _complain(message: str) -> ExitStatus:
-    """Write *message* as the one line of a usage error."""
+def _refuse(argv: list[str], message: str) -> ExitStatus:
+    """Write *message* as the one line of a usage error, and its status to `--metrics-file`."""
+    from fetchpool.refusal import tell_refusal
+
     _write(sys.stderr, f"fetchpool: {_printable(message)}\n")
+    with suppress(ImportError):
+        tell_refusal(argv, os.environ, ExitStatus.USAGE)
     return ExitStatus.USAGE
 
 

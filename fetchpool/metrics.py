@@ -7,9 +7,10 @@ https://prometheus.io/docs/practices/naming/.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from time import time
+from typing import Final, TypeAlias
 
 from prometheus_client import CollectorRegistry, write_to_textfile
 from prometheus_client.metrics_core import (
@@ -19,13 +20,24 @@ from prometheus_client.metrics_core import (
     SummaryMetricFamily,
 )
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from fetchpool.stats import Summary, Times
 
 LAST_SUCCESS: Final = "fetchpool_last_success_timestamp_seconds"
+ENDED: Final = "fetchpool_run_end_timestamp_seconds"
+_OURS: Final = "fetchpool_"
+
+MAX_BYTES: Final = 1 << 20
+"""More than a file of metrics has: another file is not read as one."""
+
+Labels: TypeAlias = Sequence[tuple[str, str]]
+"""Names and values that every sample of a file has."""
 
 
-def write_metrics(path: str | Path, summary: Summary, ended_at: float | None) -> None:
+def write_metrics(
+    path: str | Path, summary: Summary, ended_at: float | None, labels: Labels = ()
+) -> None:
     """Replace the file *path* by the numbers of *summary*, a run that ended at *ended_at*.
 
     That is in seconds since the epoch, or None for a run still going on: exit status and end are
@@ -37,22 +49,101 @@ def write_metrics(path: str | Path, summary: Summary, ended_at: float | None) ->
     if Path(path).exists() and not Path(path).is_file():
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     succeeded = ended_at is not None and summary.exit_status == 0
-    last_success = ended_at if succeeded else _last_success(Path(path))
+    last_success = ended_at if succeeded else _earlier(Path(path), LAST_SUCCESS, dict(labels))
+    _write(path, _RunCollector(summary, ended_at, last_success), labels)
+
+
+def write_refusal(path: str | Path, exit_status: int, began_at: float, labels: Labels = ()) -> None:
+    """Replace the file *path* by what is known of a run that ended before it could start.
+
+    That is its exit status, its end, which is now, and the last success. Nothing is written where
+    *path* holds something else than metrics of fetchpool, as its name may be what is wrong; nor
+    where another run of these labels has ended there since *began_at*: its numbers say more. Raises
+    `OSError`.
+    """
+    target = Path(path)
+    if target.exists() and not (target.is_file() and _holds_metrics(target)):
+        return
+    ended_at = _earlier(target, ENDED, dict(labels))
+    if ended_at is not None and ended_at >= began_at:
+        return
+    last_success = _earlier(target, LAST_SUCCESS, dict(labels))
+    _write(path, _EndCollector(exit_status, time(), last_success), labels)
+
+
+def _write(path: str | Path, collector: Collector, labels: Labels) -> None:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_RunCollector(summary, ended_at, last_success))
+    registry.register(_Labelled(collector, labels))
     write_to_textfile(str(path), registry)
 
 
-def _last_success(path: Path) -> float | None:
-    """Return the time of the last success that the file *path* tells; None if it can't."""
-    try:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            name, _, value = line.partition(" ")
-            if name == LAST_SUCCESS:
-                return float(value)
-    except (OSError, ValueError):
-        pass  # not there yet, or somebody else's: there is nothing to carry over
+def _earlier(path: Path, name: str, labels: dict[str, str]) -> float | None:
+    """Return the value that the file *path* has of *name* with just *labels*; None if it can't."""
+    for sample in _samples(path):
+        if sample.name == name and sample.labels == labels:
+            return sample.value
     return None
+
+
+def _holds_metrics(path: Path) -> bool:
+    """Tell whether the file *path* is fetchpool's, or empty."""
+    try:
+        if not path.stat().st_size:
+            return True
+    except OSError:
+        return False
+    samples = _samples(path)
+    return bool(samples) and all(sample.name.startswith(_OURS) for sample in samples)
+
+
+def _samples(path: Path) -> list[Sample]:
+    """Return what the file *path* holds; nothing where it isn't there, or is somebody else's."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            return []
+        families = text_string_to_metric_families(path.read_text(encoding="utf-8"))
+        return [sample for family in families for sample in family.samples]
+    except (OSError, ValueError, IndexError, KeyError):
+        return []
+
+
+class _Labelled(Collector):
+    """Gives what *collector* gives, with *labels* on every sample."""
+
+    def __init__(self, collector: Collector, labels: Labels) -> None:
+        self._collector = collector
+        self._labels = dict(labels)
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._collector.collect():
+            family.samples = [
+                sample._replace(labels={**self._labels, **sample.labels})
+                for sample in family.samples
+            ]
+            yield family
+
+
+class _EndCollector(Collector):
+    """Gives how a run ended, and when."""
+
+    def __init__(self, exit_status: int, ended_at: float, last_success: float | None) -> None:
+        self._exit_status = exit_status
+        self._ended_at = ended_at
+        self._last_success = last_success
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "fetchpool_run_exit_status", "Exit status of the run.", self._exit_status
+        )
+        yield GaugeMetricFamily(ENDED, "When the run ended.", self._ended_at)
+        if self._last_success is not None:
+            yield _last_success_family(self._last_success)
+
+
+def _last_success_family(at: float) -> Metric:
+    return GaugeMetricFamily(LAST_SUCCESS, "When a run last ended with exit status 0.", at)
 
 
 class _RunCollector(Collector):
@@ -113,16 +204,11 @@ class _RunCollector(Collector):
             "fetchpool_run_duration_seconds", "Duration of the run.", summary.elapsed_s
         )
         if self._ended_at is not None:
-            yield GaugeMetricFamily(
-                "fetchpool_run_exit_status", "Exit status of the run.", summary.exit_status
-            )
-            yield GaugeMetricFamily(
-                "fetchpool_run_end_timestamp_seconds", "When the run ended.", self._ended_at
-            )
-        if self._last_success is not None:
-            yield GaugeMetricFamily(
-                LAST_SUCCESS, "When a run last ended with exit status 0.", self._last_success
-            )
+            yield from _EndCollector(
+                summary.exit_status, self._ended_at, self._last_success
+            ).collect()
+        elif self._last_success is not None:
+            yield _last_success_family(self._last_success)
         yield from _latency(
             "fetchpool_first_byte_seconds",
             "From a request to the first byte of its answer.",

@@ -28,6 +28,11 @@ from fetchpool.config.reference import render_reference
 from fetchpool.config.values import Size
 
 CANARY = "canary-5f1b"
+COMPANIONS: dict[str, dict[str, object]] = {
+    "retry_kinds": {"retry_failed": True},
+    "metrics_label": {"metrics_file": "m.prom"},
+}
+"""What an option doesn't go without."""
 SECRETS: dict[str, Any] = {
     "header": {"Authorization": f"Bearer {CANARY}"},
     "proxy": f"http://user:{CANARY}@proxy.test:3128",
@@ -137,6 +142,18 @@ def test_config_is_frozen_and_hashable() -> None:
         ("header", "Name value"),
         ("header", [("Name",)]),
         ("header", {"Name": 1}),
+        ("metrics_label", "job"),
+        ("metrics_label", "=pages"),
+        ("metrics_label", "1st=pages"),
+        ("metrics_label", "the-job=pages"),
+        ("metrics_label", "jöb=pages"),
+        ("metrics_label", "__name__=pages"),
+        ("metrics_label", "result=ok"),
+        ("metrics_label", "quantile=1"),
+        ("metrics_label", ["job=a", "job=b"]),
+        ("metrics_label", "job=\udcff"),
+        ("metrics_label", {"job": 3}),
+        ("metrics_label", 3),
         ("proxy", "proxy.test:3128"),
         ("proxy", "ftp://proxy.test"),
         ("proxy", "http://"),
@@ -218,6 +235,7 @@ def test_minus_zero_seconds_are_zero() -> None:
         ({"retry_failed": True, "once": True}, ("--retry-failed", "--once")),
         ({"retry_failed": True, "fresh": True}, ("--retry-failed", "--fresh")),
         ({"retry_kinds": "dns"}, ("--retry-kinds", "--retry-failed")),
+        ({"metrics_label": "job=a"}, ("--metrics-label", "--metrics-file")),
         ({"public_only": True, "proxy": "http://p.test:1"}, ("--public-only", "--proxy")),
         (
             {"user_agent": "a", "header": {"user-agent": "b"}},
@@ -247,6 +265,19 @@ def test_headers_come_as_mapping_pairs_or_lines() -> None:
     assert make(header={"Accept": "a/b", "X-Two": "b:c"}).header == expected
     assert make(header=[("Accept", " a/b\t"), ("X-Two", "b:c")]).header == expected
     assert make(header=["Accept: a/b", "X-Two:b:c"]).header == expected
+
+
+def test_labels_come_as_mapping_pairs_or_texts_and_their_values_are_any_text() -> None:
+    expected = (("job", "pages"), ("_at", 'a=b "\\\n'), ("none", ""))
+    for given_ in (
+        dict(expected),
+        list(expected),
+        ["job=pages", '_at=a=b "\\\n', "none="],
+    ):
+        assert make(metrics_file="m.prom", metrics_label=given_).metrics_label == expected
+    environ = {"FETCHPOOL_METRICS_LABEL": "job=pages\nzone=eu", "FETCHPOOL_METRICS_FILE": "m.prom"}
+    config = load_settings({}, environ, file="").config
+    assert config.metrics_label == (("job", "pages"), ("zone", "eu"))
 
 
 def test_same_header_twice_is_kept_twice() -> None:
@@ -385,7 +416,7 @@ def test_output_is_a_setting_like_the_others(tmp_path: Path) -> None:
 
 def test_every_option_can_stand_in_the_environment() -> None:
     for option in options():
-        companions = {"retry_failed": True} if option.name == "retry_kinds" else {}
+        companions = COMPANIONS.get(option.name, {})
         settings = load_settings(companions, {option.env: option.example}, file="")
         assert settings.origins[option.name] == f"environment {option.env}"
 
@@ -395,6 +426,7 @@ def test_every_option_can_stand_in_the_file(option: Option, tmp_path: Path) -> N
     value = option.example if option.kind.bare else f'"{option.example}"'
     value = f"[{value}]" if option.name == "header" else value
     extra = "retry-failed = true\n" if option.name == "retry_kinds" else ""
+    extra = 'metrics-file = "m.prom"\n' if option.name == "metrics_label" else extra
     settings = load(f"{extra}{option.key} = {value}", tmp_path)
     assert settings.origins[option.name].endswith("settings.toml")
 

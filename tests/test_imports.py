@@ -71,13 +71,14 @@ MAY_IMPORT = {
     " outcomes proxies scheduler sources spill stats stores trust urls",
     "workers": "config descriptors fetching jobs ledger loops models outlet pacing pool scheduler"
     " sources stats stores urls blocks",
-    "runner": "config connector eventlog exits fetching ledger loops metrics models pool report"
-    " sources stats stores urls workers",
+    "runner": "config connector eventlog exits fetching ledger loops metrics models pool refusal"
+    " report sources stats stores urls workers",
     "status": "exits ledger report",
     "demo": "config exits ledger report resolver runner stats",
+    "refusal": "config metrics",
     "completion": "config",
     "vendored": "",
-    "cli": "completion config demo exits runner status trust vendored",
+    "cli": "completion config demo exits refusal runner status trust vendored",
     "__main__": "cli",
     "__init__": "config models outcomes pool runner stats",
 }

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from fetchpool.metrics import LAST_SUCCESS, write_metrics
+from fetchpool.metrics import ENDED, LAST_SUCCESS, write_metrics, write_refusal
 from fetchpool.stats import Summary
 from tests.test_report_summary import CLEAN, DONE
 
 
 def samples(path: Path) -> dict[tuple[str, str], float]:
-    """Return the file's samples by name and the value of their one label, if any."""
+    """Return the file's samples by name and the values of their labels."""
     return {
-        (sample.name, "".join(sample.labels.values())): sample.value
+        (sample.name, ",".join(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(path.read_text(encoding="utf-8"))
         for sample in family.samples
     }
 
 
-def write(path: Path, summary: Summary, ended_at: float | None = 1_000.0) -> None:
-    write_metrics(path, summary, ended_at)
+def write(
+    path: Path,
+    summary: Summary,
+    ended_at: float | None = 1_000.0,
+    labels: Sequence[tuple[str, str]] = (),
+) -> None:
+    write_metrics(path, summary, ended_at, labels)
 
 
 def test_numbers_of_a_run_stand_under_their_names(tmp_path: Path) -> None:
@@ -87,3 +96,85 @@ def test_target_that_cannot_be_replaced_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="not a regular file"):
         write(tmp_path, CLEAN)
     assert list(tmp_path.iterdir()) == []
+
+
+# -- labels
+
+JOB = (("job", "pages"), ("zone", "eu"))
+
+
+def test_labels_stand_on_every_sample_beside_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "fetchpool.prom"
+    write(path, DONE, labels=JOB)
+    found = samples(path)
+    assert found["fetchpool_urls_total", "pages,ok,eu"] == 19_789
+    assert found["fetchpool_url_seconds", "pages,0.99,eu"] > 0
+    assert found["fetchpool_run_exit_status", "pages,eu"] == 1
+    assert all({"pages", "eu"} <= set(labels.split(",")) for _, labels in found)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
+@example('a"b\\c\nd')
+@example("\\n")
+@example("}")
+def test_any_value_of_a_label_comes_back_as_it_was(tmp_path_factory: Any, value: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.prom"
+    write(path, CLEAN, labels=(("job", value),))
+    text = path.read_bytes().decode()
+    escaped = value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+    assert f'fetchpool_run_exit_status{{job="{escaped}"}} 0.0\n' in text
+
+
+def test_last_success_is_that_of_the_same_labels(tmp_path: Path) -> None:
+    path = tmp_path / "fetchpool.prom"
+    write(path, CLEAN, 100.0, labels=JOB)
+    write(path, DONE, 200.0, labels=JOB)
+    assert samples(path)[LAST_SUCCESS, "pages,eu"] == 100.0
+    write(path, DONE, 300.0, labels=(("job", "other"),))
+    assert not [name for name, _ in samples(path) if name == LAST_SUCCESS]
+
+
+# -- a run that could not start
+
+
+def test_refusal_tells_how_and_when_it_ended_and_keeps_the_last_success(tmp_path: Path) -> None:
+    path = tmp_path / "fetchpool.prom"
+    write(path, CLEAN, 100.0, labels=JOB)
+    write_refusal(path, 75, 200.0, JOB)
+    found = samples(path)
+    assert {name for name, _ in found} == {"fetchpool_run_exit_status", ENDED, LAST_SUCCESS}
+    assert found["fetchpool_run_exit_status", "pages,eu"] == 75
+    assert found[ENDED, "pages,eu"] > 1e9
+    assert found[LAST_SUCCESS, "pages,eu"] == 100.0
+
+
+def test_refusal_makes_the_file_where_there_is_none(tmp_path: Path) -> None:
+    for path in (tmp_path / "new.prom", tmp_path / "empty.prom"):
+        if path.stem == "empty":
+            path.touch()
+        write_refusal(path, 2, 200.0)
+        assert samples(path)["fetchpool_run_exit_status", ""] == 2
+
+
+def test_refusal_gives_way_to_a_run_that_has_ended_meanwhile(tmp_path: Path) -> None:
+    """The holder of the lock may end between the refusal and its metrics."""
+    path = tmp_path / "fetchpool.prom"
+    write(path, CLEAN, 100.0)
+    before = path.read_bytes()
+    write_refusal(path, 75, 99.0)
+    assert path.read_bytes() == before
+    write_refusal(path, 75, 101.0)
+    assert path.read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"http://a.test/\n", b"\xff\x00", b"node_load1 0.5\n", b"# a comment\n", b"x" * (2 << 20)],
+)
+def test_refusal_leaves_alone_what_is_somebody_elses(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "urls.txt"
+    path.write_bytes(content)
+    write_refusal(path, 2, 200.0)
+    assert path.read_bytes() == content
+    write_refusal(tmp_path, 2, 200.0)
+    assert [each.name for each in tmp_path.iterdir()] == ["urls.txt"]

@@ -8,7 +8,7 @@ load_settings ──▶ Settings(config, output, origins, …)
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -61,13 +61,18 @@ class Settings:
 
 
 def load_settings(
-    given: Mapping[str, object], environ: Mapping[str, str], *, file: str | None = None
+    given: Mapping[str, object],
+    environ: Mapping[str, str],
+    *,
+    file: str | None = None,
+    only: Collection[str] = (),
 ) -> Settings:
     """Put the settings of a command together and check them, each and together.
 
     *given* is the command line: a text by name of the option (a list of texts for headers, a bool
     for a switch); None counts as not given. *file* is `--config`: a path, an empty string for no
-    file at all, None for `FETCHPOOL_CONFIG`, else the user's own file where there is one.
+    file at all, None for `FETCHPOOL_CONFIG`, else the user's own file where there is one. With
+    *only*, names of options, the others are as if they were given nowhere.
 
     Of settings that exclude each other, what is given in a stronger place silences the weaker:
     `--fresh` on the command line wins over `once = true` in the file.
@@ -76,6 +81,11 @@ def load_settings(
         ConfigError: a value is not accepted, a key is unknown, or the file can't be read.
     """
     path, table = _read_file(file, environ)
+    if only:
+        table = {key: raw for key, raw in table.items() if key.replace("-", "_") in only}
+        given = {name: raw for name, raw in given.items() if name in only}
+        names = {option.env for option in options() if option.name in only}
+        environ = {name: raw for name, raw in environ.items() if name in names}
     chosen = _from_file(path, table) | _from_environment(environ) | _from_command_line(given)
     _silence_weaker_rivals(chosen)
     values = {name: item.value for name, item in chosen.items()}

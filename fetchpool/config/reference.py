@@ -21,13 +21,15 @@ wins over the environment, the environment over the file, the file over the defa
   `fetchpool` in the user's configuration directory (`~/.config` on Linux). An empty name reads
   none. A file in the current directory is never read by itself. Keys are flat; an unknown one is an
   error. Numbers and switches are TOML numbers and booleans; `header` is a list of `"Name: value"`
-  or a table; `retry-kinds` and `secret-param` are a text or a list.
+  or a table, `metrics-label` one of `"name=value"`; `retry-kinds` and `secret-param` are a text or
+  a list.
 - **Environment**: switches are `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`. An empty
   variable is as good as none, but `FETCHPOOL_PROXY` (no proxy) and `FETCHPOOL_USER_AGENT` (no such
-  header). `FETCHPOOL_HEADER` holds one header a line, `FETCHPOOL_SECRET_PARAM` one name.
+  header). `FETCHPOOL_HEADER` holds one header a line, `FETCHPOOL_SECRET_PARAM` one name,
+  `FETCHPOOL_METRICS_LABEL` one label.
 - **Switches** that the environment or the file turned on are turned off by `--no-…`:
   `--no-hash`, `--no-no-body`.
-- **Several headers**, or names of secret parameters, are not added up over the places: the
+- **Several headers**, names of secret parameters or labels are not added up over the places: the
   strongest place that gives any gives all.
 - **Options that exclude each other** are an error when given in the same place; else the stronger
   place wins: `--fresh` silences `once = true` in the file. Two pairs are an error wherever they

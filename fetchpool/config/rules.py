@@ -34,6 +34,10 @@ def check_together(config: Config) -> None:
         raise ConfigError(
             "--retry-kinds says which failures --retry-failed means: add --retry-failed, or drop it"
         )
+    if config.metrics_label and not config.metrics_file:
+        raise ConfigError(
+            "--metrics-label is for the metrics of --metrics-file: add --metrics-file, or drop it"
+        )
     if config.public_only and config.proxy:
         raise ConfigError(
             "--public-only can't be combined with --proxy: a proxy looks addresses up by itself, "

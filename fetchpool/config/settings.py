@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 from fetchpool import __version__
 from fetchpool.config.expressions import FailIf, FailureKinds, exceeds, matches
 from fetchpool.config.http_values import Headers, ParameterNames, ProxyUrl
+from fetchpool.config.label_values import Labels
 from fetchpool.config.options import Also, Option, Panel, checked_value
 from fetchpool.config.rules import check_together
 from fetchpool.config.typed import (
@@ -425,8 +426,23 @@ class Config:
         Panel.REPORTING,
         FilePath(),
         "Prometheus textfile, replaced in one step",
-        Also(example="fetchpool.prom"),
+        Also(
+            example="fetchpool.prom",
+            more="One job's own. Also written where the run could not start, with its exit status "
+            "and the time alone, unless PATH holds something else, or a run that ended meanwhile.",
+        ),
     ] = default(None)
+    metrics_label: Annotated[
+        Takes[tuple[tuple[str, str], ...], FieldsGiven],
+        Panel.REPORTING,
+        Labels(),
+        "Label on every metric of --metrics-file, such as job=pages; repeatable",
+        Also(
+            example="job=pages",
+            more="Names as Prometheus has them; `result`, `kind` and `quantile` are taken. The "
+            "time of the last success is that of the same labels.",
+        ),
+    ] = default(())
 
     def __post_init__(self) -> None:
         for option in fields():

@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from time import time
 from typing import TYPE_CHECKING
 
 from fetchpool.config import ConfigError
 from fetchpool.exits import ExitStatus
 from fetchpool.ledger import CannotGoOnError, DirectoryBusyError, OutputError
 from fetchpool.loops import settle_in
+from fetchpool.refusal import write_for
 from fetchpool.report import Reporter
+from fetchpool.runner.choices import check_targets, destination
 from fetchpool.runner.runner import run
 from fetchpool.sources import InputError, SourceReadError
 from fetchpool.urls import hiding, redact_in
@@ -39,11 +43,14 @@ def run_command(config: Config, sources: Sequence[str], output: str | None) -> i
         except Exception as error:  # noqa: BLE001 - a bug, told here: Python itself hides no secret
             if sys.stderr is not None:
                 sys.stderr.write(redact_in("".join(traceback.format_exception(error))))
+            with suppress(OSError):
+                write_for(config, ExitStatus.BUG, time())
             return ExitStatus.BUG
 
 
 def _run_and_report(config: Config, sources: Sequence[str], output: str | None) -> int:
     settle_in()
+    began_at = time()
     stdin = sys.stdin.buffer if sys.stdin is not None else None
     count = worker_count(config)
     with (
@@ -62,5 +69,25 @@ def _run_and_report(config: Config, sources: Sequence[str], output: str | None) 
             )
         except tuple(_STATUS) as error:
             reporter.error(str(error))
-            return next(status for kind, status in _STATUS.items() if isinstance(error, kind))
+            status = next(each for kind, each in _STATUS.items() if isinstance(error, kind))
+            if config.metrics_file is not None and _may_be_written(config, sources, output):
+                _write_refusal(config, status, began_at, reporter)
+            return status
     return summary.exit_status
+
+
+def _may_be_written(config: Config, sources: Sequence[str], output: str | None) -> bool:
+    """Tell whether `--metrics-file` is none of the run's other files: that may be the mistake."""
+    try:
+        check_targets(config, destination(config, sources, output), sources)
+    except (ConfigError, OutputError):
+        return False
+    return True
+
+
+def _write_refusal(config: Config, status: int, began_at: float, reporter: Reporter) -> None:
+    try:
+        write_for(config, status, began_at)
+    except OSError as trouble:
+        path = config.metrics_file
+        reporter.warn(f"cannot write --metrics-file {path}: {trouble.strerror}")

@@ -456,7 +456,8 @@ class Runner:
         from fetchpool.metrics import write_metrics
 
         try:
-            await asyncio.to_thread(write_metrics, path, summary, time())
+            labels = self._config.metrics_label
+            await asyncio.to_thread(write_metrics, path, summary, time(), labels)
         except OSError as error:
             self._reporter.warn(f"cannot write --metrics-file {path}: {error.strerror}")
 

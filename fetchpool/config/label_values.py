@@ -1,0 +1,75 @@
+"""A kind of value that goes into metrics: labels, as Prometheus has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from fetchpool.config.values import Kind, Unfit, lines_of, plain, quoted
+
+_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}")
+_TAKEN = frozenset({"kind", "quantile", "result"})
+"""Labels that metrics have by themselves."""
+
+_MAX_VALUE = 1024
+
+
+class Labels(Kind):
+    """Labels for every metric: pairs of name and value, in the order given.
+
+    Names are those of https://prometheus.io/docs/concepts/data_model/; a value is any text.
+    """
+
+    accepts = "NAME=VALUE"
+    metavar = "NAME=VALUE"
+    repeatable = True
+
+    def read(self, text: str) -> object:
+        return lines_of(text)
+
+    def check(self, value: object) -> tuple[tuple[str, str], ...]:
+        """Accept a mapping, pairs, or texts `NAME=VALUE`; each name once."""
+        if isinstance(value, Mapping):
+            items: Iterable[object] = value.items()
+        elif isinstance(value, str):
+            items = lines_of(value)
+        elif isinstance(value, Sequence):
+            items = value
+        else:
+            raise self.unfit(value)
+        pairs = tuple(self._pair(item) for item in items)
+        names = [name for name, _ in pairs]
+        for name in names:
+            if names.count(name) > 1:
+                raise Unfit(f"takes each name once, not {name} twice", "drop one of them")
+        return pairs
+
+    def _pair(self, item: object) -> tuple[str, str]:
+        if isinstance(item, str) and "=" in item:
+            item = tuple(item.split("=", 1))
+        match item:
+            case (str(name), str(text)):
+                pass
+            case _:
+                raise self.unfit(item)
+        if not _NAME.fullmatch(name):
+            raise Unfit(
+                f"takes {self.accepts}, NAME of letters a to z, digits and _, no digit first, "
+                f"not {quoted(name)}"
+            )
+        if name.startswith("__") or name in _TAKEN:
+            raise Unfit(f"can't set {name}: Prometheus or a metric has it already", "name another")
+        if len(text) > _MAX_VALUE or not _is_utf8(text):
+            raise Unfit(f"takes a value of at most {_MAX_VALUE} characters in UTF-8")
+        return (str(name), str(text))
+
+    def show(self, value: tuple[tuple[str, str], ...]) -> str:
+        return ", ".join(plain(f"{name}={text}") for name, text in value)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
