@@ -73,7 +73,12 @@ def test_run_that_cannot_start_leaves_its_status(
     assert result.returncode == status
     assert samples(tmp_path)[STATUS] == status
     assert len(result.stderr.splitlines()) == 1
-    assert {each.name for each in tmp_path.iterdir()} == {"urls.txt", "broken.toml", "m.prom", "home"}
+    assert {each.name for each in tmp_path.iterdir()} == {
+        "urls.txt",
+        "broken.toml",
+        "m.prom",
+        "home",
+    }
 
 
 def test_file_and_label_are_found_wherever_they_are_set(tmp_path: Path) -> None:
