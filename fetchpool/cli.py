@@ -23,7 +23,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from fetchpool import __version__
-from fetchpool.completion import FLAGS, complete_for
 from fetchpool.config import (
     ConfigError,
     Option,
@@ -93,8 +92,11 @@ class Commands(PlainHelp, TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Look for a shell's name behind the options that take one; else as always."""
-        if args and args[0].partition("=")[0] in FLAGS and not ctx.resilient_parsing:
-            complete_for(ctx, args)
+        if args and "-completion" in args[0] and not ctx.resilient_parsing:
+            from fetchpool.completion import FLAGS, complete_for
+
+            if args[0].partition("=")[0] in FLAGS:
+                complete_for(ctx, args)
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

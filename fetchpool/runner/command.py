@@ -13,7 +13,6 @@ from fetchpool.config import ConfigError
 from fetchpool.exits import ExitStatus
 from fetchpool.ledger import CannotGoOnError, DirectoryBusyError, OutputError
 from fetchpool.loops import settle_in
-from fetchpool.refusal import write_for
 from fetchpool.report import Reporter
 from fetchpool.runner.choices import check_targets, destination
 from fetchpool.runner.runner import run
@@ -43,6 +42,8 @@ def run_command(config: Config, sources: Sequence[str], output: str | None) -> i
         except Exception as error:  # noqa: BLE001 - a bug, told here: Python itself hides no secret
             if sys.stderr is not None:
                 sys.stderr.write(redact_in("".join(traceback.format_exception(error))))
+            from fetchpool.refusal import write_for
+
             with suppress(OSError):
                 write_for(config, ExitStatus.BUG, time())
             return ExitStatus.BUG
@@ -86,6 +87,8 @@ def _may_be_written(config: Config, sources: Sequence[str], output: str | None) 
 
 
 def _write_refusal(config: Config, status: int, began_at: float, reporter: Reporter) -> None:
+    from fetchpool.refusal import write_for
+
     try:
         write_for(config, status, began_at)
     except OSError as trouble:

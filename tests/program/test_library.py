@@ -189,3 +189,58 @@ def test_pool_hands_back_bodies_without_a_store(server: CountingServer, tmp_path
     assert sorted(row[1:3] for row in rows) == [[False, "input"], [False, "status"], [True, None]]
     assert next(row[3] for row in rows if row[1]).endswith(" /a")
     assert (threads, descriptors) == ([], [])
+
+
+def test_pool_whose_loops_were_left_leaves_nothing_behind(
+    server: CountingServer, tmp_path: Path
+) -> None:
+    """With requests under way each time, on both loops and over both exchanges."""
+    urls = [server.url("/a"), *(server.url(f"/{n}?until=100000") for n in range(20))]
+    found = run_program(
+        f"""
+        import asyncio, uvloop
+        urls, quick = {urls!r}, [{server.url("/b")!r}, "# none", {server.url("/c")!r}]
+
+        async def leave_by_exception(pool):
+            async for outcome in pool.fetch(urls):
+                raise LookupError
+
+        async def leave_by_time(pool):
+            async with asyncio.timeout(0.2):
+                async for outcome in pool.fetch(urls):
+                    pass
+
+        async def main(exchange):
+            counts = []
+            async with fetchpool.FetchPool(
+                fetchpool.Config(limit=5, exchange=exchange, proxy="")
+            ) as pool:
+                async for outcome in pool.fetch(urls):
+                    break
+                counts.append(len([each async for each in pool.fetch(quick)]))
+                for leave, error in (
+                    (leave_by_exception, LookupError), (leave_by_time, TimeoutError)
+                ):
+                    try:
+                        await leave(pool)
+                    except error:
+                        counts.append(len([each async for each in pool.fetch(iter(quick))]))
+                async for outcome in pool.fetch(urls):
+                    break  # and leave the pool, too
+            return counts, len(asyncio.all_tasks())
+
+        def run(factory, exchange):
+            with asyncio.Runner(loop_factory=factory) as runner:
+                return runner.run(main(exchange))
+
+        loops = [uvloop.new_event_loop, asyncio.new_event_loop]
+        run(loops[0], "direct")
+        leftovers(2)
+        threads, before = threading.active_count(), descriptors()
+        counts = [run(loop, exchange) for loop in loops for exchange in ("direct", "session")]
+        print(json.dumps([counts, leftovers(threads), more_descriptors(before)]))
+        """,
+        tmp_path,
+    )
+    assert found == [[[[2, 2, 2], 1]] * 4, [], []]
+    eventually(lambda: server.open_connections == 0, "all connections are closed")
