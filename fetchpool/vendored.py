@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import typer
+from typer import completion
+from typer._click.parser import _OptionParser
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 FIT_VERSIONS = ">=0.29,<0.30"
@@ -18,7 +20,11 @@ BUILT_ON: tuple[tuple[Any, str], ...] = (
     (TyperCommand, "get_params make_parser get_help_option main"),
     (TyperOption, "process_value"),
     (TyperArgument, "process_value"),
-    (typer, "TyperException Exit main"),
+    (_OptionParser, "add_option"),
+    (typer.Context, "command_path"),
+    (typer, "TyperException main"),
+    (typer.main, "get_command"),
+    (completion, "show_callback install_callback"),
 )
 """What is overridden or called."""
 

@@ -17,8 +17,9 @@ from types import ModuleType
 
 import aiohttp
 import pytest
+import typer
 from aiohttp.connector import TCPConnector
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 import fetchpool
 from fetchpool import cli, vendored
@@ -323,6 +324,29 @@ def test_missing_part_of_typer_is_named(
     monkeypatch.setattr(vendored, "BUILT_ON", ((TyperCommand, "main make_soup"),))
     assert cli.main(["get", "x"]) == 2
     assert "lacks TyperCommand.make_soup: pip install 'typer>=" in capsys.readouterr().err
+
+
+def test_what_of_typer_is_overridden_or_called_is_in_the_table() -> None:
+    """Methods of its classes that ours override, and what of its modules it doesn't export."""
+    known = {(owner, name) for owner, names in vendored.BUILT_ON for name in names.split()}
+    documented = {"Typer", "Option", "Argument", "Exit", "echo", "Context"}
+    tree = ast.parse(inspect.getsource(cli))
+    used: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef(name=name):
+                kind = getattr(cli, name)
+                bases = [base for base in (TyperGroup, TyperCommand) if issubclass(kind, base)]
+                for each in node.body:
+                    if isinstance(each, ast.FunctionDef):
+                        for base in bases:
+                            assert not hasattr(base, each.name) or (base, each.name) in known
+                        used.add(each.name)
+            case ast.Attribute(value=ast.Name(id="typer"), attr=name) if name not in documented:
+                assert name == "__version__" or (typer, name) in known, name
+            case ast.Attribute(value=ast.Attribute(attr="main"), attr=name):
+                assert (typer.main, name) in known
+    assert {"get_params", "make_parser", "resolve_command", "parse_args"} <= used
 
 
 def test_looking_takes_next_to_nothing() -> None:
