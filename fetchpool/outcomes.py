@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fetchpool.spill import Spill
 
 
-class Lane:
+class RunningList:
     """One list that a pool is fetching, with all that is to be put away at its end."""
 
     def __init__(self, fetching: Fetching, spill: Spill[Any]) -> None:
@@ -63,11 +63,11 @@ class Lane:
 class Owner(Protocol):
     """The pool, as its lists see it."""
 
-    def begin(self, reader: RequestReader) -> Lane:
-        """Return the lane of a new list; RuntimeError where the pool has another in use."""
+    def begin(self, reader: RequestReader) -> RunningList:
+        """Begin a new list; RuntimeError where the pool has another in use."""
 
-    async def make_way(self, lane: Lane) -> None:
-        """Wait until everything but *lane* has ended."""
+    async def make_way(self, running: RunningList) -> None:
+        """Wait until everything but *running* has ended."""
 
 
 class Outcomes(AsyncIterator["Outcome"]):
@@ -82,7 +82,7 @@ class Outcomes(AsyncIterator["Outcome"]):
         """Be made by `FetchPool.fetch`."""
         self._owner = owner
         self._reader = _Counted(reader)
-        self._lane: Lane | None = None
+        self._list: RunningList | None = None
         self._over = False
 
     @property
@@ -97,23 +97,23 @@ class Outcomes(AsyncIterator["Outcome"]):
         RuntimeError where the pool fetches another list for somebody else, has begun another one
         since, or was left.
         """
-        lane = self._lane
-        if lane is None:
+        running = self._list
+        if running is None:
             if self._over:
                 raise StopAsyncIteration
-            lane = self._lane = self._owner.begin(self._reader)
-        self._refuse_if_ended(lane)
-        lane.consumer = asyncio.current_task()
-        await self._owner.make_way(lane)
+            running = self._list = self._owner.begin(self._reader)
+        self._refuse_if_ended(running)
+        running.consumer = asyncio.current_task()
+        await self._owner.make_way(running)
         try:
-            return await anext(lane.fetching)
+            return await anext(running.fetching)
         except Exception:  # not where the wait was cancelled: who asked may ask again
-            self._refuse_if_ended(lane)
+            self._refuse_if_ended(running)
             await self.aclose()
             raise
 
-    def _refuse_if_ended(self, lane: Lane) -> None:
-        if lane.is_ending and not self._over:
+    def _refuse_if_ended(self, running: RunningList) -> None:
+        if running.is_ending and not self._over:
             raise RuntimeError(
                 "these outcomes have ended early: their pool has begun another list, or was left"
             )
@@ -121,18 +121,18 @@ class Outcomes(AsyncIterator["Outcome"]):
     async def aclose(self) -> None:
         """End the fetching, wait until nothing of it is left; outcomes not yet taken are lost."""
         self._over = True
-        if self._lane is not None:
-            await asyncio.shield(self._lane.end())
+        if self._list is not None:
+            await asyncio.shield(self._list.end())
         else:
             await self._reader.aclose()
 
     def __del__(self) -> None:
-        lane = self._lane
-        if lane is not None and not lane.is_ending:
-            lane.left = True
+        running = self._list
+        if running is not None and not running.is_ending:
+            running.left = True
             # By whatever thread collects garbage; a loop that is closed has nothing left to end.
             with suppress(RuntimeError):
-                lane.loop.call_soon_threadsafe(lane.end)
+                running.loop.call_soon_threadsafe(running.end)
 
 
 class _Counted:

@@ -30,7 +30,7 @@ from fetchpool.engine.watch import Timeouts
 from fetchpool.fetching import Border, Counters, Fetching, Headers, RunObserver
 from fetchpool.jobs import Job
 from fetchpool.judge import Rules
-from fetchpool.outcomes import Lane, Outcomes
+from fetchpool.outcomes import Outcomes, RunningList
 from fetchpool.proxies import environment_has_proxy, proxy_chooser
 from fetchpool.scheduler import Limits, Scheduler
 from fetchpool.sources import RequestReader, pack_text, requests_from, unpack_text
@@ -69,7 +69,7 @@ class FetchPool:
         self._store: Store = store or MemoryStore()
         self._engine: Engine | None = None
         self._budget: Budget | None = None
-        self._lanes: list[Lane] = []
+        self._lists: list[RunningList] = []
         """Of lists that have not been put away; at most one of them goes on."""
         self._hiding = ExitStack()
 
@@ -129,23 +129,23 @@ class FetchPool:
         self._opened()
         return Outcomes(self, requests_from(urls))
 
-    def begin(self, reader: RequestReader) -> Lane:
-        """Return the lane of a new list, read by *reader*: `Outcomes` calls this.
+    def begin(self, reader: RequestReader) -> RunningList:
+        """Begin the list that *reader* reads: `Outcomes` calls this.
 
         What a loop has left behind ends; RuntimeError where another task's list goes on.
         """
         self.fetch_from(reader)
-        return self._lanes[-1]
+        return self._lists[-1]
 
-    async def make_way(self, lane: Lane | None) -> None:
-        """Wait until all lists but that of *lane* have ended, and nothing of them is left."""
-        if self._lanes == [lane]:
+    async def make_way(self, running: RunningList | None) -> None:
+        """Wait until all lists but that of *running* have ended, and nothing of them is left."""
+        if self._lists == [running]:
             return
-        others = [each for each in self._lanes if each is not lane]
+        others = [each for each in self._lists if each is not running]
         if others:
             # Not gathered: what an abandoned iterable raises at its end is told by the event loop.
             await asyncio.wait([each.end() for each in others])
-            self._lanes = [each for each in self._lanes if each not in others]
+            self._lists = [each for each in self._lists if each not in others]
 
     def fetch_from(
         self,
@@ -162,10 +162,10 @@ class FetchPool:
         Without one it waits in the system's own for temporary files, which is often memory.
         """
         engine = self._opened()
-        if any(lane.in_use for lane in self._lanes):
+        if any(running.in_use for running in self._lists):
             raise RuntimeError(
-                "this pool is fetching a list for another task: wait until its loop has ended, or "
-                "use a pool of its own"
+                "this pool is fetching a list for another task: wait until its loop has ended, "
+                "await aclose() on what fetch() returned there, or use another pool"
             )
         config = self.config
         spill: Spill[Job] = Spill(
@@ -190,7 +190,7 @@ class FetchPool:
             border=border,
             buffer=buffer,
         )
-        self._lanes.append(Lane(fetching, spill))
+        self._lists.append(RunningList(fetching, spill))
         return fetching
 
     def _opened(self) -> Engine:

@@ -277,6 +277,35 @@ def test_generator_of_urls_is_closed_when_its_loop_is_left(server: CountingServe
     run_on("asyncio", main())
 
 
+def test_error_at_the_end_of_an_abandoned_generator_is_told_and_costs_nothing(
+    server: CountingServer,
+) -> None:
+    async def main() -> None:
+        told: list[BaseException | None] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: told.append(context.get("exception")))
+
+        async def broken() -> AsyncIterator[str]:
+            try:
+                while True:
+                    yield server.url("/again")
+            finally:
+                raise LookupError("broken")
+
+        async with FetchPool(Config()) as pool:
+            async for _ in pool.fetch(broken()):
+                break
+            assert [each.ok async for each in pool.fetch([server.url("/b")])] == [True]
+            kept = pool.fetch(broken())
+            await anext(kept)
+            with pytest.raises(LookupError, match="broken"):
+                await kept.aclose()
+        gc.collect()
+        assert [str(error) for error in told] == ["broken"]
+
+    run_on("asyncio", main())
+
+
 def test_error_of_the_iterable_leaves_the_pool_free(server: CountingServer) -> None:
     async def main() -> None:
         def broken() -> Iterator[str]:
