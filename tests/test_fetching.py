@@ -37,7 +37,7 @@ async def test_urls_of_one_host_start_in_their_order_also_through_the_spill() ->
 
 async def test_lines_that_are_no_urls_have_outcomes_too() -> None:
     lines: list[str | Request] = [
-        "",
+        "no url",
         "ftp://a.test/",
         "http://a.test/ok",
         Request("x", problem="!"),
