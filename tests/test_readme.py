@@ -219,7 +219,8 @@ def test_tour_runs_as_it_stands(shop: Path, address: str) -> None:
         if "env -i" in script:
             assert done.stderr.count("\n") == 1  # quiet, but for the one failure
     assert (shop / "urls.fetched" / "results.jsonl").exists()
-    assert len(list((shop / "pages").rglob("page-*.txt"))) == len(GOOD) + 2
+    for dest, count in (("pages", len(GOOD)), ("both", 2), ("all", len(GOOD) + 1)):
+        assert len(list((shop / dest).rglob("page-*.txt"))) == count
 
 
 def test_crontab_runs_a_command_that_is_accepted(shop: Path) -> None:

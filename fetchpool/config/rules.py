@@ -15,6 +15,7 @@ RIVALS = (
     (("ipv4", "ipv6"), "each means that family alone"),
     (("retry_failed", "once", "fresh"), "each keeps something else of the earlier run"),
     (("retry_kinds", "once", "fresh"), "it chooses among what --retry-failed fetches"),
+    (("fresh", "add"), "one keeps nothing, the other what is there"),
 )
 """Settings of which one at most may be set, and why.
 

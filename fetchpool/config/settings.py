@@ -51,7 +51,7 @@ OUTPUT = Option(
         short="-o",
         default="NAME.fetched",
         example="pages",
-        more="`NAME.fetched` for a list NAME.txt, else `fetched`, in the current directory. "
+        more="`NAME.fetched` for a list NAME.EXT, else `fetched`, in the current directory. "
         "The suffixes `.warc.gz`, `.tar`, `.parquet`, `.jsonl.gz` and `.sqlite` are kept for "
         "forms to come.",
     ),
@@ -393,6 +393,18 @@ class Config:
         Panel.AGAIN,
         Switch(),
         "Keep nothing of an earlier run",
+    ] = False
+    add: Annotated[
+        bool,
+        Panel.AGAIN,
+        Switch(),
+        "Bring this list to the records of other lists in DEST, which stay",
+        Also(
+            more="Of this list's own records, if there are any, is kept what the other flags say. "
+            "Records name their `source` and `line`. Each list that comes through a pipe is a list "
+            "of its own, unless an earlier one of its name was stopped or `--once` is given. Not "
+            "together with `--fresh`, and with `--retry-failed` not for a pipe."
+        ),
     ] = False
 
     fail_if: Annotated[

@@ -45,6 +45,14 @@ class Bitmap:
                 page[bit >> 3] |= mask
         return again
 
+    @property
+    def last(self) -> int:
+        """The largest number in the set; 0 for none."""
+        if not self._pages:
+            return 0
+        page = max(self._pages)
+        return (page << _PAGE_SHIFT) + int.from_bytes(self._pages[page], "little").bit_length() - 1
+
     def page_numbers(self) -> list[int]:
         """Return which pages there are, in the order of `to_bytes`."""
         return list(self._pages)

@@ -39,6 +39,7 @@ class _Header(msgspec.Struct):
     totals: Totals
     secrets: bool
     pages: list[int]
+    last: int = 0
 
 
 def boot_id() -> str:
@@ -72,6 +73,7 @@ def write_checkpoint(
         totals=standing.totals,
         secrets=standing.secrets,
         pages=standing.done.page_numbers(),
+        last=standing.last,
     )
     content = b"%b\n%b" % (msgspec.json.encode(header), standing.done.to_bytes())
     replace_file(path, b"%08x %b" % (zlib.crc32(content), content), fsync=fsync)
@@ -100,7 +102,13 @@ def read_checkpoint(path: Path, ledger: Path, run: str) -> Standing | None:
     except (OSError, ValueError, msgspec.DecodeError):
         return None
     _relabel(header.totals)
-    return Standing(offset=header.offset, totals=header.totals, done=done, secrets=header.secrets)
+    return Standing(
+        offset=header.offset,
+        totals=header.totals,
+        done=done,
+        secrets=header.secrets,
+        last=header.last or done.last,
+    )
 
 
 def _relabel(totals: Totals) -> None:

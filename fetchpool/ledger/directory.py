@@ -11,10 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from fetchpool.ledger.bitmap import Bitmap
 from fetchpool.ledger.checkpoint import read_checkpoint
+from fetchpool.ledger.entries import read_blocks
 from fetchpool.ledger.errors import (
     CannotGoOnError,
     DirectoryBusyError,
@@ -26,12 +25,15 @@ from fetchpool.ledger.holding import wait_for_orphans
 from fetchpool.ledger.install import install
 from fetchpool.ledger.keeping import Flag, Keeping, Kept, Previous, decide
 from fetchpool.ledger.layout import Layout, remove
+from fetchpool.ledger.lists import Answered, Others, is_covered, lists_of
 from fetchpool.ledger.settling import Settling
 from fetchpool.ledger.standing import Standing, Totals
 from fetchpool.ledger.state import (
     FileStamp,
+    ListState,
     RunOptions,
     State,
+    list_key,
     read_state,
     source_names,
     stamp_sources,
@@ -65,6 +67,8 @@ class Settled(NamedTuple):
     """The lines that have a record, kept up to date by the ledger; None for a pipe."""
     waiting: Waiting | None
     """Where the records for a pipe's lines are; None if there are none."""
+    offset: int = 0
+    """Today's list is numbered behind this: the numbers up to it are those of other lists."""
 
 
 class RunDirectory:
@@ -86,7 +90,11 @@ class RunDirectory:
         with output_errors(layout.dest):
             self._state = self._recover()
             self.previous = self._find_previous()
+            self._lists = self._find_lists()
+            self._own = self._find_own()
             self._foreign = ForeignNames(layout.foreign)
+        if options.add and self._lists:
+            self.previous = _previous_of(self._own)
         self.kept = decide(self.previous, options.flag)
 
     @classmethod
@@ -142,10 +150,14 @@ class RunDirectory:
         with output_errors(layout.dest):
             self._ledger = Ledger(layout, state, standing, durability=self._options.durability)
             self._ledger.checkpoint()
-            if state.waiting:
-                self._waiting = Waiting(layout.waiting, layout.index, self._keeping())
-        kept = msgspec.structs.replace(standing.totals, failed=dict(standing.totals.failed))
-        return Settled(self._ledger, kept, standing.done, self._waiting)
+            self._waiting = self._find_waiting(state)
+        return Settled(
+            self._ledger,
+            standing.totals.without(state.others or Totals()),
+            None if state.stamps is None else standing.done,
+            self._waiting,
+            state.offset,
+        )
 
     def close(self) -> None:
         """Close everything and let DEST go; may be called again."""
@@ -177,28 +189,92 @@ class RunDirectory:
             sources=self._sources,
             stamps=self._stamps,
             started_at=time.time(),
+            named=self._options.add or len(self._sources) > 1,
+            added=self._options.add,
         )
+        if self._options.add and any(each is not self._own for each in self._lists):
+            assert old is not None
+            return self._join(old, state, read_list)
         settling = Settling(self._layout, self._keeping(), fsync=self._fsync)
         if self.kept is Kept.NOTHING:
             return settling.start_anew(state), state
         if self._stamps is None:
             return settling.let_wait(state), state
-        if old is None or old.stamps != self._stamps or self._layout.waiting.exists():
-            if read_list is None:
-                raise ValueError("a list that can be read again needs read_list")
-            return settling.match(state, read_list), state
-        state.requests = old.requests
+        same_list = old is not None and not old.earlier and old.stamps == self._stamps
+        if old is None or not same_list or not self._fits_in_place(old, state):
+            return settling.match(state, _needed(read_list)), state
+        state.requests, state.lines = old.requests, old.lines
         with output_errors(self._layout.dest):
             standing = self._take_stock()
-        all_kept = self._keeping().everything or not standing.totals.failed
+        if self._is_all_kept(standing, standing.totals):
+            return self._go_on_in_place(old, state, standing), state
+        return settling.filter(state), state
+
+    def _join(self, old: State, state: State, read_list: ReadList | None) -> tuple[Standing, State]:
+        """Do what `_settle` does where records of other lists stay beside those of today's."""
+        with output_errors(self._layout.dest):
+            standing = self._take_stock()
+            others = self._others(old)
+        state.earlier, state.offset = others.lists, others.last
+        in_place = self._fits_in_place(old, state) and not standing.unfit and not is_hiding()
+        if self._own is None and in_place:
+            state.others = standing.totals.copy()
+            return self._go_on_in_place(old, state, standing), state
+        settling = Settling(self._layout, self._keeping(), fsync=self._fsync, others=others)
+        if self._own is None or self.kept is Kept.NOTHING:
+            return settling.start_anew(state, archive=self._own is not None), state
+        if self._own is not self._lists[-1] or old.stamps != self._stamps or not in_place:
+            return settling.match(state, _needed(read_list)), state
+        state.requests, state.lines, state.others = old.requests, old.lines, old.others
+        own = standing.totals.without(old.others or Totals())
+        if self._is_all_kept(standing, own):
+            return self._go_on_in_place(old, state, standing), state
+        state.others = None
+        return settling.filter(state), state
+
+    def _others(self, old: State) -> Others:
+        waiting = 0
+        if self._layout.waiting.exists():
+            for block in read_blocks(self._layout.waiting):
+                numbers = (entry.seq for entry in block.entries if entry is not None)
+                waiting = max(waiting, max(numbers, default=0))
+        name = None if old.names_sources or not old.sources else old.sources[0]
+        return Others(self._lists, self._own, name=name, waiting=waiting)
+
+    def _fits_in_place(self, old: State, state: State) -> bool:
+        """Tell whether the records there are can stay where they are, as far as their form goes."""
+        return old.names_sources == state.names_sources and not self._layout.waiting.exists()
+
+    def _is_all_kept(self, standing: Standing, own: Totals) -> bool:
         # An earlier run may have written in the clear what is secret by now.
         clean = not standing.unfit and not standing.secrets and not is_hiding()
-        if all_kept and clean:
-            state.run, state.started_at = old.run, old.started_at
-            with output_errors(self._layout.dest):
-                write_state(self._layout.state, state, fsync=self._fsync)
-            return standing, state
-        return settling.filter(state), state
+        return clean and (self._keeping().everything or not own.failed)
+
+    def _go_on_in_place(self, old: State, state: State, standing: Standing) -> Standing:
+        """Let the ledger be as it is: only *state* is put down."""
+        state.run = old.run
+        if self._own is not None or not self._options.add:
+            state.started_at = old.started_at
+        with output_errors(self._layout.dest):
+            write_state(self._layout.state, state, fsync=self._fsync)
+        return standing
+
+    def _find_waiting(self, state: State) -> Waiting | None:
+        """Return where a stream's lines find their records; None where there are none."""
+        layout = self._layout
+        if state.waiting:
+            return Waiting(layout.waiting, layout.index, self._keeping())
+        if state.stamps is not None or not state.earlier:
+            return None
+        key, every = list_key(state.sources), self._options.flag is Flag.ONCE
+        lists = [
+            each
+            for each in state.earlier
+            if each.stream and each.key == key and (every or not each.finished)
+        ]
+        if not lists:
+            return None
+        return Waiting(layout.ledger, layout.index, Answered(lists), in_place=True)
 
     def _keeping(self) -> Keeping:
         return Keeping(self.kept, self._options.retry_kinds)
@@ -230,9 +306,29 @@ class RunDirectory:
             return Previous.STOPPED  # under --fresh it makes no difference
         if layout.ledger.exists() and state.finished == FileStamp.of(layout.ledger.stat()):
             return Previous.FINISHED
-        if state.requests is not None and self._take_stock().answered == state.requests:
-            return Previous.FINISHED
-        return Previous.STOPPED
+        if state.requests is None:
+            return Previous.STOPPED
+        recorded = self._take_stock().answered - state.records_beside
+        return Previous.FINISHED if recorded == state.requests else Previous.STOPPED
+
+    def _find_lists(self) -> tuple[ListState, ...]:
+        """Return the lists whose records are in the ledger."""
+        state = self._state
+        if state is None or self.previous is Previous.NONE or self._options.flag is Flag.FRESH:
+            return ()
+        finished = self.previous is Previous.FINISHED
+        last = self._take_stock().last if self._options.add else 0
+        lists = lists_of(state, last, finished=finished)
+        if not all(each.finished for each in lists):
+            self.previous = Previous.STOPPED
+        return lists
+
+    def _find_own(self) -> ListState | None:
+        """Return the one of the lists that the command gives again; a stream is always new."""
+        if not self._options.add or self._stamps is None:
+            return None
+        key = list_key(self._sources)
+        return next((each for each in self._lists if each.key == key and not each.stream), None)
 
     def _take_stock(self) -> Standing:
         """Return what the ledger holds: by the checkpoint and what came after it, or all read."""
@@ -247,22 +343,63 @@ class RunDirectory:
         return self._standing
 
     def _check_fit(self, *, named: bool) -> None:
-        """Raise `CannotGoOnError` if this command would go on with a run it does not fit."""
-        state = self._state
-        stopped = self.previous is Previous.STOPPED and self._options.flag is not Flag.FRESH
-        if not stopped or state is None:
-            return
-        dest = self._layout.dest
-        if state.body != self._options.body:
+        """Raise `CannotGoOnError` if this command does not fit what the directory holds."""
+        state, options = self._state, self._options
+        if options.add and options.flag is Flag.RETRY_FAILED and self._stamps is None:
             raise CannotGoOnError(
-                f"{dest} holds a stopped run with {state.body}, this command has "
-                f"{self._options.body}: go on with the same options, or start over with --fresh"
+                "--add --retry-failed needs a list that can be read again: put it into a file"
             )
-        if not named and state.sources != self._sources:
+        if options.flag is Flag.FRESH or self.previous is Previous.NONE:
+            return
+        if state is None:
+            if options.add:
+                raise CannotGoOnError(
+                    f"nothing says which lists the records in {self._layout.dest} are of: choose "
+                    "another directory with --output, or start over with --fresh"
+                )
+            return
+        self._check_lists(state, named=named)
+        body = state.body if self._own is None else self._own.body
+        if self.previous is Previous.STOPPED and body != options.body:
+            raise CannotGoOnError(
+                f"{self._layout.dest} holds a stopped run with {body}, this command has "
+                f"{options.body}: go on with the same options, or start over with --fresh"
+            )
+
+    def _check_lists(self, state: State, *, named: bool) -> None:
+        """Raise `CannotGoOnError` if this command would replace the records of another list."""
+        if self._options.add or (len(self._lists) == 1 and self._is_same_run(state)):
+            return
+        if is_covered(self._lists, self._sources):
+            return
+        dest, stopped = self._layout.dest, self.previous is Previous.STOPPED
+        if not stopped or len(self._lists) > 1:
+            names = [name for each in self._lists for name in each.names]
+            raise CannotGoOnError(
+                f"{dest} holds the records of {_listed(names)}: bring this list to them with "
+                "--add, replace them with --fresh, or choose another directory with --output"
+            )
+        if not named:
             raise CannotGoOnError(
                 f"{dest} holds a stopped run of {_listed(state.sources)}: choose another directory "
-                "with --output, or start over with --fresh"
+                "with --output, bring this list to it with --add, or start over with --fresh"
             )
+
+    def _is_same_run(self, state: State) -> bool:
+        """Tell whether the command is over all the sources there were."""
+        return set(state.sources) <= set(self._sources)
+
+
+def _previous_of(own: ListState | None) -> Previous:
+    if own is None:
+        return Previous.NONE
+    return Previous.FINISHED if own.finished else Previous.STOPPED
+
+
+def _needed(read_list: ReadList | None) -> ReadList:
+    if read_list is None:
+        raise ValueError("a list that can be read again needs read_list")
+    return read_list
 
 
 def _listed(sources: Sequence[str]) -> str:

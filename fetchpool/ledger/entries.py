@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
+from fetchpool.ledger.record import escaped
 from fetchpool.models import FailureKind, failure_label
 
 BLOCK = 1 << 20
@@ -137,4 +138,12 @@ def renumbered(line: bytes, seq: int, source: str | None, number: int | None) ->
     after.pop("source", None)
     after.pop("line", None)
     place = {} if source is None else {"source": source, "line": number}
-    return msgspec.json.encode({**fields, **place, **after}) + b"\n"
+    return escaped(msgspec.json.encode({**fields, **place, **after})) + b"\n"
+
+
+def with_seq(line: bytes, seq: int) -> bytes:
+    """Return the record in *line* with another number, and all else as it is."""
+    if line.startswith(b'{"seq":'):
+        return b'{"seq":%d%b' % (seq, line[line.index(b",") :])
+    fields: dict[str, Any] = msgspec.json.decode(line)
+    return escaped(msgspec.json.encode({**fields, "seq": seq})) + b"\n"

@@ -92,9 +92,14 @@ def encode(record: Record) -> bytes:
         line = _encode_json(record)
     except UnicodeEncodeError:
         line = _encode_json(_mended(record))
-    if not line.isascii() or b"\x7f" in line:
-        line = _UNFIT.sub(lambda match: b"\\u%04x" % ord(match[0].decode()), line)
-    return line + b"\n"
+    return escaped(line) + b"\n"
+
+
+def escaped(line: bytes) -> bytes:
+    """Return *line*, JSON in UTF-8, with an escape for each character that is more than text."""
+    if line.isascii() and b"\x7f" not in line:
+        return line
+    return _UNFIT.sub(lambda match: b"\\u%04x" % ord(match[0].decode()), line)
 
 
 def recorded_url(text: str) -> str:

@@ -4,7 +4,8 @@
     (results.jsonl,                  another file                   ─▶ match by URL, renumber
      waiting.jsonl)                  a pipe                         ─▶ let them wait for their lines
 
-Each way but the first ends with a `commit` of finished files (see `install`).
+Each way but the first ends with a `commit` of finished files (see `install`). The records of other
+lists (`--add`) stay in front of what comes of it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from fetchpool.ledger.bitmap import Bitmap
 from fetchpool.ledger.entries import Entry, read_blocks, read_entries, renumbered
 from fetchpool.ledger.errors import index_errors, output_errors
@@ -25,6 +28,7 @@ from fetchpool.ledger.files import LineWriter
 from fetchpool.ledger.install import commit
 from fetchpool.ledger.keeping import Keeping
 from fetchpool.ledger.layout import Layout, remove
+from fetchpool.ledger.lists import Others
 from fetchpool.ledger.matching import AnswerSet, add_lines, add_records, open_index, pairs
 from fetchpool.ledger.standing import Standing
 from fetchpool.ledger.state import State
@@ -54,18 +58,25 @@ class Settling:
     as `OutputError`, and nothing has changed then.
     """
 
-    def __init__(self, layout: Layout, keeping: Keeping, *, fsync: bool) -> None:
+    def __init__(
+        self, layout: Layout, keeping: Keeping, *, fsync: bool, others: Others | None = None
+    ) -> None:
+        """Let the records of *others* stay; without, all records are those of today's list."""
         self._layout = layout
         self._keeping = keeping
         self._fsync = fsync
+        self._others = others
 
-    def start_anew(self, state: State) -> Standing:
-        """Begin a ledger without records; one that has some becomes `previous.jsonl`."""
+    def start_anew(self, state: State, *, archive: bool = True) -> Standing:
+        """Begin a ledger without records of today's list.
+
+        With *archive* the old one, if it has any records, becomes `previous.jsonl`.
+        """
         state.waiting = False
         with output_errors(self._layout.dest):
             standing = self._write_ledger((), state)
             old = self._layout.ledger
-            archive = old.exists() and old.stat().st_size > 0
+            archive = archive and old.exists() and old.stat().st_size > 0
             commit(self._layout, state, archive=archive, fsync=self._fsync)
         return standing
 
@@ -87,7 +98,7 @@ class Settling:
         with index_errors(dest), closing(index):
             with output_errors(dest):
                 self._index_records(index)
-            add_lines(index, read_list())
+            add_lines(index, _behind(read_list(), state.offset))
             with output_errors(dest):
                 standing = self._write_ledger(self._matched(index), state)
         with output_errors(dest):
@@ -112,13 +123,26 @@ class Settling:
 
     def _write_ledger(self, lines: Iterable[bytes], state: State) -> Standing:
         """Write *lines* to `next-results.jsonl` and return what it holds then."""
-        standing = Standing(done=None if state.stamps is None else Bitmap())
-        remaining = iter(lines)
+        standing = Standing(done=Bitmap() if state.stamps is not None or state.added else None)
         with LineWriter(self._layout.next_ledger, fsync=self._fsync) as writer:
-            while data := b"".join(islice(remaining, _BATCH)):
-                standing.add(data, read_entries(data))
-                writer.write(data)
+            for part in (self._staying(), lines):
+                remaining = iter(part)
+                while data := b"".join(islice(remaining, _BATCH)):
+                    standing.add(data, read_entries(data))
+                    writer.write(data)
+                if state.others is None:
+                    state.others = standing.totals.copy()
         return standing
+
+    def _staying(self) -> Iterator[bytes]:
+        """Yield the records of other lists, of each line the first."""
+        if self._others is None:
+            return
+        seen = Bitmap()
+        for old in self._with_line_once():
+            line = self._others.staying(old.raw, old.entry, waits=old.waits)
+            if line is not None and not (not old.waits and seen.add_all((old.entry.seq,))):
+                yield line
 
     def _write_waiting(self) -> None:
         """Write all that is kept to `next-waiting.jsonl`, still in the order to be matched."""
@@ -159,9 +183,16 @@ class Settling:
                 yield old.raw
 
     def _kept(self) -> Iterator[OldRecord]:
-        """Yield the records that are kept; one that waits only if it never got its line."""
+        """Yield the records of today's list that are kept."""
+        for old in self._with_line_once():
+            own = self._others is None or self._others.owns(old.entry)
+            if own and self._keeping(old.entry):
+                yield old
+
+    def _with_line_once(self) -> Iterator[OldRecord]:
+        """Yield all records, one that waits only if it never got its line."""
         if not self._layout.waiting.exists():
-            yield from (old for old in self._old_records() if self._keeping(old.entry))
+            yield from self._old_records()
             return
         with closing(AnswerSet(self._layout.answers)) as given:
             for old in self._old_records():
@@ -169,8 +200,7 @@ class Settling:
                     given.add(old.entry)
                 elif old.entry in given:
                     continue
-                if self._keeping(old.entry):
-                    yield old
+                yield old
 
     def _old_records(self) -> Iterator[OldRecord]:
         """Yield the records of the earlier run: first those that have their line, in file order."""
@@ -184,6 +214,13 @@ class Settling:
                     if entry is not None:
                         yield OldRecord(ordinal, raw, entry, waits)
                     ordinal += 1
+
+
+def _behind(requests: Iterable[Request], offset: int) -> Iterable[Request]:
+    """Return *requests* with the numbers they have behind those of other lists."""
+    if not offset:
+        return requests
+    return (replace(request, seq=request.seq + offset) for request in requests)
 
 
 def _link_or_copy(path: Path, other: Path) -> None:

@@ -41,6 +41,25 @@ class Totals(msgspec.Struct):
         self.bytes += stored
         self.wire_bytes += received
 
+    def copy(self) -> Totals:
+        """Return the same numbers, which stay as they are."""
+        return msgspec.structs.replace(self, failed=dict(self.failed))
+
+    def without(self, part: Totals) -> Totals:
+        """Return what is left when *part*, which is in these numbers, is taken away."""
+        failed = {
+            label: count - part.failed.get(label, 0)
+            for label, count in self.failed.items()
+            if count != part.failed.get(label, 0)
+        }
+        return Totals(
+            records=self.records - part.records,
+            ok=self.ok - part.ok,
+            failed=failed,
+            bytes=self.bytes - part.bytes,
+            wire_bytes=self.wire_bytes - part.wire_bytes,
+        )
+
 
 class Standing:
     """What is known of a ledger's first *offset* bytes."""
@@ -52,6 +71,7 @@ class Standing:
         totals: Totals | None = None,
         done: Bitmap | None = None,
         secrets: bool = False,
+        last: int = 0,
     ) -> None:
         """With *done* None, lines are counted only: a pipe's numbers mean nothing next time."""
         self.offset = offset
@@ -59,6 +79,8 @@ class Standing:
         self.done = done
         self.secrets = secrets
         """Some record is of a URL that has a secret, as far as what was hidden shows."""
+        self.last = last
+        """The largest number of a record."""
         self.unfit = 0
         """Lines that are no record, or a second one of the same list line: to be left out."""
 
@@ -66,6 +88,7 @@ class Standing:
         """Take in what stands at `offset`: whole lines and what they say."""
         good = [entry for entry in entries if entry is not None]
         self.unfit += len(entries) - len(good)
+        self.last = max(self.last, max((entry.seq for entry in good), default=0))
         if self.done is not None:
             self.unfit += self.done.add_all([entry.seq for entry in good])
         self.totals.add(good)

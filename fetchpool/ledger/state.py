@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat as modes
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import msgspec
 
 from fetchpool.ledger.files import replace_file
 from fetchpool.ledger.keeping import Flag
+from fetchpool.ledger.standing import Totals
 from fetchpool.urls import redact
 
 Durability: TypeAlias = Literal["none", "batch", "strict"]
@@ -42,6 +44,8 @@ class RunOptions(msgspec.Struct, frozen=True):
     """As `Config` checks them; none at all = every kind."""
     body: BodyOptions = BodyOptions()
     durability: Durability = "batch"
+    add: bool = False
+    """The records of other lists stay, those of this one come to them."""
 
 
 class FileStamp(msgspec.Struct, frozen=True):
@@ -67,6 +71,23 @@ class SourceStamp(msgspec.Struct, frozen=True):
     """None for a URL, which is its own list."""
 
 
+class ListState(msgspec.Struct, frozen=True):
+    """One of several lists in a ledger; see `lists`."""
+
+    key: str
+    names: tuple[str, ...]
+    """Of its sources, the first ones."""
+    count: int
+    """How many sources it has."""
+    first: int
+    """The numbers of its records are larger than this,"""
+    last: int
+    """and at most this."""
+    finished: bool
+    stream: bool
+    body: BodyOptions
+
+
 class State(msgspec.Struct):
     """What is put down before a run begins, and at its end."""
 
@@ -89,6 +110,56 @@ class State(msgspec.Struct):
     """With *install*: what the ledger held goes to `previous.jsonl`."""
     waiting: bool = False
     """Records of an earlier run wait in `waiting.jsonl` for the lines of a pipe."""
+    named: bool = False
+    """Every record names its source."""
+    added: bool = False
+    """The command was given with `--add`: no number is ever used twice."""
+    earlier: tuple[ListState, ...] = ()
+    """The lists whose records stay beside those of `sources`."""
+    others: Totals | None = None
+    """How the records of the earlier lists add up."""
+    offset: int = 0
+    """The numbers of `sources` begin behind this one."""
+    lines: int = 0
+    """How many lines `sources` have; 0 until their end was read."""
+
+    @property
+    def names_sources(self) -> bool:
+        """True where every record names its source; earlier versions didn't put that down."""
+        return self.named or len(self.sources) > 1
+
+    @property
+    def records_beside(self) -> int:
+        """How many records are of the earlier lists."""
+        return 0 if self.others is None else self.others.records
+
+    @property
+    def expected(self) -> int | None:
+        """How many records there are when every line has one; None where that isn't known."""
+        if self.requests is None or not all(each.finished for each in self.joined()):
+            return None
+        return self.records_beside + self.requests
+
+    def joined(self) -> tuple[ListState, ...]:
+        """Return the earlier lists as they are once that of `sources` has ended.
+
+        A stream has then brought the lines of those of its name that were stopped.
+        """
+        if self.stamps is not None:
+            return self.earlier
+        key = list_key(self.sources)
+        return tuple(
+            msgspec.structs.replace(each, finished=True)
+            if each.stream and each.key == key
+            else each
+            for each in self.earlier
+        )
+
+
+def list_key(names: Sequence[str]) -> str:
+    """Return what tells a list from others: its sources, in whatever order they are given."""
+    text = "\0".join(sorted(names))
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 def is_url(source: str) -> bool:

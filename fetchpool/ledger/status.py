@@ -73,10 +73,10 @@ def read_status(dest: Path) -> RunStatus:
     except (FileNotFoundError, NotADirectoryError):
         raise NotARunError(f"{dest} holds no run: there is no {layout.ledger.name}") from None
     totals.failed = dict(nlargest(len(totals.failed), totals.failed.items(), lambda item: item[1]))
-    requests = None if state is None else state.requests
+    requests = None if state is None else state.expected
     return RunStatus(
         phase="running" if running else _phase(state, stamp, totals),
-        sources=() if state is None else state.sources,
+        sources=() if state is None else _sources(state),
         started_at=None if state is None else state.started_at,
         totals=totals,
         requests=requests,
@@ -90,8 +90,13 @@ def read_status(dest: Path) -> RunStatus:
 def _phase(state: State | None, ledger: FileStamp, totals: Totals) -> str:
     if state is None:
         return "unknown"
-    finished = state.finished == ledger or state.requests == totals.records
-    return "finished" if finished else "stopped"
+    finished = state.finished == ledger or state.expected == totals.records
+    return "finished" if finished and all(each.finished for each in state.joined()) else "stopped"
+
+
+def _sources(state: State) -> tuple[str, ...]:
+    """Return the sources of all lists: of long ones that were added, the first few."""
+    return (*(name for each in state.earlier for name in each.names), *state.sources)
 
 
 def _is_held(layout: Layout) -> bool:

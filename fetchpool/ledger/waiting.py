@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fetchpool.ledger.entries import read_blocks, read_entry, renumbered
-from fetchpool.ledger.keeping import Keeping
+from fetchpool.ledger.entries import Entry, read_blocks, read_entry, renumbered
 from fetchpool.ledger.matching import add_records, open_index
 from fetchpool.ledger.record import recorded_url
 
@@ -27,8 +26,19 @@ class Waiting:
     14 µs to find one, 4 µs to find none, of ten million. From one thread at a time.
     """
 
-    def __init__(self, path: Path, index_path: Path, keeping: Keeping) -> None:
-        """Build the index: 3.6 µs a record, 48 MB for ten million."""
+    def __init__(
+        self,
+        path: Path,
+        index_path: Path,
+        keeping: Callable[[Entry], bool],
+        *,
+        in_place: bool = False,
+    ) -> None:
+        """Build the index: 3.6 µs a record, 48 MB for ten million.
+
+        *in_place* says that *path* is today's ledger: what is found there is not to be appended.
+        """
+        self.in_place = in_place
         self._file = path.open("rb", buffering=4096)
         try:
             self._index = open_index(index_path)
@@ -73,7 +83,7 @@ class Waiting:
             return None  # two URLs of one hash: this one is fetched
         self._index.execute("DELETE FROM record WHERE ordinal = ?", row)
         self._left -= 1
-        return renumbered(raw, seq, source, line)
+        return raw if self.in_place else renumbered(raw, seq, source, line)
 
     def close(self) -> None:
         """Close and delete the index; the records stay. May be called again."""
@@ -82,7 +92,7 @@ class Waiting:
         self._index_path.unlink(missing_ok=True)
 
 
-def _places(path: Path, keeping: Keeping) -> Iterator[tuple[int, str, int]]:
+def _places(path: Path, keeping: Callable[[Entry], bool]) -> Iterator[tuple[int, str, int]]:
     """Yield offset, URL and number of every record that is kept."""
     for block in read_blocks(path):
         offset = block.offset

@@ -112,27 +112,28 @@ class Ledger:
             )
         self._checkpoint_at = self._clock()
 
-    def expect(self, requests: int) -> None:
-        """Put down how many URLs the whole list has, once its end was read.
+    def expect(self, requests: int, lines: int = 0) -> None:
+        """Put down how many URLs the whole list has, and lines, once its end was read.
 
         Best before the last of their records is appended: a process killed after that has then
         finished its run, for by definition a run is finished when every line has a record.
         """
-        if self._state.requests != requests:
-            self._state.requests = requests
+        if (self._state.requests, self._state.lines) != (requests, lines):
+            self._state.requests, self._state.lines = requests, lines
             write_state(self._layout.state, self._state, fsync=self._fsync)
 
-    def finish(self, requests: int) -> bool:
+    def finish(self, requests: int, lines: int = 0) -> bool:
         """Mark the run as finished if all *requests* URLs of the list have their record.
 
         Returns whether they have. Records that waited for lines which never came are dropped.
         """
         self.sync()
-        self._state.requests = requests
-        finished = self.totals.records == requests
+        self._state.requests, self._state.lines = requests, lines
+        finished = self.totals.records - self._state.records_beside == requests
         if finished:
             self._state.finished = FileStamp.of(os.fstat(self._fd))
             self._state.waiting = False
+            self._state.earlier = self._state.joined()
         write_state(self._layout.state, self._state, fsync=self._fsync)
         if finished:
             remove(self._layout.waiting)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ def run_options(config: Config) -> RunOptions:
         config.retry_kinds,
         BodyOptions(config.no_body, config.hash, config.keep_errors),
         config.durability,
+        config.add,
     )
 
 
@@ -55,10 +57,24 @@ def destination(config: Config, names: Sequence[str], output: str | None) -> Pat
         return Path(output)
     if config.no_body:
         return None
-    only = names[0] if len(names) == 1 else ""
-    if only.lower().endswith(".txt") and "://" not in only:
-        return Path(Path(only).name[: -len(".txt")] + ".fetched")
-    return Path("fetched")
+    only = names[0] if len(names) == 1 else "-"
+    if only == "-" or "://" in only or only.startswith(("/dev/", "/proc/")):
+        return Path("fetched")
+    return Path(f"{_without_ending(Path(only).name)}.fetched")
+
+
+_PACKED = re.compile(r"\.(?:gz|bz2|xz|zst|lz4|br|Z)\Z", re.IGNORECASE)
+_ENDING = re.compile(r"(?<=.)\.(?!fetched\Z)[a-z][a-z0-9]{0,7}\Z", re.IGNORECASE)
+
+
+def _without_ending(name: str) -> str:
+    """Return a list's *name* without what says its form: `data` for `data.csv.gz`.
+
+    A date or a number at its end (`urls.2026-01-31`) is no form.
+    """
+    if (packed := _PACKED.search(name)) and packed.start():
+        name = name[: packed.start()]
+    return _ENDING.sub("", name)
 
 
 def check_targets(config: Config, dest: Path | None, names: Sequence[str]) -> None:

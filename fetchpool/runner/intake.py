@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-import msgspec
+from msgspec.structs import replace
 
 from fetchpool.sources import Batch
 
@@ -34,8 +34,13 @@ class Remaining:
         self._waiting = waiting
         self._kept = kept
         self._first: list[Batch] = []
+        self._offset = 0
         self.requests = 0
         """Requests of the list so far, those passed over included."""
+        self.lines = 0
+        """Lines of the list so far."""
+        self.answered_before = 0
+        """Requests so far whose answer is in the ledger as another list's: they get no record."""
         self.ended = False
         self.skipped = 0
         """Lines before the first request that are blank or comments."""
@@ -56,13 +61,16 @@ class Remaining:
             self.ended = True
             return None
         self.requests += len(batch.requests)
+        self.lines = batch.lines
         requests = batch.requests
+        if self._offset:
+            requests = [replace(each, seq=each.seq + self._offset) for each in requests]
         if self._done is not None:
             done = self._done
             requests = [request for request in requests if request.seq not in done]
         elif self._waiting is not None and len(self._waiting):
             requests = [request for request in requests if not await self._has_record(request)]
-        return msgspec.structs.replace(batch, requests=requests)
+        return replace(batch, requests=requests)
 
     async def _has_record(self, request: Request) -> bool:
         assert self._waiting is not None
@@ -70,12 +78,24 @@ class Remaining:
         if record is None:
             return False
         assert self._kept is not None
+        self.answered_before += self._waiting.in_place
         await self._kept(request, record)
         return True
 
-    def set_aside(self, done: Bitmap | None, waiting: Waiting | None, kept: Kept | None) -> None:
-        """Say which lines are answered, once the directory of the run is settled."""
+    def set_aside(
+        self,
+        done: Bitmap | None,
+        waiting: Waiting | None,
+        kept: Kept | None,
+        *,
+        offset: int = 0,
+    ) -> None:
+        """Say which lines are answered, once the directory of the run is settled.
+
+        Requests are numbered behind *offset* from now on.
+        """
         self._done, self._waiting, self._kept = done, waiting, kept
+        self._offset = offset
 
     async def aclose(self) -> None:
         """Stop reading."""

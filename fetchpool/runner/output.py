@@ -65,7 +65,7 @@ async def open_output(
     try:
         store = open_bodies(config, directory.layout, directory.is_foreign)
         stack.callback(store.close)
-        goes_on = directory.kept is not Kept.NOTHING
+        goes_on = config.add or directory.kept is not Kept.NOTHING
         await asyncio.to_thread(partial(store.remove_leftovers, keep_parts=goes_on))
     except StoreError as error:
         raise OutputError(str(error)) from error

@@ -82,7 +82,7 @@ def run(
     given = check_output(output)
     if STDOUT in occupy_closed_streams() and config.records == "-":
         raise OutputError("--records - needs a standard output; it is closed")
-    with hiding(config.secret_param), open_sources(sources, stdin) as lists:
+    with hiding(config.secret_param), open_sources(sources, stdin, named=config.add) as lists:
         work = Runner(config, lists, sources, given, reporter, title, hire)
         with asyncio.Runner(loop_factory=loop_factory(config)) as loop:
             return loop.run(work.go(signals=signals))
@@ -182,7 +182,9 @@ class Runner:
         assert self._dest is not None
         assert self._journal is not None
         settled = await output.settle(self._read_list)
-        remaining.set_aside(settled.done, settled.waiting, self._keep)
+        in_place = settled.waiting is not None and settled.waiting.in_place
+        keep = self._count_kept if in_place else self._keep
+        remaining.set_aside(settled.done, settled.waiting, keep, offset=settled.offset)
         for label, count in settled.kept.failed.items():
             self._stats.kept(ok=False, label=label, count=count)
         self._stats.kept(ok=True, count=settled.kept.ok)
@@ -267,11 +269,11 @@ class Runner:
     ) -> None:
         journal = self._journal
         assert journal is not None
-        several = self._lists.several
+        several = self._lists.named
         while outcomes := await fetching.batch():
             if remaining.ended and ledger is not None and not self._total_is_told:
                 self._total_is_told = True
-                await journal.in_ledger_lane(partial(ledger.expect, remaining.requests))
+                await journal.in_ledger_lane(partial(ledger.expect, *_expected_of(remaining)))
             for outcome in outcomes:
                 if not outcome.ok:
                     self._log_failure(outcome)
@@ -334,7 +336,7 @@ class Runner:
         assert journal is not None
         try:
             if complete:
-                await journal.in_ledger_lane(partial(ledger.finish, remaining.requests))
+                await journal.in_ledger_lane(partial(ledger.finish, *_expected_of(remaining)))
         finally:
             await journal.in_ledger_lane(ledger.close)
 
@@ -371,15 +373,19 @@ class Runner:
 
     async def _keep(self, request: Request, record: bytes) -> None:
         """Put the record of an earlier run into today's ledger."""
-        entry = read_entry(record)
         assert self._journal is not None
+        await self._count_kept(request, record)
+        await self._journal.put([record], kept=True)
+
+    async def _count_kept(self, _request: Request, record: bytes) -> None:
+        """Count an answer of an earlier run that is in the ledger already."""
+        entry = read_entry(record)
         assert entry is not None
         self._stats.kept(ok=entry.ok, label=entry.label)
-        await self._journal.put([record], kept=True)
 
     def _opened_records(self) -> RecordsFile | None:
         config = self._config
-        opener = partial(open_records, config, several=self._lists.several)
+        opener = partial(open_records, config, several=self._lists.named)
         return opened("--records", config.records, opener)
 
     def _trouble_of(self, error: BaseException) -> Trouble:
@@ -466,6 +472,11 @@ def _abort(fetching: Fetching | Dispatch, journal: Journal) -> None:
     """Cut off what runs, and wait for no reader of records."""
     fetching.abort()
     journal.give_up_reader()
+
+
+def _expected_of(remaining: Remaining) -> tuple[int, int]:
+    """Return how many records the list brings, and how many lines it has."""
+    return remaining.requests - remaining.answered_before, remaining.lines
 
 
 def _expected(remaining: Remaining, counter: RequestCounter | None) -> int | None:

@@ -20,10 +20,11 @@ _KEPT_OPEN = 8
 """Lists whose descriptor stays open for them to be read again: few, as sockets need theirs."""
 
 
-def open_sources(names: Sequence[str], stdin: BinaryIO | None) -> Sources:
+def open_sources(names: Sequence[str], stdin: BinaryIO | None, *, named: bool = False) -> Sources:
     """Return the lists that *names* mean: files, `-` for *stdin*, or http(s) URLs themselves.
 
     Files are looked at (there, readable, text in UTF-8); a pipe is opened when its turn comes.
+    With *named*, requests of a single list name it, too.
     Raises `InputError` for the first name that can't be read.
     """
     if list(names).count("-") > 1:
@@ -36,7 +37,7 @@ def open_sources(names: Sequence[str], stdin: BinaryIO | None) -> Sources:
         for source in opened:
             source.close()
         raise
-    return Sources(opened)
+    return Sources(opened, named=named)
 
 
 class Sources:
@@ -46,12 +47,14 @@ class Sources:
     the event loop meanwhile.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], *, named: bool = False) -> None:
         self._sources = sources
+        self.named = named or len(sources) > 1
+        """Whether requests name their list, and the line in it."""
 
     @property
     def several(self) -> bool:
-        """Whether there is more than one list: then requests name theirs, and the line in it."""
+        """Whether there is more than one list."""
         return len(self._sources) > 1
 
     @property
@@ -84,7 +87,7 @@ class Sources:
         lines = 0
         handed_out = False
         for source in self._sources:
-            origin = Origin(lines + 1, source.name if self.several else None)
+            origin = Origin(lines + 1, source.name if self.named else None)
             try:
                 for batch in batches(source.stretches(), origin, max_lines):
                     lines = batch.lines

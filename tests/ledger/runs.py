@@ -6,8 +6,11 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from fetchpool.ledger import (
     BodyOptions,
@@ -62,11 +65,17 @@ class Run:
         beside.write_text("".join(f"{url}\n" for url in urls))
         beside.replace(self.list)
 
-    def requests(self, urls: Sequence[str] | None = None) -> list[Request]:
-        """Return what a reader makes of the list, or of *urls* that come through a pipe."""
+    def requests(self, urls: Sequence[str] | None = None, *, add: bool = False) -> list[Request]:
+        """Return what a reader makes of the list, or of *urls* that come through a pipe.
+
+        With *add* each names its source.
+        """
+        name = self.list.name if urls is None else "-"
         lines = self.list.read_text().splitlines() if urls is None else urls
         return [
-            Request(url, seq=seq) for seq, url in enumerate(lines, 1) if not url.startswith("#")
+            Request(url, seq, name, seq) if add else Request(url, seq)
+            for seq, url in enumerate(lines, 1)
+            if not url.startswith("#")
         ]
 
     def open(
@@ -78,9 +87,10 @@ class Run:
         body: BodyOptions | None = None,
         retry_kinds: tuple[str, ...] = (),
         durability: Durability = "none",
+        add: bool = False,
     ) -> RunDirectory:
         """Open DEST as a command over the list (or over *sources*) does."""
-        options = RunOptions(flag, retry_kinds, body or BodyOptions(), durability)
+        options = RunOptions(flag, retry_kinds, body or BodyOptions(), durability, add)
         return RunDirectory.open(
             self.dest, options, named=named, sources=sources or [str(self.list)]
         )
@@ -91,23 +101,29 @@ class Run:
         *,
         pipe: Sequence[str] | None = None,
         stop_after: int | None = None,
+        add: bool = False,
         **options: Any,
     ) -> bool:
         """Do a command; stop it before it begins *stop_after* more. Returns whether it finished."""
         sources = None if pipe is None else ["-"]
-        with self.open(flag, sources=sources, **options) as directory:
-            settled = directory.settle(self.requests)
+        with self.open(flag, sources=sources, add=add, **options) as directory:
+            settled = directory.settle(partial(self.requests, add=add))
             ledger = settled.ledger
-            requests = self.requests(pipe)
+            requests = self.requests(pipe, add=add)
+            lines = len(self.list.read_text().splitlines() if pipe is None else pipe)
             batch: list[bytes] = []
-            begun = 0
+            begun = answered = 0
             stopped = False
-            for request in requests:
+            for listed in requests:
+                request = replace(listed, seq=listed.seq + settled.offset)
                 if settled.done is not None and request.seq in settled.done:
                     continue
                 kept = None
                 if settled.waiting is not None:
                     kept = settled.waiting.kept_for(request.seq, request.url)
+                    if kept is not None and settled.waiting.in_place:
+                        answered += 1
+                        continue
                 if kept is None:
                     if begun == stop_after:
                         stopped = True
@@ -119,15 +135,15 @@ class Run:
                     ledger.append(batch)
                     batch = []
             else:
-                ledger.expect(len(requests))
+                ledger.expect(len(requests) - answered, lines)
             if batch:
                 ledger.append(batch)
-            return not stopped and ledger.finish(len(requests))
+            return not stopped and ledger.finish(len(requests) - answered, lines)
 
     def fetch(self, request: Request) -> bytes:
         """Return the encoded record of an answer to *request*."""
         self.note_fetch(request.url)
-        return encode(Record.of(self.answer(request), several=False))
+        return encode(Record.of(self.answer(request), several=request.source is not None))
 
     def answer(self, request: Request) -> Outcome:
         """Return what the network says."""

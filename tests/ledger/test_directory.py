@@ -99,9 +99,27 @@ def test_same_list_by_another_path_is_the_same(run: Run, monkeypatch: pytest.Mon
     run.open(named=False, sources=["./list.txt"]).close()
 
 
-def test_finished_run_of_other_sources_makes_way(run: Run) -> None:
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("flag", [Flag.PLAIN, Flag.RETRY_FAILED, Flag.ONCE])
+def test_finished_run_of_other_sources_is_replaced_with_fresh_only(
+    run: Run, flag: Flag, named: bool
+) -> None:
     run.get()
-    run.open(named=False, sources=["-"]).close()
+    before = run.ledger.read_bytes()
+    other = run.root / "other.txt"
+    other.write_text("http://h/a\n")
+    for sources in (["-"], [str(other)], ["http://h/a"], [str(other), "-"]):
+        with pytest.raises(CannotGoOnError, match=r"list\.txt.*--add.*--fresh"):
+            run.open(flag, named=named, sources=sources)
+    assert run.ledger.read_bytes() == before
+    run.open(Flag.FRESH, named=named, sources=["-"]).close()
+
+
+def test_finished_run_is_begun_anew_with_its_own_list_and_others(run: Run) -> None:
+    run.get()
+    run.write_list(*urls("x"))
+    run.open().close()
+    run.open(sources=["http://h/first", str(run.list)]).close()
 
 
 def test_run_whose_last_record_was_written_is_finished_though_nobody_said_so(run: Run) -> None:

@@ -41,10 +41,10 @@ class Scenario(NamedTuple):
     pipe: bool = False
     durability: Durability = "none"
 
-    def do(self, run: LoggedRun) -> bool:
+    def do(self, run: LoggedRun, *, add: bool = False) -> bool:
         """Give the command."""
-        pipe = self.changed if self.pipe else None
-        return run.get(self.flag, pipe=pipe, durability=self.durability)
+        pipe = (CHANGED if add else self.changed) if self.pipe else None
+        return run.get(self.flag, pipe=pipe, durability=self.durability, add=add)
 
 
 def _die_at(count: int) -> None:
@@ -70,7 +70,7 @@ def _die_at(count: int) -> None:
         setattr(os, name, dying(getattr(os, name), name))
 
 
-def _killed_at(count: int, scenario: Scenario, run: LoggedRun) -> bool:
+def _killed_at(count: int, scenario: Scenario, run: LoggedRun, *, add: bool = False) -> bool:
     """Do the command in a process killed at call *count*; return whether it came to that."""
     child = os.fork()
     if child == 0:
@@ -78,7 +78,7 @@ def _killed_at(count: int, scenario: Scenario, run: LoggedRun) -> bool:
         try:
             run.clock = iter(range(1_800_000_000, 1_800_001_000))
             _die_at(count)
-            scenario.do(run)
+            scenario.do(run, add=add)
             status = 0
         finally:
             os._exit(status)
@@ -100,7 +100,11 @@ def _finished(run: LoggedRun) -> None:
 
 def _stopped_pipe(run: LoggedRun) -> None:
     run.get(stop_after=5)
-    run.get(pipe=["http://h/first", *LIST[:3]], stop_after=1)
+    run.get(pipe=["http://h/first", *LIST[:3], "http://h/second"], stop_after=1)
+
+
+def _finished_pipe(run: LoggedRun) -> None:
+    run.get(pipe=LIST)
 
 
 SCENARIOS = {
@@ -114,10 +118,10 @@ SCENARIOS = {
     "file after pipe": Scenario(_stopped_pipe, CHANGED),
     "retry": Scenario(_finished, flag=Flag.RETRY_FAILED),
     "retry, list changed": Scenario(_finished, CHANGED, Flag.RETRY_FAILED),
-    "retry by pipe": Scenario(_finished, CHANGED, Flag.RETRY_FAILED, pipe=True),
+    "retry by pipe": Scenario(_finished_pipe, CHANGED, Flag.RETRY_FAILED, pipe=True),
     "retry by pipe after pipe": Scenario(_stopped_pipe, CHANGED, Flag.RETRY_FAILED, pipe=True),
     "once, list changed": Scenario(_finished, CHANGED, Flag.ONCE),
-    "once by pipe": Scenario(_finished, CHANGED, Flag.ONCE, pipe=True),
+    "once by pipe": Scenario(_finished_pipe, CHANGED, Flag.ONCE, pipe=True),
     "new run": Scenario(_finished),
     "fresh": Scenario(_stopped, CHANGED, Flag.FRESH),
     "fresh after pipe": Scenario(_stopped_pipe, CHANGED, Flag.FRESH),
@@ -165,6 +169,109 @@ def _kill_and_go_on(root: Path, scenario: Scenario, count: int) -> bool:
         assert sum(surplus.values()) <= BATCH, "fetched again beyond what was in progress"
     shutil.rmtree(root)
     return was_killed
+
+
+# -- lists that share a directory
+
+Place = tuple[str, str, str]  # source, URL and when it was first asked for
+
+
+def _other_finished(run: LoggedRun) -> None:
+    run.get(add=True)
+
+
+def _other_unnamed(run: LoggedRun) -> None:
+    run.get()
+
+
+def _other_piped(run: LoggedRun) -> None:
+    run.get(pipe=LIST, add=True)
+
+
+def _own_between(run: LoggedRun) -> None:
+    _other_finished(run)
+    _added(run, CHANGED[:6])
+    run.list = run.root / "third.txt"
+    run.write_list(*LIST[:2])
+    run.get(add=True)
+
+
+def _own_stopped(run: LoggedRun) -> None:
+    _other_finished(run)
+    _added(run, CHANGED[:4])
+
+
+def _own_stopped_piped(run: LoggedRun) -> None:
+    _other_piped(run)
+    run.get(pipe=CHANGED, add=True, stop_after=4)
+
+
+def _added(run: LoggedRun, lines: list[str]) -> None:
+    run.list = run.root / "own.txt"
+    run.write_list(*lines)
+    run.get(add=True)
+
+
+ADDING = {
+    "first of all": Scenario(),
+    "beside another": Scenario(_other_finished),
+    "beside one without names": Scenario(_other_unnamed),
+    "by pipe beside a pipe": Scenario(_other_piped, pipe=True),
+    "going on by pipe": Scenario(_own_stopped_piped, pipe=True),
+    "going on, list changed": Scenario(_own_stopped),
+    "anew from between": Scenario(_own_between),
+    "once, from between": Scenario(_own_between, flag=Flag.ONCE),
+    "retry, from between": Scenario(_own_between, flag=Flag.RETRY_FAILED),
+}
+
+
+@pytest.mark.parametrize("name", ADDING)
+def test_kill_at_any_call_of_adding_costs_no_list_a_record(tmp_path: Path, name: str) -> None:
+    count = 1
+    while _kill_and_add(tmp_path / str(count), ADDING[name], count):
+        count += 1
+    assert count > 8
+
+
+def _kill_and_add(root: Path, scenario: Scenario, count: int) -> bool:
+    """Kill the command at its *count*-th call, give it again; return whether it was killed."""
+    root.mkdir()
+    run = LoggedRun(root)
+    run.failing = set(urls("bad"))
+    run.write_list(*LIST)
+    scenario.before(run)
+    run.list = root / "own.txt"
+    run.write_list(*CHANGED)
+    # What is piped is never taken back, whichever list it was of.
+    staying = [place[1:] for place in _places(run) if place[0] != "own.txt"]
+    before = run.noted()
+
+    was_killed = _killed_at(count, scenario, run, add=True)
+    _places(run)
+    killed = run.noted()
+    pipe = CHANGED if scenario.pipe else None
+    assert run.get(scenario.flag, pipe=pipe, add=True)
+    found = _places(run)
+    assert Counter(staying) <= Counter(place[1:] for place in found)
+    if scenario.pipe:
+        assert not Counter(CHANGED) - Counter(place[1] for place in found)
+        again = (run.noted() - before) - Counter(CHANGED)
+        if run.noted() - killed != Counter(CHANGED):  # else it had finished: another list
+            assert again.total() <= BATCH, "fetched again beyond what was in progress"
+    else:
+        mine = Counter(place[1] for place in found if place[0] == "own.txt")
+        assert mine == Counter(CHANGED)
+    shutil.rmtree(root)
+    return was_killed
+
+
+def _places(run: LoggedRun) -> list[Place]:
+    """Return what is in the ledger; fails if a number, or the line of a file, is there twice."""
+    records = [json.loads(line) for line in _records(run.ledger)]
+    assert len({record["seq"] for record in records}) == len(records)
+    lines = [(r["source"], r["line"]) for r in records if r.get("source", "-") != "-"]
+    assert len(set(lines)) == len(lines)
+    return [(r.get("source", ""), r["url"], r["started_at"]) for r in records]
 
 
 def _may_begin_anew(scenario: Scenario) -> bool:

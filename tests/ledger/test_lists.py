@@ -53,7 +53,7 @@ def test_nth_occurrence_gets_nth_record(
 ) -> None:
     run = Run(new_directory())
     run.write_list(*old)
-    finished = run.get(stop_after=stop_after)
+    finished = run.get(stop_after=stop_after, pipe=old if by_pipe else None)
     before = answers(run)
     run.fetched.clear()
     run.write_list(*new)
