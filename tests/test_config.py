@@ -339,12 +339,6 @@ def test_retry_kinds_choose_failures() -> None:
     assert make(retry_failed=True, retry_kinds="all").retry_kinds == ()
 
 
-@pytest.mark.parametrize("name", ["x.tar", "x.WARC.GZ", "x.sqlite/", "a/b.parquet", "x.jsonl.gz"])
-def test_destination_suffix_kept_for_later_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="kept for a form to come"):
-        check_output(name)
-
-
 def test_destination_may_be_a_path_or_nothing() -> None:
     assert check_output(Path("pages")) == "pages"
     assert check_output(None) is None

@@ -16,7 +16,7 @@ from typing import Any
 
 from fetchpool.config.nearness import nearest
 from fetchpool.config.options import Option, is_set
-from fetchpool.config.rules import RIVALS
+from fetchpool.config.rules import NEED_A_DIRECTORY, RIVALS, check_has_directory
 from fetchpool.config.settings import Config, options
 from fetchpool.config.values import ConfigError, FilePath, Unfit, plain
 
@@ -88,10 +88,13 @@ def load_settings(
         environ = {name: raw for name, raw in environ.items() if name in names}
     chosen = _from_file(path, table) | _from_environment(environ) | _from_command_line(given)
     _silence_weaker_rivals(chosen)
+    _silence_what_needs_a_directory(chosen)
     values = {name: item.value for name, item in chosen.items()}
     output = values.pop("output", None)
+    config = Config(**values)
+    check_has_directory(config, output)
     return Settings(
-        config=Config(**values),
+        config=config,
         output=output,
         origins={
             o.name: chosen[o.name].origin if o.name in chosen else "default" for o in options()
@@ -190,6 +193,16 @@ def _silence_weaker_rivals(chosen: dict[str, Given]) -> None:
         for name, claim in claims.items():
             if claim.rank < strongest:
                 del chosen[name]
+
+
+def _silence_what_needs_a_directory(chosen: dict[str, Given]) -> None:
+    """Let `--no-body` without a destination win over what the file says of earlier runs."""
+    no_body = chosen.get("no_body")
+    if no_body is None or not no_body.value or "output" in chosen:
+        return
+    for name in (*NEED_A_DIRECTORY, "retry_kinds"):
+        if name in chosen and chosen[name].rank < no_body.rank:
+            del chosen[name]
 
 
 def _read_file(

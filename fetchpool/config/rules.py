@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fetchpool.config.forms import check_records_file
 from fetchpool.config.options import is_set
-from fetchpool.config.values import ConfigError
+from fetchpool.config.values import ConfigError, Unfit
 
 if TYPE_CHECKING:
     from fetchpool.config.settings import Config
@@ -23,6 +24,23 @@ The command line settles a dispute with the file (see `origins`); here they are 
 """
 
 
+NEED_A_DIRECTORY = ("retry_failed", "once", "fresh", "add")
+"""Settings that mean nothing where no records of an earlier run could be."""
+
+
+def check_has_directory(config: Config, output: str | None) -> None:
+    """Raise `ConfigError` where a setting is about records on disk and none are there."""
+    if output is not None or not config.no_body:
+        return
+    for name in NEED_A_DIRECTORY:
+        if getattr(config, name):
+            flag = f"--{name}".replace("_", "-")
+            raise ConfigError(
+                f"{flag} is about the records of earlier runs, and --no-body without --output "
+                f"keeps none: name a directory with --output, or drop {flag}"
+            )
+
+
 def check_together(config: Config) -> None:
     """Raise `ConfigError` where settings that are each fine can't be combined."""
     for names, reason in RIVALS:
@@ -31,6 +49,11 @@ def check_together(config: Config) -> None:
             raise ConfigError(
                 f"{claims[0]} can't be combined with {claims[1]}: {reason}. Drop one of them."
             )
+    if config.records not in (None, "-"):
+        try:
+            check_records_file(config.records, asked=config.records_format != "auto")
+        except Unfit as unfit:
+            raise ConfigError(f"--records {unfit.problem}: {unfit.remedy}") from None
     if config.retry_kinds and not config.retry_failed:
         raise ConfigError(
             "--retry-kinds says which failures --retry-failed means: add --retry-failed, or drop it"

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from fetchpool import __version__
 from fetchpool.config.expressions import FailIf, FailureKinds, exceeds, matches
+from fetchpool.config.forms import check_directory, check_file, check_text_file
 from fetchpool.config.http_values import Headers, ParameterNames, ProxyUrl
 from fetchpool.config.label_values import Labels
 from fetchpool.config.options import Also, Option, Panel, checked_value
@@ -45,15 +46,15 @@ OUTPUT = Option(
     "output",
     None,
     Panel.IO,
-    Destination(),
+    Destination(check_directory),
     "The directory where bodies and records go",
     Also(
         short="-o",
         default="NAME.fetched",
         example="pages",
         more="`NAME.fetched` for a list NAME.EXT, else `fetched`, in the current directory. "
-        "The suffixes `.warc.gz`, `.tar`, `.parquet`, `.jsonl.gz` and `.sqlite` are kept for "
-        "forms to come.",
+        "What reads as another place (`s3://…`) or as the name of a file (`.zip`, `.parquet`, "
+        "`.csv`, `.html`, …) is refused, unless it is a directory already.",
     ),
 )
 """Where a run goes: an option like the others, but an argument of `run()`, no field of `Config`."""
@@ -71,7 +72,7 @@ class Config:
     records: Annotated[
         Takes[str | None, PathGiven],
         Panel.IO,
-        FilePath(dash=True),
+        FilePath(dash=True, promised=check_file),
         "Records of this command, each after the ledger has it; - is standard output",
         Also(
             example="records.jsonl",
@@ -429,14 +430,14 @@ class Config:
     log_file: Annotated[
         Takes[str | None, PathGiven],
         Panel.REPORTING,
-        FilePath(),
+        FilePath(promised=check_text_file),
         "One line an event, appended; survives rotation",
         Also(example="fetchpool.log"),
     ] = default(None)
     metrics_file: Annotated[
         Takes[str | None, PathGiven],
         Panel.REPORTING,
-        FilePath(),
+        FilePath(promised=check_text_file),
         "Prometheus textfile, replaced in one step",
         Also(
             example="fetchpool.prom",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
 _YEAR_S = 31_536_000
@@ -241,8 +242,15 @@ class FilePath(Kind):
     accepts = "the path of a file"
     metavar = "PATH"
 
-    def __init__(self, metavar: str = "PATH", *, dash: bool = False) -> None:
-        self.metavar, self.dash = metavar, dash
+    def __init__(
+        self,
+        metavar: str = "PATH",
+        *,
+        dash: bool = False,
+        promised: Callable[[str], None] = lambda path: None,
+    ) -> None:
+        """*promised* raises `Unfit` where the name promises what can't be kept (see `forms`)."""
+        self.metavar, self.dash, self._check_promise = metavar, dash, promised
 
     def check(self, value: object) -> str:
         path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
@@ -250,6 +258,7 @@ class FilePath(Kind):
             raise self.unfit(value)
         if path == "-" and not self.dash:
             raise Unfit(f"takes {self.accepts}, and '-' is none", "write ./- for a file named so")
+        self._check_promise(path)
         return path
 
 
@@ -257,19 +266,6 @@ class Destination(FilePath):
     """A directory for bodies and records."""
 
     accepts = "the path of a directory"
-    later = (".warc.gz", ".tar", ".parquet", ".jsonl.gz", ".sqlite")
-    """Suffixes kept for forms to come."""
 
-    def __init__(self) -> None:
-        super().__init__("DEST")
-
-    def check(self, value: object) -> str:
-        path = super().check(value)
-        name = path.rstrip("/").lower()
-        for suffix in self.later:
-            if name.endswith(suffix):
-                raise Unfit(
-                    f"can't be {quoted(path)}: the suffix {suffix} is kept for a form to come",
-                    "name a directory without it",
-                )
-        return path
+    def __init__(self, promised: Callable[[str], None]) -> None:
+        super().__init__("DEST", promised=promised)

@@ -14,6 +14,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, BinaryIO
 
 from fetchpool.config import Config, check_output
+from fetchpool.config.rules import check_has_directory
 from fetchpool.connector import cleanup_closed_is_needless
 from fetchpool.eventlog import EventSink, open_event_log
 from fetchpool.exits import ExitStatus
@@ -80,6 +81,7 @@ def run(
     """
     check_call(sources)
     given = check_output(output)
+    check_has_directory(config, given)
     if STDOUT in occupy_closed_streams() and config.records == "-":
         raise OutputError("--records - needs a standard output; it is closed")
     with hiding(config.secret_param), open_sources(sources, stdin, named=config.add) as lists:

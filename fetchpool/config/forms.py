@@ -1,0 +1,107 @@
+"""What a name of an output promises that isn't kept: another place, another form than is written.
+
+A name that ends in `.parquet` or begins with `s3://` would be made as it stands, a directory or a
+file of JSON, and whoever wanted the other thing would find out when it is too late.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+
+from fetchpool.config.values import Unfit, quoted
+
+_PACKED = ("gz", "bz2", "xz", "zst", "lz4", "br", "lzma", "z", "zip", "7z", "rar")
+_ARCHIVES = ("tar", "tgz", "tbz", "tbz2", "txz", "tzst", "jar", "iso", "squashfs")
+_WEB_ARCHIVES = ("warc", "arc", "wacz", "cdx", "cdxj")
+_SHEETS = ("parquet", "arrow", "feather", "ipc", "orc", "avro", "xlsx", "xls", "xlsm", "ods", "tsv")
+_DATA = ("h5", "hdf5", "msgpack", "cbor", "pkl", "npz", "xml", "yaml", "yml", "toml")
+_TABLES = (*_SHEETS, *_DATA)
+_DATABASES = ("sqlite", "sqlite3", "db", "db3", "duckdb", "mdb", "lmdb", "sql")
+_RECORDS = ("csv", "jsonl", "ndjson", "json")
+_PAGES = ("html", "htm", "pdf", "md", "docx", "doc", "odt", "txt")
+_MEDIA = ("jpg", "jpeg", "png", "gif", "webp", "svg", "mp3", "mp4", "webm", "mkv", "avi", "wav")
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
+_ON_A_HOST = re.compile(r"[\w.-]+@[\w.-]+:")
+_SUFFIX = re.compile(r"[^/]\.([a-z0-9]+)/*\Z", re.IGNORECASE)
+
+
+def check_directory(path: str) -> None:
+    """Raise `Unfit` where *path* names something else than a directory that could be made.
+
+    One that is there already may have any name, but for that of another place.
+    """
+    _check_place(path, "name a local directory, and copy it there afterwards")
+    if os.path.isdir(path):  # noqa: PTH112
+        return
+    suffix = _suffix(path)
+    if suffix in _RECORDS:
+        other = f"name a directory, and write the records with --records {quoted(path)}"
+        if suffix in ("csv", "jsonl"):
+            other += ", or later with fetchpool export"
+    elif suffix in _WEB_ARCHIVES or _suffix(path.lower().removesuffix(".gz")) in _WEB_ARCHIVES:
+        other = "name a directory: bodies go to plain files"
+    elif suffix in _ARCHIVES or suffix in _PACKED:
+        other = "name a directory, and pack it afterwards (tar -caf, zip -r)"
+    elif suffix in _TABLES or suffix in _DATABASES:
+        other = "name a directory; fetchpool export makes CSV or JSON Lines of its records"
+    elif suffix in (*_PAGES, *_MEDIA) and not os.path.lexists(path):
+        other = "name a directory; the record of a URL says which file its body is in"
+    else:
+        return
+    raise Unfit(f"takes a directory, and {quoted(path)} is the name of a .{suffix} file", other)
+
+
+def check_file(path: str) -> None:
+    """Raise `Unfit` where *path* is at another place than this machine's file system."""
+    _check_place(path, "name a local file, and copy it there afterwards")
+
+
+def check_text_file(path: str) -> None:
+    """Raise `Unfit` where *path* would be packed, by its name; what is written is plain text."""
+    check_file(path)
+    suffix = _suffix(path)
+    if suffix in (*_PACKED, *_ARCHIVES, *_WEB_ARCHIVES) and not _is_special(path):
+        raise Unfit(
+            f"is written as plain text, and {quoted(path)} is the name of a .{suffix} file",
+            f"name it without .{suffix}, and pack it afterwards",
+        )
+
+
+def check_records_file(path: str, *, asked: bool) -> None:
+    """Raise `Unfit` where records in *path* would be of another form than its name says.
+
+    *asked* says that the form was asked for: only what would be packed is refused then.
+    """
+    check_text_file(path)
+    suffix = _suffix(path)
+    if asked or _is_special(path):
+        return
+    if suffix in (*_TABLES, *_DATABASES, *_PAGES, *_MEDIA) and suffix != "txt":
+        raise Unfit(
+            f"takes .csv or .jsonl, and {quoted(path)} is the name of a .{suffix} file",
+            "name it .csv or .jsonl and convert that, or say which of both is meant with "
+            "--records-format",
+        )
+
+
+def _check_place(path: str, remedy: str) -> None:
+    if path.lower().startswith("file:/"):
+        raise Unfit(f"takes a path, not {quoted(path)}", "leave out file://")
+    if _SCHEME.match(path) or _ON_A_HOST.match(path):
+        raise Unfit(f"takes a path of this machine, not {quoted(path)}", remedy)
+
+
+def _suffix(path: str) -> str:
+    found = _SUFFIX.search(path)
+    return found[1].lower() if found else ""
+
+
+def _is_special(path: str) -> bool:
+    """Tell whether *path* is a pipe or a device: then whoever reads it knows what comes."""
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116
+    except (OSError, ValueError):
+        return False

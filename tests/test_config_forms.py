@@ -1,0 +1,146 @@
+"""Names that promise another place or form than what is written, and settings that do nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fetchpool import cli
+from fetchpool.config import Config, ConfigError, check_output, load_settings, options
+from fetchpool.runner import run
+
+PLACES = (
+    *("s3://bucket/x", "S3://bucket/x", "gs://bucket/x", "az://box/x", "abfss://a@b/x", "s3:/b/x"),
+    *("hdfs://h/x", "sftp://h/x", "https://h/x", "me@host:pages", "me@host:/srv/x"),
+)
+FORMS = (
+    *("out.tar.gz", "out.zip", "x.tar", "x.WARC.GZ", "x.warc", "x.wacz", "x.tgz", "x.tar.zst"),
+    *("x.sqlite", "x.sqlite/", "x.db", "x.duckdb", "a/b.parquet", "x.jsonl.gz", "x.7z", "x.xlsx"),
+    *("x.csv", "x.tsv", "x.json", "x.jsonl", "x.arrow", "page.html", "logo.png", "list.txt"),
+)
+DIRECTORIES = (
+    *("pages", "out.d", "example.org", "v1.2", "2026-01-31", ".hidden", "a.b/c", "../x", "zip"),
+    *("tar", ".tar", "x.fetched", "x.fetched/", "10:30", "a:b", "pages.old", "me@host"),
+)
+
+
+@pytest.mark.parametrize("name", [*PLACES, *FORMS])
+def test_destination_that_is_no_directory_by_its_name_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_output(name)
+    said = str(caught.value)
+    assert repr(name) in said
+    assert "name a " in said
+    with pytest.raises(ConfigError, match=r"^FETCHPOOL_OUTPUT takes a "):
+        load_settings({}, {"FETCHPOOL_OUTPUT": name}, file="")
+
+
+@pytest.mark.parametrize("name", DIRECTORIES)
+def test_destination_may_have_any_other_name(name: str) -> None:
+    assert check_output(name) == name
+
+
+def test_directory_that_is_there_may_go_on_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in FORMS:
+        os.makedirs(name, exist_ok=True)
+        assert check_output(name) == name
+
+
+def test_path_is_told_without_its_scheme() -> None:
+    with pytest.raises(ConfigError, match="leave out file://"):
+        check_output("file:///tmp/x")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("out.parquet", "r.xlsx", "r.XLS", "r.sqlite", "r.db", "r.csv.gz", "r.jsonl.zst", "r.zip"),
+        *("r.tsv", "r.ods", "r.xml", "r.tar.gz", "r.html", "s3://bucket/r.csv", "r.feather"),
+    ],
+)
+def test_records_of_a_form_that_is_not_there_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="--records"):
+        Config(records=name)
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.jsonl", "r.ndjson", "r.json", "r", "r.txt", "-"])
+def test_records_may_have_any_other_name(name: str) -> None:
+    assert Config(records=name).records == name
+
+
+def test_form_of_records_that_was_asked_for_wins_where_nothing_is_packed(tmp_path: Path) -> None:
+    assert Config(records="r.parquet", records_format="jsonl").records == "r.parquet"
+    assert Config(records="r.xml", records_format="csv").records == "r.xml"
+    with pytest.raises(ConfigError, match=r"without \.gz, and pack it afterwards"):
+        Config(records="r.csv.gz", records_format="csv")
+    pipe = tmp_path / "r.csv.gz"
+    os.mkfifo(pipe)  # gzip < r.csv.gz may stand at its other end
+    assert Config(records=str(pipe)).records == str(pipe)
+
+
+@pytest.mark.parametrize("option", ["log_file", "metrics_file"])
+def test_plain_text_is_not_written_under_the_name_of_a_packed_file(option: str) -> None:
+    flag = f"--{option}".replace("_", "-")
+    for name in ("x.log.gz", "x.zip", "s3://bucket/x"):
+        with pytest.raises(ConfigError, match=flag):
+            Config(**{option: name})  # type: ignore[arg-type]
+
+
+# -- what would do nothing
+
+
+@pytest.mark.parametrize("flag", ["--once", "--retry-failed", "--fresh", "--add"])
+def test_going_on_without_a_directory_is_refused(
+    flag: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert cli.main(["get", "--no-body", flag, "http://127.0.0.1:9/"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"fetchpool: {flag} ")
+    assert said.count("\n") == 1
+    assert "--output" in said
+    name = flag[2:].replace("-", "_")
+    given = {name: True, "no_body": True, "output": str(tmp_path / "x")}
+    assert load_settings(given, {}, file="").output == str(tmp_path / "x")
+    with pytest.raises(ConfigError, match=flag):
+        run(Config(no_body=True, **{name: True}), ["http://127.0.0.1:9/"])  # type: ignore[arg-type]
+
+
+def test_no_body_on_the_command_line_silences_what_the_file_says_of_earlier_runs() -> None:
+    environ = {"FETCHPOOL_ONCE": "1"}
+    settings = load_settings({"no_body": True}, environ, file="")
+    assert not settings.config.once
+    with pytest.raises(ConfigError, match="--once"):
+        load_settings({}, {**environ, "FETCHPOOL_NO_BODY": "1"}, file="")
+
+
+SINGLE = [option for option in options() if not option.is_switch and not option.kind.repeatable]
+
+
+@pytest.mark.parametrize("option", SINGLE, ids=lambda option: option.key)
+def test_option_with_one_value_is_refused_when_given_twice(
+    option: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fetchpool.config import Option
+
+    assert isinstance(option, Option)
+    monkeypatch.setenv("FETCHPOOL_LIMIT", "7")
+    example = option.example or "x"
+    argv = ["config", *(word for flag in (option.flags * 2)[:2] for word in (flag, example))]
+    assert cli.main(argv) == 2
+    assert capsys.readouterr().err.startswith(f"fetchpool: {option.flag} is there twice")
+
+
+def test_repeatable_options_switches_and_the_environment_are_no_repetition(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FETCHPOOL_LIMIT", "7")
+    argv = ["config", "--limit", "8", "-H", "A: 1", "-H", "B: 2", "-q", "-q", "--hash", "--no-hash"]
+    argv += ["--secret-param", "a", "--secret-param", "b"]
+    assert cli.main(argv) == 0
+    shown = capsys.readouterr().out
+    assert "8" in next(line for line in shown.splitlines() if line.startswith("limit "))
