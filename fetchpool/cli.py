@@ -24,6 +24,7 @@ from fetchpool.config import (
     ConfigError,
     Option,
     Settings,
+    check_export,
     load_settings,
     nearest,
     options,
@@ -206,6 +207,31 @@ def status(
         from fetchpool.status import show_status
 
         return show_status(dest, as_json)
+
+    return run
+
+
+@app.command(cls=PlainCommand)
+def export(
+    dest: str = typer.Argument(metavar="DEST", hidden=True),
+    output: str | None = typer.Option(
+        None, "--output", "-o", metavar="FILE", help="Where to; else standard output"
+    ),
+    form: str | None = typer.Option(
+        None, "--format", metavar="FORMAT", help="csv or jsonl; else by the name of FILE"
+    ),
+) -> Job:
+    """Write the records of a run directory as JSON Lines or CSV.
+
+    DEST is the directory that [bold]get[/bold] wrote to; a run may be on there.
+    FILE is replaced in one step, once all of it is written.
+    """
+    chosen = check_export(output, form)
+
+    def run() -> int:
+        from fetchpool.export.command import export
+
+        return export(dest, *chosen)
 
     return run
 

@@ -71,15 +71,16 @@ MAY_IMPORT = {
     " outcomes proxies scheduler sources spill stats stores trust urls",
     "workers": "config descriptors fetching jobs ledger loops models outlet pacing pool scheduler"
     " sources stats stores urls blocks",
-    "runner": "config connector eventlog exits fetching ledger loops metrics models pool refusal"
-    " report sources stats stores urls workers",
+    "export": "config exits ledger report urls",
+    "runner": "config connector eventlog exits export fetching ledger loops metrics models pool"
+    " refusal report sources stats stores urls workers",
     "status": "exits ledger report",
     "demo": "config exits ledger report resolver runner stats",
     "refusal": "config metrics",
     "completion": "config",
     "vendored": "",
     "parsing": "completion config",
-    "cli": "completion config demo exits parsing refusal runner status trust vendored",
+    "cli": "completion config demo exits export parsing refusal runner status trust vendored",
     "__main__": "cli",
     "__init__": "config models outcomes pool runner stats",
 }

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
 import fetchpool
 from fetchpool import cli
@@ -83,7 +84,9 @@ def test_every_option_of_the_help_is_mentioned(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")
-    for command in ("get", "demo", "status", "config"):
+    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    for command in commands:
+        assert f"`fetchpool {command}" in README or f"fetchpool {command} " in README, command
         cli.main([command, "--help"])
         for flag in set(re.findall(r"(?<![\w-])--[a-z0-9-]+\b(?![\w-])", capsys.readouterr().out)):
             assert re.search(rf"`[^`]*{flag}(?![\w-])", README), f"{command} {flag}"
@@ -92,7 +95,7 @@ def test_every_option_of_the_help_is_mentioned(
 def test_every_option_the_documents_name_exists() -> None:
     known = {option.flag for option in options()}
     known |= {f"--no-{option.key}" for option in options() if option.is_switch}
-    known |= {"--config", "--help", "--json", "--version", "--install-completion"}
+    known |= {"--config", "--format", "--help", "--json", "--version", "--install-completion"}
     for document in DOCUMENTS:
         text = (ROOT / document).read_text(encoding="utf-8")
         named = set(re.findall(r"`(--[a-z][a-z0-9-]+)", text))

@@ -7,6 +7,7 @@ origins                            command line, environment, file ──▶ `Se
 reference                          the settings as documentation
 """
 
+from fetchpool.config.forms import check_export
 from fetchpool.config.nearness import nearest
 from fetchpool.config.options import Option, Panel
 from fetchpool.config.origins import Settings, load_settings, user_file
@@ -19,6 +20,7 @@ __all__ = [
     "Option",
     "Panel",
     "Settings",
+    "check_export",
     "check_output",
     "load_settings",
     "nearest",

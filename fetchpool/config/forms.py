@@ -10,7 +10,7 @@ import os
 import re
 import stat
 
-from fetchpool.config.values import Unfit, quoted
+from fetchpool.config.values import Choice, ConfigError, FilePath, Unfit, quoted
 
 _PACKED = ("gz", "bz2", "xz", "zst", "lz4", "br", "lzma", "z", "zip", "7z", "rar")
 _ARCHIVES = ("tar", "tgz", "tbz", "tbz2", "txz", "tzst", "jar", "iso", "squashfs")
@@ -82,8 +82,7 @@ def check_records_file(path: str, *, asked: bool) -> None:
     if suffix in (*_TABLES, *_DATABASES, *_PAGES, *_MEDIA) and suffix != "txt":
         raise Unfit(
             f"takes .csv or .jsonl, and {quoted(path)} is the name of a .{suffix} file",
-            "name it .csv or .jsonl and convert that, or say which of both is meant with "
-            "--records-format",
+            "name it .csv or .jsonl and convert that, or say which of both it is to be",
         )
 
 
@@ -105,3 +104,22 @@ def _is_special(path: str) -> bool:
         return not stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116
     except (OSError, ValueError):
         return False
+
+
+def check_export(output: str | None, form: str | None) -> tuple[str, str]:
+    """Return where `fetchpool export` writes (`-` is standard output) and in which form.
+
+    Raises `ConfigError`.
+    """
+    try:
+        wanted = "auto" if form is None else Choice("FORMAT", "csv", "jsonl").check(form)
+    except Unfit as unfit:
+        raise ConfigError(f"--format {unfit.problem}: try --format csv") from None
+    if output in (None, "-"):
+        return "-", wanted
+    try:
+        path = FilePath().check(output)
+        check_records_file(path, asked=wanted != "auto")
+    except Unfit as unfit:
+        raise ConfigError(f"--output {unfit.problem}: {unfit.remedy or 'try -o x.csv'}") from None
+    return path, wanted

@@ -73,11 +73,12 @@ class Config:
         Takes[str | None, PathGiven],
         Panel.IO,
         FilePath(dash=True, promised=check_file),
-        "Records of this command, each after the ledger has it; - is standard output",
+        "All records of the run, at its end; - or a pipe: this command's, as they come",
         Also(
             example="records.jsonl",
-            more="A file is made anew. After a kill it may lack the "
-            "last records; `results.jsonl` in DEST has them.",
+            more="A file holds what `results.jsonl` in DEST does, records kept of an earlier run "
+            "included, also after a stop; it is replaced in one step. A pipe, a device or `-` gets "
+            "each record after the ledger has it; so does a file where there is no DEST.",
         ),
     ] = default(None)
     records_format: Annotated[

@@ -9,6 +9,7 @@ there is no answer in it. What follows the last line feed is a record that was b
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -71,30 +72,35 @@ def read_blocks(path: Path, start: int = 0) -> Iterator[Block]:
     Where the blocks end, the torn tail begins. A stretch longer than `MAX_LINE` without a line
     feed counts as one line that is no record; its `data` is only the line feed.
     """
-    with path.open("rb", buffering=0) as file:
-        file.seek(start)
-        offset = start
-        held = b""
-        lost = 0  # bytes of an endless line that were dropped already
-        while piece := file.read(BLOCK):
-            end = piece.rfind(b"\n") + 1
-            if not end:
-                held += piece
-                if len(held) > MAX_LINE:
-                    lost += len(held)
-                    held = b""
-                continue
-            if lost:
-                first = piece.find(b"\n") + 1
-                yield Block(offset, b"\n", [None])
-                offset += lost + len(held) + first
-                held, lost = b"", 0
-                piece, end = piece[first:], end - first
-            data = held + piece[:end]
-            held = piece[end:]
-            if data:
-                yield Block(offset, data, read_entries(data))
-                offset += len(data)
+    with FileIO(path) as file:
+        yield from blocks_in(file, start)
+
+
+def blocks_in(file: FileIO, start: int, end: int | None = None) -> Iterator[Block]:
+    """Yield the whole lines of *file* like `read_blocks`, those before byte *end* only."""
+    file.seek(start)
+    offset = start
+    held = b""
+    lost = 0  # bytes of an endless line that were dropped already
+    while piece := file.read(BLOCK if end is None else max(0, min(BLOCK, end - file.tell()))):
+        last = piece.rfind(b"\n") + 1
+        if not last:
+            held += piece
+            if len(held) > MAX_LINE:
+                lost += len(held)
+                held = b""
+            continue
+        if lost:
+            first = piece.find(b"\n") + 1
+            yield Block(offset, b"\n", [None])
+            offset += lost + len(held) + first
+            held, lost = b"", 0
+            piece, last = piece[first:], last - first
+        data = held + piece[:last]
+        held = piece[last:]
+        if data:
+            yield Block(offset, data, read_entries(data))
+            offset += len(data)
 
 
 def read_entries(data: bytes) -> list[Entry | None]:

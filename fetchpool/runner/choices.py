@@ -60,7 +60,8 @@ def destination(config: Config, names: Sequence[str], output: str | None) -> Pat
     only = names[0] if len(names) == 1 else "-"
     if only == "-" or "://" in only or only.startswith(("/dev/", "/proc/")):
         return Path("fetched")
-    return Path(f"{_without_ending(Path(only).name)}.fetched")
+    name = Path(only).name
+    return Path(f"{_without_ending(name)}.fetched" if "." in name[1:] else "fetched")
 
 
 _PACKED = re.compile(r"\.(?:gz|bz2|xz|zst|lz4|br|Z)\Z", re.IGNORECASE)

@@ -34,7 +34,13 @@ from fetchpool.runner.choices import (
 from fetchpool.runner.intake import Remaining
 from fetchpool.runner.journal import Journal
 from fetchpool.runner.output import Output, open_output
-from fetchpool.runner.records import STDOUT, RecordsFile, open_records
+from fetchpool.runner.records import (
+    STDOUT,
+    RecordsError,
+    RecordsFile,
+    WholeRecords,
+    open_records,
+)
 from fetchpool.runner.screen import keep_showing
 from fetchpool.runner.stopping import Stopper
 from fetchpool.runner.streams import occupy_closed_streams
@@ -117,6 +123,7 @@ class Runner:
         self._stats = Stats(monotonic())
         self._events: EventSink = open_event_log(None)
         self._journal: Journal | None = None
+        self._copy: WholeRecords | None = None
         self._total_is_told = False
         self._warned_of_descriptors = False
 
@@ -145,7 +152,9 @@ class Runner:
             # Opening and settling can't be left halfway: who asks twice gets the default action.
             stopper.steps(lambda: None)
             output = await self._open_output(stack)
-            self._journal = journal = Journal(self._opened_records())
+            records = self._opened_records(has_ledger=output is not None)
+            self._copy = records if isinstance(records, WholeRecords) else None
+            self._journal = journal = Journal(records if isinstance(records, RecordsFile) else None)
             stack.push_async_callback(journal.close)
             ledger = None if output is None else await self._settle(output, remaining)
             pool = self._pool(output)
@@ -257,6 +266,8 @@ class Runner:
                 await journal.flush()
                 if ledger is not None:
                     await self._close_ledger(ledger, remaining, complete=False)
+            with contextlib.suppress(RecordsError):
+                await self._write_copy()
             raise
         try:
             await journal.flush()
@@ -299,6 +310,10 @@ class Runner:
                 await self._close_ledger(ledger, remaining, complete=complete)
             except OurTrouble as error:
                 trouble = trouble or self._trouble_of(error)
+        try:
+            await self._write_copy()
+        except RecordsError as error:
+            trouble = trouble or self._trouble_of(error)
         if complete and numbers.ok == numbers.total and self._files is not None:
             with contextlib.suppress(StoreError):  # of lines that left the list; nobody waits
                 await asyncio.to_thread(self._files.remove_leftovers)
@@ -341,6 +356,11 @@ class Runner:
                 await journal.in_ledger_lane(partial(ledger.finish, *_expected_of(remaining)))
         finally:
             await journal.in_ledger_lane(ledger.close)
+
+    async def _write_copy(self) -> None:
+        """Write all records of the run to the file of `--records`; raises `RecordsError`."""
+        if self._copy is not None and self._dest is not None:
+            await asyncio.to_thread(self._copy.write, self._dest / LEDGER)
 
     # -- small things ----------------------------------------------------------------------------
 
@@ -385,9 +405,10 @@ class Runner:
         assert entry is not None
         self._stats.kept(ok=entry.ok, label=entry.label)
 
-    def _opened_records(self) -> RecordsFile | None:
+    def _opened_records(self, *, has_ledger: bool) -> RecordsFile | WholeRecords | None:
         config = self._config
-        opener = partial(open_records, config, several=self._lists.named)
+        several = self._lists.named
+        opener = partial(open_records, config, several=several, has_ledger=has_ledger)
         return opened("--records", config.records, opener)
 
     def _trouble_of(self, error: BaseException) -> Trouble:
@@ -426,9 +447,13 @@ class Runner:
         status = ExitStatus.OK
         if stopper.status is not None:
             status = stopper.status
-        elif records := self._opened_records():
-            records.make_anew()  # what an earlier run left there is not today's
-            records.close()
+        elif records := self._opened_records(has_ledger=self._dest is not None):
+            # What an earlier run left there is not today's.
+            if isinstance(records, WholeRecords):
+                records.write(None)
+            else:
+                records.make_anew()
+                records.close()
         ending = Ending(exit_status=int(status), source=self._title, stopped_by=stopper.reason)
         summary = self._stats.summary(monotonic(), ending)
         self._reporter.finish(summary)

@@ -149,8 +149,11 @@ class Stage:
         self.urls = [*(server.url(f"/{folder.name}{path}") for path in paths), "no url"]
         write_list(folder / "urls.txt", self.urls)
         if scenario.before != "nothing":
-            first = ["get", "urls.txt", "-o", "out", "-q", "--retries", "0"]
-            assert run_fetchpool(first, cwd=folder).returncode == 1
+            # Another source's finished run would be refused.
+            piped = scenario.pipe and scenario.before == "finished"
+            first = ["get", "-" if piped else "urls.txt", "-o", "out", "-q", "--retries", "0"]
+            stdin = (folder / "urls.txt").read_text() if piped else None
+            assert run_fetchpool(first, cwd=folder, stdin=stdin).returncode == 1
         if scenario.before == "stopped":
             lines = self._ledger.read_bytes().splitlines(keepends=True)
             self._ledger.write_bytes(b"".join(lines[: len(lines) // 3]) + lines[-1][:40])

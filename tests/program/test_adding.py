@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fetchpool.config import Config
+from fetchpool.runner.choices import destination
 from tests.harness import PROGRAM, check_bodies, clean_environment, read_records, run_fetchpool
 from tests.program.helpers import eventually, hits, one_line, start, write_list
 from tests.servers.counting import CountingServer
@@ -63,8 +65,8 @@ def test_each_list_has_a_directory_of_its_name(server: CountingServer, tmp_path:
         "urls.txt": "urls.fetched",
         "data.csv.gz.list": "data.csv.gz.fetched",
         "urls.2026-01-31": "urls.2026-01-31.fetched",
-        "plain": "plain.fetched",
-        ".hidden": ".hidden.fetched",
+        ".hidden.txt": ".hidden.fetched",
+        "data.v2.csv": "data.v2.fetched",
         "x.fetched": "x.fetched.fetched",
         "deep/er.txt": "er.fetched",
     }
@@ -77,6 +79,30 @@ def test_each_list_has_a_directory_of_its_name(server: CountingServer, tmp_path:
     both = run_fetchpool(["get", "a.csv", "urls.txt"], cwd=tmp_path)
     assert both.returncode == 0
     assert len(read_records(tmp_path / "fetched")) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "dest"),
+    [
+        ("b.csv", "b.fetched"),
+        ("lists/urls.txt", "urls.fetched"),
+        ("data.tar.gz", "data.fetched"),
+        ("Data.CSV.GZ", "Data.fetched"),
+        ("urls.jsonl.zst", "urls.fetched"),
+        ("a.b.c.txt", "a.b.c.fetched"),
+        ("v1.2", "v1.2.fetched"),
+        (".gz", "fetched"),
+        ("urls", "fetched"),
+        ("-", "fetched"),
+        ("https://example.org/a.txt", "fetched"),
+        ("HTTP://example.org", "fetched"),
+        ("/dev/fd/63", "fetched"),
+        ("/dev/stdin", "fetched"),
+    ],
+)
+def test_name_of_the_directory_is_the_lists_without_its_ending(name: str, dest: str) -> None:
+    assert destination(Config(), [name], None) == Path(dest)
+    assert destination(Config(), [name, "b.txt"], None) == Path("fetched")
 
 
 @pytest.mark.parametrize("as_lists", [False, True], ids=["arguments", "lists"])

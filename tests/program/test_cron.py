@@ -42,14 +42,15 @@ def test_second_run_on_one_directory_gives_way_at_once(
     write_list(tmp_path / "urls.txt", [server.url("/a?until=5"), server.url("/b")])
     args = ["get", "urls.txt", "-q", "--records", "records.jsonl"]
     made = tmp_path / "records.jsonl"
+    made.write_text("last night's\n")
     with start(args, cwd=tmp_path) as first:
-        eventually(lambda: made.exists() and made.read_bytes(), "the first record")
+        eventually(lambda: read_records(tmp_path / "urls.fetched"), "the first record")
         count = len(server.counts.hits)
         second = run_fetchpool(args, cwd=tmp_path)
         assert (second.returncode, second.stdout) == (75, "")
         assert "another run" in one_line(second.stderr)
         assert len(server.counts.hits) == count
-        assert len(made.read_bytes().splitlines()) == 1
+        assert made.read_text() == "last night's\n"
         answer(server, 5)
         assert first.ended() == (0, "")
     assert len(made.read_bytes().splitlines()) == 2

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fetchpool.export import Form, form_of
 from fetchpool.ledger import Record, encode
 from fetchpool.models import FailureKind
-from fetchpool.runner.records import CsvFile, RecordsFile, is_csv
+from fetchpool.runner.records import CsvFile, RecordsFile
 from tests.harness import RECORD_KEYS, read_records, run_fetchpool
 from tests.program.helpers import PIPE, start, write_list
 from tests.servers.counting import CountingServer
@@ -69,7 +70,7 @@ def cell_of(text: str, path: Path) -> str:
     ],
 )
 def test_the_form_follows_from_option_and_name(form: str, target: str, expected: bool) -> None:
-    assert is_csv(form, target) is expected
+    assert form_of(form, target) is (Form.CSV if expected else Form.JSONL)
 
 
 def test_rows_follow_the_header_in_the_order_of_the_keys(tmp_path: Path) -> None:

@@ -243,8 +243,8 @@ def test_first_signal_lets_what_runs_end(
     held = [crowd.url("/held?until=100", host) for host in HOSTS]
     later = [crowd.url("/later", host) for host in HOSTS]
     write_list(tmp_path / "urls.txt", [*quick, *held, *later])
-    args = ["get", "urls.txt", "-o", "out", "--limit", "20", "--per-host", "1", "--workers", "2"]
-    with start([*args, "--log-file", "log"], cwd=tmp_path) as process:
+    args = ["get", "urls.txt", "-o", "out", "--limit", "20", "--per-host", "1", "--workers"]
+    with start([*args, "2", "--log-file", "log"], cwd=tmp_path) as process:
         eventually(lambda: _held(crowd) > 8, "requests of both workers")
         os.killpg(process.pid, number)  # as a terminal does: to all of them
         eventually(lambda: "stopping" in (tmp_path / "log").read_text(), "it has been heard")
@@ -253,7 +253,7 @@ def test_first_signal_lets_what_runs_end(
     assert status == (130 if number == signal.SIGINT else 143), error
     recorded = {record["url"] for record in read_records(tmp_path / "out")}
     assert {hit for hit in hits(crowd) if "/held" in hit} <= recorded
-    assert run_fetchpool([*args, "--workers", "3"], cwd=tmp_path).returncode == 0
+    assert run_fetchpool([*args, "3"], cwd=tmp_path).returncode == 0
     check_records(tmp_path / "out", [*quick, *held, *later])
     assert len(stored_files(tmp_path / "out")) == 4 * len(HOSTS)
 

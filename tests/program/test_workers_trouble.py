@@ -156,7 +156,8 @@ def test_pause_a_host_asked_for_outlives_the_worker_that_was_asked(
 ) -> None:
     refused = crowd.url("/refused?status=429&first=1&after=1", HOSTS[0])
     write_list(tmp_path / "urls.txt", [refused])
-    with start([*TWO, "--retries", "1", "--log-file", "log"], cwd=tmp_path) as process:
+    args = ["get", "urls.txt", "-o", "out", "--retries", "1", "--workers", "2"]
+    with start([*args, "--log-file", "log"], cwd=tmp_path) as process:
         eventually(lambda: noted(tmp_path / "log", "host-parked"), "it is noted")
         os.kill(workers_of(process)[0], signal.SIGKILL)
         status, error = process.ended()
