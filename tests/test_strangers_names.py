@@ -280,7 +280,9 @@ def test_planted_symlinks_are_not_followed(watched: Path, server: Anything) -> N
 def finished(server: Anything, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The DEST of a run that has ended."""
     cwd = tmp_path_factory.mktemp("finished")
-    run_fetchpool(["get", f"{server.url}/a.html", "-o", "dest"], cwd=cwd)
+    (cwd / "cwd").mkdir()
+    (cwd / "cwd" / "list.txt").write_text(f"{server.url}/a.html\n")
+    run_fetchpool(["get", "cwd/list.txt", "-o", "dest"], cwd=cwd)
     return cwd / "dest"
 
 
