@@ -118,6 +118,18 @@ def test_no_body_on_the_command_line_silences_what_the_file_says_of_earlier_runs
         load_settings({}, {**environ, "FETCHPOOL_NO_BODY": "1"}, file="")
 
 
+def test_what_the_command_line_makes_idle_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for argv, named in (
+        (["--records-format", "csv"], "--records-format"),
+        (["--no-body", "--keep-errors", "-o", "x"], "--keep-errors"),
+        (["--no-body", "--content-disposition"], "--content-disposition"),
+    ):
+        assert cli.main(["get", *argv, "http://127.0.0.1:9/"]) == 2
+        assert capsys.readouterr().err.startswith(f"fetchpool: {named} ")
+    environ = {"FETCHPOOL_RECORDS_FORMAT": "csv", "FETCHPOOL_KEEP_ERRORS": "1"}
+    assert load_settings({"no_body": True}, environ, file="").config.keep_errors
+
+
 SINGLE = [option for option in options() if not option.is_switch and not option.kind.repeatable]
 
 

@@ -89,6 +89,7 @@ def load_settings(
     chosen = _from_file(path, table) | _from_environment(environ) | _from_command_line(given)
     _silence_weaker_rivals(chosen)
     _silence_what_needs_a_directory(chosen)
+    _refuse_idle(chosen)
     values = {name: item.value for name, item in chosen.items()}
     output = values.pop("output", None)
     config = Config(**values)
@@ -193,6 +194,28 @@ def _silence_weaker_rivals(chosen: dict[str, Given]) -> None:
         for name, claim in claims.items():
             if claim.rank < strongest:
                 del chosen[name]
+
+
+def _refuse_idle(chosen: dict[str, Given]) -> None:
+    """Raise `ConfigError` for what the command line asks for and what it leaves out makes idle.
+
+    In the file and the environment it may stand for other commands.
+    """
+    given = {
+        name
+        for name, item in chosen.items()
+        if item.rank is Rank.COMMAND_LINE and item.value not in (False, "auto")
+    }
+    if "records_format" in given and "records" not in chosen:
+        raise ConfigError(
+            "--records-format is the form of --records: name a file with that, or drop it"
+        )
+    for name in ("keep_errors", "content_disposition"):
+        if {name, "no_body"} <= given:
+            flag = f"--{name}".replace("_", "-")
+            raise ConfigError(
+                f"{flag} is about stored bodies, and --no-body stores none: drop one of them"
+            )
 
 
 def _silence_what_needs_a_directory(chosen: dict[str, Given]) -> None:

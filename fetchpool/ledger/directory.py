@@ -375,9 +375,10 @@ class RunDirectory:
         dest, stopped = self._layout.dest, self.previous is Previous.STOPPED
         if not stopped or len(self._lists) > 1:
             names = [name for each in self._lists for name in each.names]
+            what = "the finished run of another list" if not stopped else "records of other lists"
             raise CannotGoOnError(
-                f"{dest} holds the records of {_listed(names)}: bring this list to them with "
-                "--add, replace them with --fresh, or choose another directory with --output"
+                f"{dest} holds {what} ({_listed(names)}): bring this list to it with --add, "
+                "replace it with --fresh, or choose another directory with --output"
             )
         if not named:
             raise CannotGoOnError(

@@ -23,7 +23,8 @@ MAX_LINE = 16 << 20
 """Longest line taken for a record, in bytes; of a longer stretch without a line feed, such as the
 zeros some file systems leave after a loss of power, nothing is kept in memory."""
 
-_BEYOND_RECORDS = ("source", "line", "insecure")
+_BEFORE_SOURCE = "elapsed_s"
+"""The key behind which a record says its source and line."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -140,11 +141,13 @@ def renumbered(line: bytes, seq: int, source: str | None, number: int | None) ->
         return b'{"seq":%d%b' % (seq, line[line.index(b",") :])
     fields: dict[str, Any] = msgspec.json.decode(line)
     fields["seq"] = seq
-    after = {key: value for key in _BEYOND_RECORDS if (value := fields.pop(key, None)) is not None}
-    after.pop("source", None)
-    after.pop("line", None)
-    place = {} if source is None else {"source": source, "line": number}
-    return escaped(msgspec.json.encode({**fields, **place, **after})) + b"\n"
+    named: dict[str, Any] = {}
+    for key, value in fields.items():
+        if key not in ("source", "line"):
+            named[key] = value
+        if key == _BEFORE_SOURCE and source is not None:
+            named |= {"source": source, "line": number}
+    return escaped(msgspec.json.encode(named)) + b"\n"
 
 
 def with_seq(line: bytes, seq: int) -> bytes:

@@ -124,15 +124,15 @@ class Answered:
 
 
 def _moved(each: ListState, gap: int) -> ListState:
-    if not gap:
-        return each
-    return msgspec.structs.replace(each, first=each.first - gap, last=each.last - gap)
+    names = tuple(map(redact, each.names)) if is_hiding() else each.names
+    return msgspec.structs.replace(each, names=names, first=each.first - gap, last=each.last - gap)
 
 
 def _redacted(line: bytes) -> bytes:
     """Return the record in *line* without what is secret by now."""
     fields = msgspec.json.decode(line)
-    for key, hide in (("url", redact), ("final_url", redact), ("detail", redact_urls_in)):
+    hiding = {"url": redact, "final_url": redact, "source": redact, "detail": redact_urls_in}
+    for key, hide in hiding.items():
         if isinstance(fields.get(key), str):
             fields[key] = hide(fields[key])
     return escaped(msgspec.json.encode(fields)) + b"\n"

@@ -19,6 +19,8 @@ from fetchpool.urls import redact
 Durability: TypeAlias = Literal["none", "batch", "strict"]
 
 STANDARD_INPUT = "-"
+_DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
+"""Pipes without a name, such as `<(…)` makes: which number they have means nothing."""
 
 
 class BodyOptions(msgspec.Struct, frozen=True):
@@ -171,13 +173,14 @@ def source_names(sources: Sequence[str], base: Path) -> tuple[str, ...]:
     """Return how *sources* are remembered: files relative to *base*, URLs redacted.
 
     So one list is the same by whatever path it was named, also after both were moved together.
+    What comes through a descriptor is standard input's.
     """
     return tuple(_source_name(source, base) for source in sources)
 
 
 def _source_name(source: str, base: Path) -> str:
-    if source == STANDARD_INPUT:
-        return source
+    if source == STANDARD_INPUT or source.startswith(_DESCRIPTORS):
+        return STANDARD_INPUT
     if is_url(source):
         return redact(source)
     try:

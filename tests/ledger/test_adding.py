@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from fetchpool.ledger import BodyOptions, CannotGoOnError, Flag, read_status
 from fetchpool.models import Request
+from fetchpool.urls import hiding
 from tests.ledger.runs import Run, urls
 from tests.ledger.test_kills import LIST
 
@@ -195,6 +197,30 @@ def test_once_adds_what_no_piped_list_had(run: Run) -> None:
     assert read_status(run.dest).phase == "finished"
 
 
+def test_pipes_without_a_name_are_standard_input(run: Run) -> None:
+    run.get(pipe=A)
+    for name in ("/dev/stdin", "/dev/fd/63", "/proc/self/fd/0"):
+        run.open(sources=[name]).close()
+    run.open(sources=["/dev/fd/62", "-"], flag=Flag.ONCE).close()
+    with pytest.raises(CannotGoOnError, match="finished run of another list"):
+        run.open(sources=["http://h/a"])
+
+
+def test_what_is_secret_by_now_is_hidden_in_records_of_other_lists(run: Run) -> None:
+    secret = "http://h/a?token=canary-9"
+    name(run, "a.txt", secret)
+    with run.open(sources=[secret], add=True) as directory:
+        ledger = directory.settle(partial(run.requests, add=True)).ledger
+        request = Request(secret, 1, secret, 1)
+        ledger.append([run.fetch(request)])
+        ledger.finish(1, 1)
+    with hiding(("token",)):
+        add(run, "b.txt", *B)
+    found = [path.read_bytes() for path in run.dest.rglob("*") if path.is_file()]
+    assert not any(b"canary-9" in content for content in found)
+    assert len(places(run)) == 1 + len(B)
+
+
 def test_failures_of_a_piped_list_are_not_retried_by_adding(run: Run) -> None:
     with pytest.raises(CannotGoOnError, match="put it into a file"):
         run.get(Flag.RETRY_FAILED, pipe=A, add=True)
@@ -249,7 +275,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(STEPS)
 def test_whatever_is_added_each_list_has_one_record_a_line(
     new_directory: NewDirectory, steps: list[tuple[str, list[str], Flag, int | None]]
