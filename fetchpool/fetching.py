@@ -40,11 +40,10 @@ class RunObserver(Observer, OutageObserver, Protocol):
 
 
 class Counters(Observer, Protocol):
-    """Who counts outcomes, and what they took."""
+    """Who counts what outcomes took; an outcome counts for whoever records it, once it has."""
 
     def line_skipped(self, count: int) -> None: ...
     def request_sent(self, reused: bool) -> None: ...
-    def outcome(self, outcome: Outcome, host_key: str) -> None: ...
 
 
 class Border(Protocol):
@@ -378,7 +377,6 @@ class Fetching:
         await self._out.until_room()
 
     def _hand_out(self, outcome: Outcome) -> None:
-        self.stats.outcome(outcome, outcome.host_key)
         self.delivered += 1
         self._out.put(outcome)
         self._check_end()

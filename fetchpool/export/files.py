@@ -30,8 +30,14 @@ def write_whole(fd: int, data: bytes) -> None:
     """Write all of *data*; raises OSError."""
     view = memoryview(data)
     while view:
+        view = view[write_some(fd, view) :]
+
+
+def write_some(fd: int, view: memoryview) -> int:
+    """Write the beginning of *view* as soon as there is room; return its length. Raises OSError."""
+    while True:
         try:
-            view = view[os.write(fd, view) :]
+            return os.write(fd, view)
         except BlockingIOError:  # somebody who shares the pipe made it non-blocking
             select.select([], [fd], [])
 

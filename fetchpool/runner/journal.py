@@ -5,15 +5,17 @@
 
 While one batch is being written the next one gathers; when that is full, `put` waits: a slow disk
 or a slow reader of `--records -` slows the fetching down and nothing piles up.
+
+What has been written is told, and counts only then: the figures shown are those of the ledger.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from fetchpool.runner.lanes import Lane
 from fetchpool.runner.records import OutputClosedError, RecordsError
@@ -22,7 +24,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fetchpool.ledger import Ledger
+    from fetchpool.ledger.entries import Entry
+    from fetchpool.models import Outcome
     from fetchpool.runner.records import RecordsFile
+
+Recorded: TypeAlias = "Outcome | Entry"
+"""What a record was made of: an outcome of this run, or what an earlier run's record says."""
 
 BATCH_LINES = 256
 BATCH_S = 0.1
@@ -33,15 +40,21 @@ MOST_PENDING = 4096
 class Journal:
     """Writes encoded records to the ledger and to `--records`, whichever there are."""
 
-    def __init__(self, records: RecordsFile | None) -> None:
-        """Take over *records*, to be closed at the end."""
+    def __init__(
+        self, records: RecordsFile | None, on_recorded: Callable[[Sequence[Recorded]], None]
+    ) -> None:
+        """Take over *records*, to be closed at the end; tell *on_recorded* what is written.
+
+        That is what the ledger holds; without a ledger, what *records* took.
+        """
+        self._on_recorded = on_recorded
         self._ledger: Ledger | None = None
         self._path: Path | None = None
         self._records = records
         self._ledger_lane = Lane("ledger")
         self._records_lane = Lane("records")
-        self._pending: list[bytes] = []
-        self._pending_kept: list[bytes] = []
+        self._pending = _Pending()
+        self._pending_kept = _Pending()
         self._writing: asyncio.Task[None] | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._on_trouble: Callable[[], None] = lambda: None
@@ -69,13 +82,17 @@ class Journal:
         self._on_trouble = on_trouble
         self._ticker = asyncio.create_task(self._tick(), name="fetchpool-journal")
 
-    async def put(self, lines: list[bytes], *, kept: bool = False) -> None:
-        """Take records; those *kept* of an earlier run go to the ledger only.
+    async def put(
+        self, lines: list[bytes], made_of: Sequence[Recorded], *, kept: bool = False
+    ) -> None:
+        """Take records, each *made_of* one; those *kept* of an earlier run go to the ledger only.
 
         Raises what went wrong with writing earlier ones: OSError or `StoreError`.
         """
-        (self._pending_kept if kept else self._pending).extend(lines)
-        count = len(self._pending) + len(self._pending_kept)
+        pending = self._pending_kept if kept else self._pending
+        pending.lines += lines
+        pending.made_of += made_of
+        count = len(self._pending.lines) + len(self._pending_kept.lines)
         if count >= BATCH_LINES:
             self._check()
             self._start_writing()
@@ -105,10 +122,10 @@ class Journal:
 
     def _start_writing(self) -> None:
         """Begin with what is pending, unless a batch is being written."""
-        if self._writing is not None or not (self._pending or self._pending_kept):
+        made, kept = self._pending, self._pending_kept
+        if self._writing is not None or not (made.lines or kept.lines):
             return
-        made, self._pending = self._pending, []
-        kept, self._pending_kept = self._pending_kept, []
+        self._pending, self._pending_kept = _Pending(), _Pending()
         self._writing = asyncio.create_task(self._write(made, kept), name="fetchpool-records")
         self._writing.add_done_callback(self._written)
 
@@ -123,23 +140,40 @@ class Journal:
             self.trouble = why
             self._on_trouble()
 
-    async def _write(self, made: list[bytes], kept: list[bytes]) -> None:
+    async def _write(self, made: _Pending, kept: _Pending) -> None:
         if self._ledger is not None:
-            await self.in_ledger_lane(partial(self._ledger.append, kept + made))
-            if self._ledger.disk_full is not None:
-                self._end_run(self._ledger.disk_full)
-        records = self._records
-        if records is None or not made or self._reader_given_up.is_set() or self._records_failed:
+            await self._write_to_ledger(self._ledger, made, kept)
+        if self._records is None or not made.lines:
             return
-        writing = self._records_lane.submit(partial(records.write, b"".join(made)))
+        if self._reader_given_up.is_set() or self._records_failed:
+            return
+        writing = self._records_lane.submit(partial(self._records.write, b"".join(made.lines)))
+        written = 0
         try:
-            await self._unless_given_up(writing)
+            if await self._unless_given_up(writing):
+                written = len(made.lines)
         except (OutputClosedError, RecordsError) as error:
+            written = error.written
             self._records_failed = True
             self._end_run(error)
+        if self._ledger is None:
+            self._on_recorded(made.made_of[:written])
 
-    async def _unless_given_up(self, writing: asyncio.Future[None]) -> None:
-        """Wait for *writing*, or until the reader is given up; raises like *writing*."""
+    async def _write_to_ledger(self, ledger: Ledger, made: _Pending, kept: _Pending) -> None:
+        before = ledger.totals.records
+        try:
+            await self.in_ledger_lane(partial(ledger.append, kept.lines + made.lines))
+        finally:  # of what failed on the way, the lines that fit are in the ledger
+            written = ledger.totals.records - before
+            self._on_recorded((kept.made_of + made.made_of)[:written])
+        if ledger.disk_full is not None:
+            self._end_run(ledger.disk_full)
+
+    async def _unless_given_up(self, writing: asyncio.Future[None]) -> bool:
+        """Wait for *writing*, or until the reader is given up; raises like *writing*.
+
+        Returns whether *writing* came to its end.
+        """
         writing.add_done_callback(_look_at)
         given_up = asyncio.ensure_future(self._reader_given_up.wait())
         try:
@@ -148,6 +182,7 @@ class Journal:
             given_up.cancel()
         if writing.done():
             writing.result()
+        return writing.done()
 
     def _naming_the_ledger(self, call: Callable[[], object]) -> None:
         try:
@@ -182,6 +217,16 @@ class Journal:
         closing = self._records_lane.submit(self._records.close)
         with suppress(OSError):
             await self._unless_given_up(closing)
+
+
+class _Pending:
+    """Records that wait to be written."""
+
+    __slots__ = ("lines", "made_of")
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.made_of: list[Recorded] = []
 
 
 def _look_at(future: asyncio.Future[None]) -> None:

@@ -21,7 +21,7 @@ from fetchpool.export import (
     copy_records,
     form_of,
     is_stream,
-    write_whole,
+    write_some,
 )
 
 STDOUT = 1
@@ -29,6 +29,11 @@ STDOUT = 1
 
 class OutputClosedError(Exception):
     """The reader of standard output has gone."""
+
+    def __init__(self, written: int = 0) -> None:
+        super().__init__()
+        self.written = written
+        """Whole lines of what was to be written that are out."""
 
 
 def open_records(
@@ -53,6 +58,11 @@ def open_records(
 
 class RecordsError(Exception):
     """`--records` can't be written; what is to be said about it."""
+
+    def __init__(self, what: str, written: int = 0) -> None:
+        super().__init__(what)
+        self.written = written
+        """Whole lines of what was to be written that are in the file."""
 
 
 class RecordsFile:
@@ -84,12 +94,15 @@ class RecordsFile:
         os.close(self._fd)
 
     def _write(self, data: bytes) -> None:
+        done = 0
         try:
-            write_whole(self._fd, data)
+            while done < len(data):
+                done += write_some(self._fd, memoryview(data)[done:])
         except BrokenPipeError as error:
-            raise OutputClosedError from error
+            raise OutputClosedError(data.count(b"\n", 0, done)) from error
         except OSError as error:
-            raise RecordsError(f"cannot write {self._name}: {error.strerror}") from error
+            what = f"cannot write {self._name}: {error.strerror}"
+            raise RecordsError(what, data.count(b"\n", 0, done)) from error
 
 
 class CsvFile(RecordsFile):
@@ -105,9 +118,14 @@ class CsvFile(RecordsFile):
 
         Raises like `RecordsFile.write`.
         """
-        header = b"" if self._has_header else self._columns.header()
+        headers = 0 if self._has_header else 1
+        header = self._columns.header() if headers else b""
         self._has_header = True
-        self._write(header + self._columns.rows(data))
+        try:
+            self._write(header + self._columns.rows(data))
+        except (OutputClosedError, RecordsError) as error:
+            error.written = max(0, error.written - headers)
+            raise
 
     def close(self) -> None:
         """Close the descriptor, after a header where a run had no record at all."""

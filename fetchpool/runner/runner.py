@@ -22,6 +22,7 @@ from fetchpool.ledger import Ledger, OutputError, Record, encode
 from fetchpool.ledger.entries import read_entry
 from fetchpool.ledger.layout import LEDGER
 from fetchpool.loops import loop_factory
+from fetchpool.models import Outcome
 from fetchpool.pool import FetchPool, check_surroundings
 from fetchpool.report import Heading, Reporter
 from fetchpool.runner.choices import (
@@ -32,7 +33,7 @@ from fetchpool.runner.choices import (
     opened,
 )
 from fetchpool.runner.intake import Remaining
-from fetchpool.runner.journal import Journal
+from fetchpool.runner.journal import Journal, Recorded
 from fetchpool.runner.output import Output, open_output
 from fetchpool.runner.records import (
     STDOUT,
@@ -56,7 +57,7 @@ from fetchpool.workers.sharing import worker_count
 
 if TYPE_CHECKING:
     from fetchpool.fetching import Fetching
-    from fetchpool.models import Outcome, Request
+    from fetchpool.models import Request
     from fetchpool.stores.directory import DirectoryStore
     from fetchpool.workers.dispatch import Dispatch
     from fetchpool.workers.fleet import Fleet
@@ -154,7 +155,9 @@ class Runner:
             output = await self._open_output(stack)
             records = self._opened_records(has_ledger=output is not None)
             self._copy = records if isinstance(records, WholeRecords) else None
-            self._journal = journal = Journal(records if isinstance(records, RecordsFile) else None)
+            self._journal = journal = Journal(
+                records if isinstance(records, RecordsFile) else None, self._recorded
+            )
             stack.push_async_callback(journal.close)
             ledger = None if output is None else await self._settle(output, remaining)
             pool = self._pool(output)
@@ -291,7 +294,10 @@ class Runner:
                 if not outcome.ok:
                     self._log_failure(outcome)
             if journal.is_read:
-                await journal.put([encode(Record.of(each, several=several)) for each in outcomes])
+                lines = [encode(Record.of(each, several=several)) for each in outcomes]
+                await journal.put(lines, outcomes)
+            else:
+                self._recorded(outcomes)
             self._warn_of_descriptors(fetching)
 
     async def _end(
@@ -396,8 +402,17 @@ class Runner:
     async def _keep(self, request: Request, record: bytes) -> None:
         """Put the record of an earlier run into today's ledger."""
         assert self._journal is not None
-        await self._count_kept(request, record)
-        await self._journal.put([record], kept=True)
+        entry = read_entry(record)
+        assert entry is not None
+        await self._journal.put([record], [entry], kept=True)
+
+    def _recorded(self, records: Sequence[Recorded]) -> None:
+        """Count what has its record: what is lost on the way there is fetched again."""
+        for each in records:
+            if isinstance(each, Outcome):
+                self._stats.outcome(each, each.host_key)
+            else:
+                self._stats.kept(ok=each.ok, label=each.label)
 
     async def _count_kept(self, _request: Request, record: bytes) -> None:
         """Count an answer of an earlier run that is in the ledger already."""

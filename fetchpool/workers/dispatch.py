@@ -319,7 +319,6 @@ class Dispatch:
     async def _deliver(self, outcomes: list[Outcome]) -> None:
         """Hand *outcomes* to the consumer; wait while it has too many of them."""
         for outcome in outcomes:
-            self._stats.outcome(outcome, outcome.host_key)
             self._out.put(outcome)
         self.delivered += len(outcomes)
         self._check_end()

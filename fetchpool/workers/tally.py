@@ -11,7 +11,6 @@ from fetchpool.workers.pauses import Pauses
 
 if TYPE_CHECKING:
     from fetchpool.fetching import Fetching
-    from fetchpool.models import Outcome
     from fetchpool.pool import FetchPool
 
 HOSTS_SENT = 12
@@ -19,7 +18,7 @@ HOSTS_SENT = 12
 
 
 class Tally:
-    """Counts what happens beside outcomes, which the parent counts as it gets them."""
+    """Counts what happens beside outcomes, which the parent counts as it records them."""
 
     def __init__(self, on_throttled: Callable[[Park], None], *, shows: bool) -> None:
         """Call *on_throttled* when a host asks for a pause; *shows*: somebody looks at hosts."""
@@ -34,9 +33,6 @@ class Tally:
 
     def line_skipped(self, count: int = 1) -> None:
         """Do nothing: blank lines don't come here."""
-
-    def outcome(self, outcome: Outcome, host_key: str) -> None:
-        """Do nothing."""
 
     def request_sent(self, reused: bool) -> None:
         """Count a request."""

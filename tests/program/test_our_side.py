@@ -92,6 +92,7 @@ def test_full_disk_stops_the_run_and_room_lets_it_go_on(
 
     subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
     recorded = {record["url"] for record in read_records(dest)}
+    assert f" {len(recorded)} ok, 0 failed" in result.stderr
     before = len(server.counts.hits)
     again = run_fetchpool([*ARGS, *options, "-o", "disk/out", "-q"], cwd=tmp_path)
     assert (again.returncode, again.stderr) == (0, "")
