@@ -9,4 +9,13 @@ from fetchpool.export.copy import Form, copy_records, form_of
 from fetchpool.export.files import Replacement, is_stream, write_whole
 from fetchpool.export.rows import Columns
 
-__all__ = ["Columns", "Form", "Replacement", "copy_records", "form_of", "is_stream", "write_whole"]
+__all__ = [
+    "Columns",
+    "Form",
+    "Replacement",
+    "copy_records",
+    "form_of",
+    "is_stream",
+    "write_some",
+    "write_whole",
+]

@@ -16,6 +16,7 @@ from fetchpool.loops import settle_in
 from fetchpool.report import Reporter
 from fetchpool.runner.choices import check_targets, destination
 from fetchpool.runner.runner import run
+from fetchpool.runner.streams import others_write_to_the_terminal
 from fetchpool.sources import InputError, SourceReadError
 from fetchpool.urls import hiding, redact_in
 from fetchpool.workers.hiring import recruits
@@ -23,6 +24,7 @@ from fetchpool.workers.sharing import worker_count
 
 if TYPE_CHECKING:
     from fetchpool.config import Config
+    from fetchpool.report import Mode
 
 _STATUS: dict[type[Exception], ExitStatus] = {
     ConfigError: ExitStatus.USAGE,
@@ -56,7 +58,7 @@ def _run_and_report(config: Config, sources: Sequence[str], output: str | None) 
     count = worker_count(config)
     with (
         recruits(count if count > 1 else 0) as hire,
-        Reporter(sys.stderr, config.progress, config.quiet) as reporter,
+        Reporter(sys.stderr, _display_mode(config), config.quiet) as reporter,
     ):
         try:
             summary = run(
@@ -94,3 +96,13 @@ def _write_refusal(config: Config, status: int, began_at: float, reporter: Repor
     except OSError as trouble:
         path = config.metrics_file
         reporter.warn(f"cannot write --metrics-file {path}: {trouble.strerror}")
+
+
+def _display_mode(config: Config) -> Mode:
+    """Return when a display is wanted: by itself, not where others write to the terminal.
+
+    Plain lines stand between whatever else is written.
+    """
+    if config.progress == "auto" and others_write_to_the_terminal(config):
+        return "never"
+    return config.progress

@@ -1,9 +1,16 @@
-"""Standard streams that a program was started without (`<&-`, `>&-`, some service managers)."""
+"""What the standard streams are: closed from the start, or one terminal for several writers."""
 
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fetchpool.config import Config
+
+STDOUT = 1
 
 
 def occupy_closed_streams() -> frozenset[int]:
@@ -22,3 +29,36 @@ def occupy_closed_streams() -> frozenset[int]:
                 os.set_inheritable(null, True)
                 closed.add(number)
     return frozenset(closed)
+
+
+def others_write_to_the_terminal(config: Config) -> bool:
+    """Tell whether what the run writes elsewhere may land among the lines of a display.
+
+    So it is where records or events go to a terminal, or to a pipe: who reads that (jq, cat)
+    writes to the terminal as a rule, at moments nobody here knows. A regular file harms nothing.
+    """
+    places = [STDOUT if config.records == "-" else config.records, config.log_file]
+    return any(_may_be_shown(place) for place in places if place is not None)
+
+
+def _may_be_shown(place: int | str) -> bool:
+    try:
+        mode = os.stat(place).st_mode  # noqa: PTH116 - descriptors too
+    except (OSError, ValueError):
+        return False  # not there yet: it will be a regular file, or an error
+    if stat.S_ISCHR(mode):
+        return _is_terminal(place)
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _is_terminal(place: int | str) -> bool:
+    if isinstance(place, int):
+        return os.isatty(place)
+    try:
+        opened = os.open(place, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return os.isatty(opened)
+    finally:
+        os.close(opened)

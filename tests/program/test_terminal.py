@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import fetchpool_in_pty, run_fetchpool
+from tests.harness import PROGRAM, fetchpool_in_pty, run_fetchpool
 from tests.program.helpers import PATIENCE_S, answer, start, write_list
 from tests.servers.counting import CountingServer
 
@@ -140,6 +140,54 @@ def test_progress_always_is_shown_without_a_terminal(
     assert result.stdout == ""
     check_harmless(result.stderr.replace("\n", "\r\n").encode())
     assert "\x1b[2K" in result.stderr
+
+
+PIPED = ["sh", "-c", '"$@" | cat', "sh", *PROGRAM]
+TO_FILE = ["sh", "-c", '"$@" > records.jsonl', "sh", *PROGRAM]
+NAMED = ["sh", "-c", 'mkfifo pipe; cat pipe & "$@"; wait', "sh", *PROGRAM]
+
+
+@pytest.mark.parametrize(
+    ("program", "args", "display"),
+    [
+        (PIPED, ["--records", "-"], False),
+        (PIPED, ["--records", "/dev/stdout"], False),
+        (NAMED, ["--records", "pipe"], False),
+        (PROGRAM, ["--records", "-"], False),
+        (PROGRAM, ["--log-file", "/dev/stderr"], False),
+        (PIPED, ["--records", "-", "--progress", "always"], True),
+        (TO_FILE, ["--records", "-"], True),
+        (PROGRAM, ["--records", "records.jsonl"], True),
+        (PROGRAM, ["--records", "/dev/null"], True),
+        (PIPED, [], True),
+    ],
+    ids=[
+        *("pipe", "pipe by its name", "named pipe", "terminal", "log on the terminal"),
+        *("always", "redirected", "file", "nowhere", "no records"),
+    ],
+)
+def test_display_gives_way_to_what_others_write_to_the_terminal(
+    server: CountingServer, tmp_path: Path, program: list[str], args: list[str], display: bool
+) -> None:
+    """README's own pipe: each record stands on a line of its own, as it was written."""
+    urls = [server.url(f"/{i}?until=1") for i in range(6)]
+    write_list(tmp_path / "urls.txt", urls)
+    ours, theirs = os.openpty()
+    _resize(theirs, 24, 80)
+    args = ["get", "urls.txt", *args]
+    with start(args, cwd=tmp_path, stdout=theirs, stderr=theirs, program=program) as process:
+        os.close(theirs)
+        shown = _Terminal(ours)
+        if display:
+            shown.until(lambda new: b"running" in new)
+        answer(server, 1)
+        shown.until(lambda new: b"URLs in" in new if display else b"6 ok" in new)
+        assert process.wait() == 0
+    assert (b"\x1b[2K" in shown.output) == display
+    records = re.findall(rb'^\{"seq":.*\}\r$', shown.output, re.MULTILINE)
+    if not display and "--records" in args:
+        assert len(records) == 6
+    os.close(ours)
 
 
 def test_display_follows_the_size_of_the_terminal(server: CountingServer, tmp_path: Path) -> None:
