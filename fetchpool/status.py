@@ -16,7 +16,7 @@ from fetchpool.ledger import HostFailures, NotARunError, RunStatus, read_status
 from fetchpool.ledger.layout import Layout
 from fetchpool.ledger.record import rfc3339
 from fetchpool.report import formats
-from fetchpool.report.plain import shown, top_failures
+from fetchpool.report.plain import first_failures, shown, top_failures
 from fetchpool.report.terminal import (
     Glyphs,
     Writer,
@@ -25,6 +25,7 @@ from fetchpool.report.terminal import (
     is_terminal,
     terminal_size,
 )
+from fetchpool.stats import another_try_may_help
 
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 _LABELS = 12
@@ -136,7 +137,11 @@ def _source(source: str, screen: Screen) -> str:
 
 
 def _local_time(epoch: float) -> str:
-    return datetime.fromtimestamp(epoch).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """Return a moment as the user's clock shows it, with what that differs from UTC."""
+    moment = datetime.fromtimestamp(epoch).astimezone()
+    offset = moment.strftime("%z")
+    zone = f"{offset[:3]}:{offset[3:5]}" if moment.utcoffset() else "UTC"
+    return f"{moment:%Y-%m-%d %H:%M:%S} {zone}"
 
 
 def _counts(status: RunStatus, screen: Screen) -> list[str]:
@@ -193,9 +198,8 @@ def _worst_hosts(hosts: Sequence[HostFailures], partial: bool, screen: Screen) -
 
 
 def _top(failed: Mapping[str, int], glyphs: Glyphs) -> str:
-    """Return the most frequent failures of a host: `404 12, timeout 3`."""
-    rows = list(failed.items())[:2]
-    return ", ".join(f"{shown(label, glyphs, 20)} {formats.count(n)}" for label, n in rows)
+    """Return the most frequent failures of a host: `404 12, timeout 3, …`."""
+    return first_failures(list(failed.items()), 2, glyphs)
 
 
 def _remarks(status: RunStatus, screen: Screen) -> list[str]:
@@ -209,8 +213,10 @@ def _remarks(status: RunStatus, screen: Screen) -> list[str]:
         )
     if status.phase in ("stopped", "unknown"):
         remarks.append("Run the same command again to go on.")
-    elif status.phase == "finished" and status.totals.failed:
+    elif status.phase == "finished" and another_try_may_help(status.totals.failed):
         remarks.append("The same command with --retry-failed fetches what failed once more.")
+    if status.totals.records and status.totals.failed == {"input": status.totals.records}:
+        remarks.append("No line of the list is an http(s) URL: a list has one URL a line.")
     width = max(_NARROWEST, screen.columns)
     return [line for remark in remarks for line in textwrap.wrap(remark, width)]
 

@@ -74,7 +74,7 @@ MAY_IMPORT = {
     "export": "config exits ledger report urls",
     "runner": "config connector eventlog exits export fetching ledger loops metrics models pool"
     " refusal report sources stats stores urls workers",
-    "status": "exits ledger report",
+    "status": "exits ledger report stats",
     "demo": "config exits ledger report resolver runner stats",
     "refusal": "config metrics",
     "completion": "config",

@@ -220,7 +220,9 @@ def test_tour_runs_as_it_stands(shop: Path, address: str) -> None:
         if "failed_by" in script:
             assert '"404": 1' in done.stdout
         if "env -i" in script:
-            assert done.stderr.count("\n") == 1  # quiet, but for the one failure
+            head, *failures = done.stderr.splitlines()  # quiet, but for the one failure
+            assert "5 ok, 1 failed" in head
+            assert failures == ["  404 (1)", f"    line 6  {address}/gone-1.txt"]
     assert (shop / "urls.fetched" / "results.jsonl").exists()
     for dest, count in (("pages", len(GOOD)), ("both", 2), ("all", len(GOOD) + 1)):
         assert len(list((shop / dest).rglob("page-*.txt"))) == count

@@ -61,7 +61,7 @@ def test_without_a_terminal_there_are_two_plain_lines() -> None:
     assert not reporter.wants_updates
     tell(reporter)
     assert stream.getvalue().splitlines() == [
-        "fetchpool: urls.txt → urls.fetched, limit 50, per host 10",
+        "fetchpool: urls.txt → urls.fetched, 50 at once, 10 per host",
         END,
     ]
 
@@ -154,7 +154,7 @@ def test_end_line(changes: dict[str, object], line: str) -> None:
 def test_start_line_leaves_out_what_is_not_known() -> None:
     stream = Stream()
     Reporter(stream, environ={}).start(Heading("-", None, 100, 0))
-    assert stream.getvalue() == "fetchpool: -, limit 100\n"
+    assert stream.getvalue() == "fetchpool: -, 100 at once\n"
 
 
 def test_messages_hide_secrets_and_are_one_line() -> None:
@@ -226,7 +226,7 @@ def test_stream_that_is_full_for_a_moment_is_tried_again() -> None:
 def test_stream_without_unicode_gets_ascii_and_escapes() -> None:
     stream = Stream("ascii")
     Reporter(stream, environ={}).start(Heading("list-é", "out", 1, 1))
-    assert stream.getvalue() == "fetchpool: list-\\xe9 -> out, limit 1, per host 1\n"
+    assert stream.getvalue() == "fetchpool: list-\\xe9 -> out, 1 at once, 1 per host\n"
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_eighty_columns_show_everything() -> None:
     assert plain(RUNNING, 80) == [
         "urls.txt → urls.fetched                                  50 at once, 10 per host",
         "━━━━━━━━━━━━━━━━━━━━━━━━━━━━──────────────────  61 %  12,204/20,000     9 s left",
-        " 1,310/s    4.2 MB/s   50 running   12,101 ok     103 failed: 404 81, timeout 20",
+        " 1,310/s    4.2 MB/s   50 running   12,101 ok     103 failed: 404 81, …",
         "archive.example.org 812 waiting (10 running) · api.example.com parked 14 s (429)",
     ]
 

@@ -14,6 +14,7 @@ class Run:
     """A run as the display sees it."""
 
     outage_since: float | None = None
+    running = 0
 
     def busiest(self, now: float, count: int) -> list[HostState]:
         return [
@@ -28,8 +29,13 @@ async def test_stop_and_outage_are_said() -> None:
         assert message(run, stopper) is None
         run.outage_since = asyncio.get_running_loop().time()
         assert message(run, stopper) == "our network is down: waiting for it"
+        run.running = 3
         stopper.ask("Ctrl-C", ExitStatus.INTERRUPTED)
-        assert message(run, stopper) == "stopping: what runs has 5 s; Ctrl-C cuts it off"
+        assert message(run, stopper) == (
+            "Ctrl-C: 3 requests running, cut off within 5 s; Ctrl-C again cuts them off"
+        )
+        run.running = 0
+        assert message(run, stopper) == "stopped by Ctrl-C: writing down what there is"
 
 
 def test_window_is_shown_where_it_was_lowered() -> None:

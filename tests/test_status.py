@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,9 @@ def test_list_that_was_not_read_to_its_end_has_an_unknown_rest() -> None:
     ("phase", "failed", "advice"),
     [
         ("finished", {"404": 1}, "--retry-failed"),
+        ("finished", {"404": 1, "input": 1}, "--retry-failed"),
+        ("finished", {"blocked": 1}, ""),
+        ("finished", {"input": 2}, "No line of the list"),
         ("finished", {}, ""),
         ("running", {"404": 1}, ""),
         ("stopped", {}, "again to go on"),
@@ -110,10 +114,11 @@ def test_list_that_was_not_read_to_its_end_has_an_unknown_rest() -> None:
     ],
 )
 def test_next_step_fits_the_phase(phase: str, failed: dict[str, int], advice: str) -> None:
-    totals = Totals(2, 2 - len(failed), failed, 1, 1)
+    totals = Totals(2, 2 - sum(failed.values()), failed, 1, 1)
     last = table(status(phase=phase, totals=totals, hosts=())).splitlines()[-1]
     assert advice in last
-    assert ("again" in last or "--retry-failed" in last) == bool(advice)
+    assert ("again" in last) == ("again" in advice)
+    assert ("--retry-failed" in last) == ("--retry-failed" in advice)
 
 
 def test_damage_and_incomplete_counts_are_said() -> None:
@@ -291,3 +296,19 @@ def test_program_colours_a_terminal_unless_asked_not_to(run: Run) -> None:
     assert b"\x1b[31mfailed" in fetchpool_in_pty(args, cwd=run.root).output
     for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
         assert b"\x1b" not in fetchpool_in_pty(args, cwd=run.root, env=env).output
+
+
+@pytest.mark.parametrize(
+    ("zone", "shown"), [("UTC", "UTC"), ("Asia/Kolkata", "+05:30"), ("EST5", "-05:00")]
+)
+def test_times_are_shown_with_their_zone(
+    monkeypatch: pytest.MonkeyPatch, zone: str, shown: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        lines = table(status()).splitlines()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert all(line.endswith(f" {shown}") for line in lines[2:4])

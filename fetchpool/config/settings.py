@@ -34,6 +34,7 @@ from fetchpool.config.values import (
     Switch,
     Text,
     Whole,
+    WholeOrAll,
     requests_per_second,
     seconds,
 )
@@ -41,6 +42,8 @@ from fetchpool.config.values import (
 PROJECT_URL = "https://fetchpool.example/"
 """Sent with the name, for whoever reads a server's log; a reserved name until there is a site."""
 DEFAULT_KEEPALIVE_S = 15.0
+MOST_FAILURES = 10_000
+"""How many failed URLs `--failures` lists from memory; all of them are read from the ledger."""
 
 OUTPUT = Option(
     "output",
@@ -249,7 +252,12 @@ class Config:
         Panel.TIMEOUTS,
         seconds(),
         "The whole run, which then stops as on Ctrl-C and exits 75",
-        Also(default="0: none", example="3600"),
+        Also(
+            default="0: none",
+            example="3600",
+            more="Nothing starts after it; what runs then has a tenth of it to end, 5 s at most. "
+            "The next command goes on.",
+        ),
     ] = 0.0
 
     max_size: Annotated[
@@ -419,9 +427,20 @@ class Config:
         bool,
         Panel.REPORTING,
         Switch(),
-        "Nothing at all where the exit status is 0, else one line on stderr",
+        "Nothing at all where the exit status is 0, else what failed, on stderr",
         Also(short="-q", more="Stronger than `--progress`."),
     ] = False
+    failures: Annotated[
+        int | Literal["all"],
+        Panel.REPORTING,
+        WholeOrAll(0, MOST_FAILURES),
+        "How many failed URLs are listed at the end, by reason: a number, or all",
+        Also(
+            more="Shared out among the reasons. After going on, those of the records that were "
+            "kept are among them. `all` reads them from the ledger; without one (`--no-body` "
+            f"without `-o`) it means {MOST_FAILURES:,}."
+        ),
+    ] = 20
     progress: Annotated[
         Literal["auto", "always", "never"],
         Panel.REPORTING,

@@ -110,6 +110,19 @@ class Whole(Kind):
         return int(value)
 
 
+class WholeOrAll(Whole):
+    """A whole number within bounds, or the word `all`."""
+
+    def __init__(self, low: int, high: int) -> None:
+        super().__init__(low, high)
+        self.accepts += ", or all"
+
+    def check(self, value: object) -> Any:
+        if isinstance(value, str) and value.strip().lower() == "all":
+            return "all"
+        return super().check(value)
+
+
 class Real(Kind):
     """A finite number: 0, or one within bounds."""
 

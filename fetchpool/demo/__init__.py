@@ -28,9 +28,11 @@ from fetchpool.runner import run
 
 if TYPE_CHECKING:
     from fetchpool.config import Config
-    from fetchpool.stats import Summary
+    from fetchpool.stats import FailureGroup, Summary
 
 TITLE = "demo list"
+LISTED = 6
+"""Failed URLs that are listed: what the run showed should stay in view."""
 NO_URL = "not a URL, as lists have them"
 
 
@@ -40,7 +42,7 @@ def run_demo(config: Config) -> int:
     The failures in the list are there on purpose and don't count. Ctrl-C ends it with 130. What is
     said goes to standard error, as with `get`; only loopback addresses are contacted.
     """
-    config = replace(config, ipv4=True, proxy="", fail_if="never")
+    config = replace(config, ipv4=True, proxy="", fail_if="never", failures=LISTED)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # there is a directory to remove
         signal.signal(signal.SIGINT, signal.default_int_handler)
     with DemoReporter(sys.stderr, config.progress, config.quiet) as reporter:
@@ -70,9 +72,10 @@ class DemoReporter(Reporter):
         """Say what is about to be done."""
         super().start(msgspec.structs.replace(heading, destination=None))
 
-    def finish(self, summary: Summary) -> None:
+    def finish(self, summary: Summary, failures: Sequence[FailureGroup] = ()) -> None:
         """Say what came of the run."""
-        super().finish(msgspec.structs.replace(summary, destination=None, records=None))
+        gone = msgspec.structs.replace(summary, destination=None, records=None, failed_records=None)
+        super().finish(gone, failures)
 
 
 def demo_list(hosts: Sequence[DemoHost], addresses: Mapping[str, str]) -> list[str]:

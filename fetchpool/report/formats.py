@@ -32,6 +32,13 @@ def whole_seconds(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 59.5 else _in_two_units(seconds)
 
 
+def span(seconds: float) -> str:
+    """Return a time somebody set: `500 ms`, `9 s`, `1.5 s`, `2 min`, `1 h`, `1 h 30 min`."""
+    if seconds < 60:
+        return duration(seconds).replace(".0 ", " ")
+    return _in_two_units(seconds).removesuffix(" 00 s").removesuffix(" 00 min").removesuffix(" 0 h")
+
+
 def _in_two_units(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

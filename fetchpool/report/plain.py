@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from fetchpool.report.formats import duration, size
+from fetchpool.report.formats import count, duration, size, span
 from fetchpool.report.terminal import Glyphs
 from fetchpool.stats import Summary
 from fetchpool.urls import display, redact_urls_in
 
 _LABELS: Final = 12
 _NAME: Final = 200
+_LABEL: Final = 20
 
 
 class Heading(Struct, frozen=True):
@@ -25,6 +27,12 @@ class Heading(Struct, frozen=True):
     """Requests at once."""
     per_host: int = 0
     """The same for one host; 0 = no limit of its own."""
+    rate: float = 0.0
+    """Requests a second; 0 = as they come."""
+    host_rate: float = 0.0
+    """The same for one host."""
+    max_time_s: float = 0.0
+    """How long the run may take; 0 = as long as it does."""
 
 
 def shown(text: str, glyphs: Glyphs, limit: int | None = None) -> str:
@@ -42,11 +50,26 @@ def name(text: str, glyphs: Glyphs) -> str:
 
 def start_line(heading: Heading, glyphs: Glyphs) -> str:
     """Return the line that opens a run."""
-    parts = [route(heading.source, heading.destination, glyphs)]
-    parts.append(f"limit {heading.limit}")
+    where = route(heading.source, heading.destination, glyphs)
+    return f"fetchpool: {', '.join([where, *bounds(heading)])}"
+
+
+def bounds(heading: Heading) -> list[str]:
+    """Return what bounds a run, in words: `50 at once`, `10 per host`, `5/s`, `1 h at most`."""
+    found = [f"{count(heading.limit)} at once"]
     if heading.per_host:
-        parts.append(f"per host {heading.per_host}")
-    return f"fetchpool: {', '.join(parts)}"
+        found.append(f"{count(heading.per_host)} per host")
+    if heading.rate:
+        found.append(f"{_plain_number(heading.rate)}/s")
+    if heading.host_rate:
+        found.append(f"{_plain_number(heading.host_rate)}/s per host")
+    if heading.max_time_s:
+        found.append(f"{span(heading.max_time_s)} at most")
+    return found
+
+
+def _plain_number(value: float) -> str:
+    return f"{value:,.5f}".rstrip("0").rstrip(".")
 
 
 def route(source: str, destination: str | None, glyphs: Glyphs) -> str:
@@ -101,3 +124,9 @@ def top_failures(failed: dict[str, int], limit: int) -> list[tuple[str, int]]:
     if len(rows) <= limit:
         return rows
     return [*rows[: limit - 1], ("other", sum(number for _, number in rows[limit - 1 :]))]
+
+
+def first_failures(rows: Sequence[tuple[str, int]], limit: int, glyphs: Glyphs) -> str:
+    """Return the first *limit* of *rows* in a line, an ellipsis at its end if there are more."""
+    some = [f"{shown(label, glyphs, _LABEL)} {count(number)}" for label, number in rows[:limit]]
+    return ", ".join([*some, glyphs.ellipsis] if len(rows) > limit else some)

@@ -2,7 +2,7 @@
 
 urls.txt → urls.fetched                              50 at once, 10 per host
 ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╸───────────────   61 %  12,204/20,000    9 s left
- 1,310/s    4.2 MB/s   50 running   12,101 ok   103 failed: 404 81, timeout 20
+ 1,310/s    4.2 MB/s   50 running   12,101 ok   103 failed: 404 81, …
 archive.example.org 812 waiting (10 running) · api.example.com parked 14 s (429)
 """
 
@@ -16,7 +16,7 @@ from rich.text import Text
 
 from fetchpool.report import formats
 from fetchpool.report.layout import cut, fit, join
-from fetchpool.report.plain import Heading, name, route
+from fetchpool.report.plain import Heading, bounds, first_failures, name, route
 from fetchpool.report.terminal import Glyphs
 from fetchpool.stats import HostState, Snapshot
 
@@ -43,7 +43,7 @@ def render(snapshot: Snapshot, heading: Heading, width: int, glyphs: Glyphs) -> 
         lines.append(_count_line(snapshot, width))
     else:
         lines.append(_bar_line(snapshot, total, width, glyphs))
-    lines.append(_rate_line(snapshot, heading, width))
+    lines.append(_rate_line(snapshot, heading, width, glyphs))
     if snapshot.message:
         message = cut(name(snapshot.message, glyphs), width, glyphs)
         lines.append(Text(message, style="yellow"))
@@ -53,13 +53,13 @@ def render(snapshot: Snapshot, heading: Heading, width: int, glyphs: Glyphs) -> 
 
 
 def _title(heading: Heading, width: int, glyphs: Glyphs) -> Text:
-    limits = f"{formats.count(heading.limit)} at once"
-    if heading.per_host:
-        limits += f", {formats.count(heading.per_host)} per host"
     what = cut(route(heading.source, heading.destination, glyphs), width, glyphs)
     room = width - cell_len(what)
-    if len(limits) + len(_GAP) > room:
-        limits = ""
+    found = bounds(heading)
+    limits = ", ".join(found)
+    while found and len(limits) + len(_GAP) > room:
+        found.pop()
+        limits = ", ".join([*found, glyphs.ellipsis]) if found else ""
     return Text.assemble((what, "bold"), (limits.rjust(room) if limits else "", "dim"))
 
 
@@ -95,7 +95,7 @@ def _count_line(snapshot: Snapshot, width: int) -> Text:
     return join(fit(pieces, width, _GAP), _GAP)
 
 
-def _rate_line(snapshot: Snapshot, heading: Heading, width: int) -> Text:
+def _rate_line(snapshot: Snapshot, heading: Heading, width: int, glyphs: Glyphs) -> Text:
     # Every number has the room it may come to need, so none moves its neighbours.
     if width < _NARROW:
         narrow = [(0, Text(formats.rate(snapshot.rate))), (1, _failed(snapshot, 1))]
@@ -111,7 +111,7 @@ def _rate_line(snapshot: Snapshot, heading: Heading, width: int) -> Text:
         (1, _failed(snapshot, _FAILED_DIGITS)),
     ]
     line = join(fit(pieces, width, _GAP), _GAP)
-    reasons = _reasons(snapshot.failed, width - line.cell_len)
+    reasons = _reasons(snapshot.failed, width - line.cell_len, glyphs)
     return Text.assemble(line, (reasons, "red"))
 
 
@@ -120,15 +120,14 @@ def _failed(snapshot: Snapshot, digits: int) -> Text:
     return Text(f"{formats.count(snapshot.failures):>{digits}} failed", style=style)
 
 
-def _reasons(failed: dict[str, int], room: int) -> str:
+def _reasons(failed: dict[str, int], room: int, glyphs: Glyphs) -> str:
     """Return as many of the most frequent failures as fit *room*, the first after a colon."""
-    text = ""
-    for label, number in list(failed.items())[:_REASONS]:
-        more = f"{', ' if text else ': '}{label} {formats.count(number)}"
-        if len(text) + len(more) > room:
-            break
-        text += more
-    return text
+    rows = list(failed.items())
+    for number in range(min(_REASONS, len(rows)), 0, -1):
+        text = f": {first_failures(rows, number, glyphs)}"
+        if len(text) <= room:
+            return text
+    return ""
 
 
 def _hosts_line(hosts: Sequence[HostState], width: int, glyphs: Glyphs) -> Text:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, TextIO, TypeAlias
 
+from fetchpool.report.failures import end_details
 from fetchpool.report.plain import Heading, end_line, shown, start_line
 from fetchpool.report.terminal import Writer, can_repaint, glyphs_for, is_terminal, terminal_size
 from fetchpool.urls import redact_in
@@ -15,12 +17,14 @@ if TYPE_CHECKING:
     from typing import Self
 
     from fetchpool.report.live import ProgressDisplay, Screen
-    from fetchpool.stats import Snapshot, Summary
+    from fetchpool.stats import FailureGroup, Snapshot, Summary
 
 Mode: TypeAlias = Literal["auto", "always", "never"]
 """When progress is displayed; `auto` = on a terminal."""
 
 _LONGEST_MESSAGE: Final = 2_000
+_AT_ONCE: Final = 500
+"""Lines written at a time: a list of all failures may have millions."""
 
 
 class Reporter:
@@ -28,8 +32,9 @@ class Reporter:
 
     On a terminal: a live display, then the last screen. Elsewhere, and with *mode* `never`: a
     line at the start, a line at the end, and no escape sequence. With *quiet* nothing on a run
-    whose exit status is 0, otherwise one line. *stream* may be None, closed or broken: nothing
-    here raises because of it.
+    whose exit status is 0, otherwise one line. Below the end stand the URLs that failed.
+
+    *stream* may be None, closed or broken: nothing here raises because of it.
 
     As a context manager it takes the display off the screen, whatever ends the run.
     """
@@ -95,16 +100,21 @@ class Reporter:
             self._message(text)
         self._said_why = True
 
-    def finish(self, summary: Summary) -> None:
-        """Say what came of the run."""
+    def finish(self, summary: Summary, failures: Sequence[FailureGroup] = ()) -> None:
+        """Say what came of the run, and list *failures*."""
         if self._live is not None and self._screen is not None and self._stream is not None:
             from fetchpool.report.summary import render_summary
 
             self._live.stop()
             columns, _ = terminal_size(self._stream)
-            self._writer.write(self._screen.encode(render_summary(summary, columns, self._glyphs)))
-        elif not self._quiet or (summary.exit_status != 0 and not self._said_why):
-            self._line(end_line(summary, self._glyphs))
+            lines = render_summary(summary, columns, self._glyphs, failures)
+            while some := list(islice(lines, _AT_ONCE)):
+                self._writer.write(self._screen.encode(some))
+        elif not self._quiet or summary.exit_status != 0:
+            if not (self._quiet and self._said_why):
+                self._line(end_line(summary, self._glyphs))
+            for line in end_details(summary, failures, self._glyphs):
+                self._line(f"  {line}")
 
     def _message(self, text: str) -> None:
         safe = shown(redact_in(text), self._glyphs, _LONGEST_MESSAGE)

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich.text import Text
 
 from fetchpool.report import formats
+from fetchpool.report.failures import failure_lines, no_line_is_a_url, where_all_are
 from fetchpool.report.layout import cut, join, pad, wrap
-from fetchpool.report.plain import empty_line, is_empty, name, shown, stop_line, top_failures
+from fetchpool.report.plain import (
+    empty_line,
+    first_failures,
+    is_empty,
+    name,
+    shown,
+    stop_line,
+    top_failures,
+)
 from fetchpool.report.terminal import Glyphs
-from fetchpool.stats import SlowHost, Summary, Times
+from fetchpool.stats import FailureGroup, GivenUpHost, SlowHost, Summary, Times
 
 _TWO_COLUMNS: Final = 78
 _LABELS: Final = 8
@@ -22,28 +31,49 @@ _SHORTEST_HOST: Final = 12
 _GAP: Final = "   "
 
 
-def render_summary(summary: Summary, width: int, glyphs: Glyphs) -> list[Text]:
-    """Return the lines of the last screen for a terminal of *width* columns.
+def render_summary(
+    summary: Summary, width: int, glyphs: Glyphs, failures: Sequence[FailureGroup] = ()
+) -> Iterator[Text]:
+    """Yield the lines of the last screen for a terminal of *width* columns, *failures* listed.
 
-    All but names and commands, which must stay whole to be copied, fit the width.
+    All but URLs and commands, which must stay whole to be copied, fit the width.
     """
     if is_empty(summary):
-        return [Text(line) for line in textwrap.wrap(empty_line(summary, glyphs), width)]
+        yield from (Text(line) for line in textwrap.wrap(empty_line(summary, glyphs), width))
+        return
+    blocks: list[Iterator[Text]] = [
+        *map(iter, _figures(summary, width, glyphs)),
+        _failures(failures, width, glyphs),
+        iter(_next_steps(summary, width, glyphs, failures)),
+    ]
+    begun = False
+    for block in blocks:
+        for number, line in enumerate(block):
+            if number == 0 and begun:
+                yield Text()
+            yield line
+            begun = True
+
+
+def _figures(summary: Summary, width: int, glyphs: Glyphs) -> list[list[Text]]:
     results = _results(summary)
     facts = [(label, pieces) for label, pieces in _facts(summary, width, glyphs) if pieces]
-    blocks = [
+    return [
         wrap(_headline(summary, glyphs), width, _GAP),
         _side_by_side(results, facts, width) if width >= _TWO_COLUMNS else results,
         [] if width >= _TWO_COLUMNS else _fact_lines(facts, width),
         _slowest(summary.slowest, width, glyphs),
-        _next_steps(summary, width, glyphs),
+        _given_up(summary.given_up, summary.given_up_hosts, width, glyphs),
     ]
-    lines: list[Text] = []
-    for block in blocks:
-        if block and lines:
-            lines.append(Text())
-        lines += block
-    return lines
+
+
+def _failures(groups: Sequence[FailureGroup], width: int, glyphs: Glyphs) -> Iterator[Text]:
+    for line, is_head in failure_lines(groups, glyphs):
+        if not is_head:
+            yield Text(line)
+            continue
+        for part in textwrap.wrap(line, max(20, width), subsequent_indent="  "):
+            yield Text(part, style="red")
 
 
 def _headline(summary: Summary, glyphs: Glyphs) -> list[Text]:
@@ -164,7 +194,7 @@ def _slowest(rows: Sequence[SlowHost], width: int, glyphs: Glyphs) -> list[Text]
             formats.count(row.urls) + ("+" if row.partial else ""),
             formats.count(row.ok) + ("+" if row.partial else ""),
             formats.duration(row.p90_s),
-            ", ".join(f"{label} {formats.count(number)}" for label, number in row.failed[:1]),
+            first_failures(row.failed, 1, glyphs),
         )
         for row in rows
     ]
@@ -194,14 +224,44 @@ def _slowest(rows: Sequence[SlowHost], width: int, glyphs: Glyphs) -> list[Text]
     ]
 
 
-def _next_steps(summary: Summary, width: int, glyphs: Glyphs) -> list[Text]:
-    steps = [("records", summary.records), ("again", summary.again)]
+def _given_up(rows: Sequence[GivenUpHost], hosts: int, width: int, glyphs: Glyphs) -> list[Text]:
+    """Return a table of the hosts that were given up, and why."""
+    if not rows:
+        return []
+    head = ("hosts given up", "not asked")
+    limit = max(_SHORTEST_HOST, min(_LONGEST_HOST, width - len(head[1]) - len(_GAP)))
+    table = [
+        head,
+        *((cut(name(row.host, glyphs), limit, glyphs), formats.count(row.urls)) for row in rows),
+    ]
+    wide, digits = (max(len(row[column]) for row in table) for column in (0, 1))
+    room = width - wide - digits - 2 * len(_GAP)
+    whys = ["why", *(shown(row.why, glyphs, max(1, room)) for row in rows)]
+    if room < _SHORTEST_HOST:
+        whys = [""] * len(whys)
+    lines = [
+        Text(f"{host:<{wide}}{_GAP}{urls:>{digits}}{_GAP}{why}".rstrip(), style="" if n else "dim")
+        for n, ((host, urls), why) in enumerate(zip(table, whys, strict=True))
+    ]
+    if hosts > len(rows):
+        lines.append(Text(f"and {formats.count(hosts - len(rows))} more"))
+    return lines
+
+
+def _next_steps(
+    summary: Summary, width: int, glyphs: Glyphs, failures: Sequence[FailureGroup]
+) -> list[Text]:
+    steps = [
+        ("records", summary.records),
+        ("failures", where_all_are(failures, summary)),
+        ("again", summary.again),
+    ]
     lines = [
         join([Text(label.ljust(8), style="dim"), Text(shown(text, glyphs))], " ")
         for label, text in steps
         if text
     ]
-    if summary.stopped_by:
-        sentence = stop_line(summary, glyphs, number=",")
-        lines += [Text(line) for line in textwrap.wrap(sentence, max(20, width))]
+    stopped = stop_line(summary, glyphs, number=",") if summary.stopped_by else None
+    for sentence in (no_line_is_a_url(summary), stopped):
+        lines += [Text(line) for line in textwrap.wrap(sentence or "", max(20, width))]
     return lines

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from fetchpool.config import Config, ConfigError, options
 from fetchpool.ledger import BodyOptions, Flag, OutputError, RunOptions
 from fetchpool.ledger.layout import Layout
+from fetchpool.runner.records import is_csv
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -125,6 +126,20 @@ def command_again(config: Config, names: Sequence[str], output: Path | None) -> 
         else:
             words += [option.flag, option.show(value)]
     return shlex.join(words)
+
+
+def failed_records(config: Config, records: str | None) -> str | None:
+    """Return how to see all that failed, if *records* is where the records are.
+
+    None where somebody reads them as they come.
+    """
+    if config.records == "-" and records is None:
+        return None
+    if records is None:
+        return "-o DEST or --records FILE keeps them"
+    if records == config.records and is_csv(config.records_format, records):
+        return f"in {shlex.quote(records)}"
+    return f"jq 'select(.ok|not)' {shlex.quote(records)}"
 
 
 def _is_same(path: str | PathLike[str], other: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -22,18 +22,19 @@ from fetchpool.ledger import Ledger, OutputError, Record, encode
 from fetchpool.ledger.entries import read_entry
 from fetchpool.ledger.layout import LEDGER
 from fetchpool.loops import loop_factory
-from fetchpool.models import Outcome
 from fetchpool.pool import FetchPool, check_surroundings
 from fetchpool.report import Heading, Reporter
+from fetchpool.runner.account import Account
 from fetchpool.runner.choices import (
     check_call,
     check_targets,
     command_again,
     destination,
+    failed_records,
     opened,
 )
 from fetchpool.runner.intake import Remaining
-from fetchpool.runner.journal import Journal, Recorded
+from fetchpool.runner.journal import Journal
 from fetchpool.runner.output import Output, open_output
 from fetchpool.runner.records import (
     STDOUT,
@@ -42,13 +43,13 @@ from fetchpool.runner.records import (
     WholeRecords,
     open_records,
 )
-from fetchpool.runner.screen import keep_showing
+from fetchpool.runner.screen import WAITING_S, keep_showing, stopping
 from fetchpool.runner.stopping import Stopper
 from fetchpool.runner.streams import occupy_closed_streams
 from fetchpool.runner.trouble import OurTrouble, Trouble, trouble_of
 from fetchpool.runner.watching import Observer, catching_internal_errors
 from fetchpool.sources import Reader, RequestCounter, Sources, open_sources
-from fetchpool.stats import Ending, Stats, Summary
+from fetchpool.stats import Ending, Stats, Summary, another_try_may_help
 from fetchpool.stores import StoreError
 from fetchpool.stores.null import NullStore
 from fetchpool.urls import hiding
@@ -57,7 +58,7 @@ from fetchpool.workers.sharing import worker_count
 
 if TYPE_CHECKING:
     from fetchpool.fetching import Fetching
-    from fetchpool.models import Request
+    from fetchpool.models import Outcome, Request
     from fetchpool.stores.directory import DirectoryStore
     from fetchpool.workers.dispatch import Dispatch
     from fetchpool.workers.fleet import Fleet
@@ -125,6 +126,7 @@ class Runner:
         self._events: EventSink = open_event_log(None)
         self._journal: Journal | None = None
         self._copy: WholeRecords | None = None
+        self._account = Account(self._stats, config.failures, names)
         self._total_is_told = False
         self._warned_of_descriptors = False
 
@@ -156,7 +158,7 @@ class Runner:
             records = self._opened_records(has_ledger=output is not None)
             self._copy = records if isinstance(records, WholeRecords) else None
             self._journal = journal = Journal(
-                records if isinstance(records, RecordsFile) else None, self._recorded
+                records if isinstance(records, RecordsFile) else None, self._account.recorded
             )
             stack.push_async_callback(journal.close)
             ledger = None if output is None else await self._settle(output, remaining)
@@ -200,8 +202,8 @@ class Runner:
         keep = self._count_kept if in_place else self._keep
         remaining.set_aside(settled.done, settled.waiting, keep, offset=settled.offset)
         for label, count in settled.kept.failed.items():
-            self._stats.kept(ok=False, label=label, count=count)
-        self._stats.kept(ok=True, count=settled.kept.ok)
+            self._account.kept(ok=False, label=label, count=count)
+        self._account.kept(ok=True, count=settled.kept.ok)
         self._journal.write_to(settled.ledger, self._dest / LEDGER)
         return settled.ledger
 
@@ -226,6 +228,9 @@ class Runner:
                 destination=None if self._dest is None else str(self._dest),
                 limit=pool.budget.limit,
                 per_host=config.per_host,
+                rate=config.rate,
+                host_rate=config.host_rate,
+                max_time_s=config.max_time,
             )
         )
         self._events.event("run-started", source=self._title, destination=self._dest_text)
@@ -238,7 +243,7 @@ class Runner:
         journal = self._journal
         assert journal is not None
         journal.start(on_trouble=fetching.abort)
-        stopper.steps(fetching.stop, lambda: _abort(fetching, journal))
+        stopper.steps(partial(self._stop, fetching, stopper), partial(_abort, fetching, journal))
         async with self._display(pool, fetching, remaining, stopper) as counter:
             trouble = await self._drain(fetching, remaining, ledger)
         self._stats.received_so_far(pool.bytes_received)
@@ -297,7 +302,7 @@ class Runner:
                 lines = [encode(Record.of(each, several=several)) for each in outcomes]
                 await journal.put(lines, outcomes)
             else:
-                self._recorded(outcomes)
+                self._account.recorded(outcomes)
             self._warn_of_descriptors(fetching)
 
     async def _end(
@@ -338,7 +343,8 @@ class Runner:
                 source=self._title,
                 destination=self._dest_text,
                 records=self._records_text,
-                again=self._again(status),
+                failed_records=failed_records(self._config, self._records_text),
+                again=self._again(status, numbers.failed),
                 stopped_by=stopped_by,
                 expected=_expected(remaining, counter),
             ),
@@ -351,8 +357,18 @@ class Runner:
             self._reporter.warn(f"--log-file {self._config.log_file} is not complete: {reason}")
         await self._write_metrics(summary)
         if status is not ExitStatus.PIPE_CLOSED:
-            self._reporter.finish(summary)
+            await self._finish(summary)
         return summary
+
+    async def _finish(self, summary: Summary) -> None:
+        """Say what came of the run, and what failed."""
+        if not (self._told and summary.failures):
+            self._reporter.finish(summary)
+            return
+        ledger = None if self._dest is None else self._dest / LEDGER
+        failures = await self._account.failures(ledger)
+        # In a thread: a list of all may be long, and its reader slow.
+        await asyncio.to_thread(self._reporter.finish, summary, failures)
 
     async def _close_ledger(self, ledger: Ledger, remaining: Remaining, *, complete: bool) -> None:
         journal = self._journal
@@ -367,6 +383,18 @@ class Runner:
         """Write all records of the run to the file of `--records`; raises `RecordsError`."""
         if self._copy is not None and self._dest is not None:
             await asyncio.to_thread(self._copy.write, self._dest / LEDGER)
+
+    def _stop(self, fetching: Fetching | Dispatch, stopper: Stopper) -> None:
+        """Start nothing more; say after a moment what is waited for, unless a display does."""
+        fetching.stop()
+        if not self._reporter.wants_updates:
+            asyncio.get_running_loop().call_later(
+                WAITING_S, self._tell_of_waiting, fetching, stopper
+            )
+
+    def _tell_of_waiting(self, fetching: Fetching | Dispatch, stopper: Stopper) -> None:
+        if fetching.running and not fetching.ended:
+            self._reporter.warn(stopping(fetching, stopper))
 
     # -- small things ----------------------------------------------------------------------------
 
@@ -406,19 +434,11 @@ class Runner:
         assert entry is not None
         await self._journal.put([record], [entry], kept=True)
 
-    def _recorded(self, records: Sequence[Recorded]) -> None:
-        """Count what has its record: what is lost on the way there is fetched again."""
-        for each in records:
-            if isinstance(each, Outcome):
-                self._stats.outcome(each, each.host_key)
-            else:
-                self._stats.kept(ok=each.ok, label=each.label)
-
     async def _count_kept(self, _request: Request, record: bytes) -> None:
         """Count an answer of an earlier run that is in the ledger already."""
         entry = read_entry(record)
         assert entry is not None
-        self._stats.kept(ok=entry.ok, label=entry.label)
+        self._account.kept(ok=entry.ok, label=entry.label)
 
     def _opened_records(self, *, has_ledger: bool) -> RecordsFile | WholeRecords | None:
         config = self._config
@@ -486,8 +506,10 @@ class Runner:
             return f"{self._dest_text}/{LEDGER}"
         return None if self._config.records == "-" else self._config.records
 
-    def _again(self, status: ExitStatus) -> str | None:
+    def _again(self, status: ExitStatus, failed: Iterable[str]) -> str | None:
         if status is not ExitStatus.URLS_FAILED or self._dest is None:
+            return None
+        if not another_try_may_help(failed):
             return None
         command = command_again(self._config, self._names, self._dest if self._named else None)
         return command or "the same command with --retry-failed"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
-from fetchpool.runner.stopping import GRACE_S
+from fetchpool.report.formats import counted, span
 from fetchpool.stats import HostState, RunState
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from fetchpool.workers.fleet import Fleet
 
 EVERY_S = 0.25
+WAITING_S = 0.5
+"""How long a run that was asked to stop waits for what runs before it says so."""
 HOSTS_SHOWN = 12
 
 
@@ -54,6 +57,8 @@ class Display(Protocol):
     """What of a fetching is shown beside its counters."""
 
     @property
+    def running(self) -> int: ...
+    @property
     def outage_since(self) -> float | None: ...
     def busiest(self, now: float, count: int) -> list[scheduler.HostState]: ...
 
@@ -61,8 +66,19 @@ class Display(Protocol):
 def message(fetching: Display, stopper: Stopper) -> str | None:
     """Return what all of the run waits for, in words for a person."""
     if stopper.reason is not None:
-        return f"stopping: what runs has {GRACE_S:.0f} s; Ctrl-C cuts it off"
+        return stopping(fetching, stopper)
     return "our network is down: waiting for it" if fetching.outage_since else None
+
+
+def stopping(fetching: Display, stopper: Stopper) -> str:
+    """Return what a run that was asked to stop waits for, and for how long."""
+    ends_at, now = stopper.grace_ends_at, asyncio.get_running_loop().time()
+    left_s = 0.0 if ends_at is None else ends_at - now
+    if not fetching.running or left_s <= 0:
+        return f"stopped by {stopper.reason}: writing down what there is"
+    running = counted(fetching.running, "request")
+    again = "; Ctrl-C again cuts them off" if stopper.reason == "Ctrl-C" else ""
+    return f"{stopper.reason}: {running} running, cut off within {span(ceil(left_s))}{again}"
 
 
 def busiest(fetching: Display, now: float) -> tuple[HostState, ...]:

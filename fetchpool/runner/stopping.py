@@ -1,6 +1,6 @@
 """What ends a run before its list ends: signals and `--max-time`.
 
-first      nothing more starts, what runs gets a few seconds
+first      nothing more starts, what runs gets a few seconds (of --max-time: a tenth at most)
 second     what runs is cut off
 third      the process dies of the signal, as exact as after any other kill
 """
@@ -18,7 +18,10 @@ from typing import Any
 from fetchpool.exits import ExitStatus
 
 GRACE_S = 5.0
-"""How long what runs may go on after the first signal (CONTRACT: "a few seconds")."""
+"""How long what runs may go on after the first signal: a few seconds."""
+
+GRACE_SHARE = 0.1
+"""The same after `--max-time`, as a part of it: `GRACE_S` at most."""
 
 _SIGNALS = {
     "SIGINT": ("Ctrl-C", ExitStatus.INTERRUPTED),
@@ -36,6 +39,8 @@ class Stopper:
         self.reason: str | None = None
         """What follows "stopped by"; None while nothing asked to stop."""
         self.status: ExitStatus | None = None
+        self.grace_ends_at: float | None = None
+        """When what runs is cut off, by the clock of the event loop; None while nothing asked."""
         self._steps: tuple[Callable[[], object], ...] = ()
         self._asked = 0
         self._timers: list[asyncio.TimerHandle] = []
@@ -58,10 +63,10 @@ class Stopper:
                 self._before[number] = before
 
     def after(self, seconds: float, reason: str, status: ExitStatus) -> None:
-        """Stop in *seconds*, if the run is not over by then."""
-        self._timers.append(
-            asyncio.get_running_loop().call_later(seconds, self.ask, reason, status)
-        )
+        """Stop in *seconds*, if the run is not over by then; what runs gets a tenth more."""
+        grace_s = min(GRACE_S, GRACE_SHARE * seconds)
+        loop = asyncio.get_running_loop()
+        self._timers.append(loop.call_later(seconds, self.ask, reason, status, grace_s))
 
     def steps(self, *steps: Callable[[], object]) -> None:
         """Say what from now on is done when first asked, and when asked again; at once if it was.
@@ -72,11 +77,13 @@ class Stopper:
         for step in steps[: self._asked]:
             step()
 
-    def ask(self, reason: str, status: ExitStatus) -> None:
-        """Take the next step: stop gently; asked again: at once."""
+    def ask(self, reason: str, status: ExitStatus, grace_s: float | None = None) -> None:
+        """Take the next step: stop gently, within *grace_s* (`GRACE_S`); asked again: at once."""
         if self.reason is None:
             self.reason, self.status = reason, status
-            self._timers.append(asyncio.get_running_loop().call_later(GRACE_S, self._hurry))
+            loop = asyncio.get_running_loop()
+            self.grace_ends_at = loop.time() + (GRACE_S if grace_s is None else grace_s)
+            self._timers.append(loop.call_at(self.grace_ends_at, self._hurry))
         self._asked += 1
         for step in self._steps[self._asked - 1 : self._asked]:
             step()

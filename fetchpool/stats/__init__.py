@@ -5,8 +5,9 @@ outcome(), kept(), request_sent(), … ──▶ Stats ──▶ snapshot(now) �
 """
 
 from fetchpool.models import failure_label
-from fetchpool.stats.counters import Stats
-from fetchpool.stats.hosts import ParkedHost, SlowHost
+from fetchpool.stats.counters import Stats, another_try_may_help, failure_reason
+from fetchpool.stats.failures import FailedLine, FailureGroup, FailureTable
+from fetchpool.stats.hosts import GivenUpHost, ParkedHost, SlowHost
 from fetchpool.stats.values import (
     Ending,
     HostState,
@@ -18,6 +19,10 @@ from fetchpool.stats.values import (
 
 __all__ = [
     "Ending",
+    "FailedLine",
+    "FailureGroup",
+    "FailureTable",
+    "GivenUpHost",
     "HostState",
     "ParkedHost",
     "RunState",
@@ -26,5 +31,7 @@ __all__ = [
     "Stats",
     "Summary",
     "Times",
+    "another_try_may_help",
     "failure_label",
+    "failure_reason",
 ]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from msgspec.structs import asdict, replace
 
-from fetchpool.models import FailureKind, Outcome, failure_label
-from fetchpool.stats.hosts import HostTable, ParkedTable
+from fetchpool.models import GIVEN_UP, FailureKind, Outcome, failure_label
+from fetchpool.stats.hosts import GivenUpTable, HostTable, ParkedTable
 from fetchpool.stats.pace import Pace
 from fetchpool.stats.times import TimeSketch
 from fetchpool.stats.values import Ending, RunState, Snapshot, Summary
 
 _ROWS: Final = 5
+
+_REFUSED_HERE: Final = frozenset({FailureKind.INPUT, FailureKind.BLOCKED, FailureKind.INTERNAL})
 
 _BATCH: Final = 256
 """Outcomes counted at once, at the latest."""
@@ -20,6 +23,28 @@ _BATCH: Final = 256
 
 _Result: TypeAlias = tuple[str, str | None, float | None, float | None]
 """Host, label of the failure, seconds to the first byte, seconds in all."""
+
+
+SURE_TO_FAIL_AGAIN: Final = frozenset({"input", "blocked", "too_big", "internal"})
+"""Kinds about which another try of the same command changes nothing."""
+
+
+def another_try_may_help(failed: Iterable[str]) -> bool:
+    """Tell whether URLs with these labels may come to something else when they are tried again."""
+    return any(label not in SURE_TO_FAIL_AGAIN for label in failed)
+
+
+def failure_reason(
+    error: FailureKind | str | None, status: int | None, detail: str | None
+) -> str | None:
+    """Return what there is to say of a failure beyond its label; None where that says it all."""
+    if error == FailureKind.STATUS:
+        return None if status is not None else _why_given_up(detail)
+    return detail
+
+
+def _why_given_up(detail: str | None) -> str | None:
+    return None if detail is None else detail.removeprefix(f"{GIVEN_UP}: ")
 
 
 class Stats:
@@ -48,6 +73,7 @@ class Stats:
         self._whole = TimeSketch()
         self._hosts = HostTable(self._whole.median)
         self._parked = ParkedTable()
+        self._given_up = GivenUpTable()
         self._pace = Pace(now)
 
     def outcome(self, outcome: Outcome, host_key: str) -> None:
@@ -61,6 +87,8 @@ class Stats:
         else:
             label = failure_label(outcome.error or FailureKind.INTERNAL, outcome.status)
             self._count_failure(label, 1)
+            if _is_given_up(outcome):
+                self._given_up.add(host_key, _why_given_up(outcome.detail) or "")
         elapsed_s = None if outcome.started_at is None else outcome.elapsed_s
         # Not the outcome itself: it may hold a body.
         self._uncounted.append((host_key, label, outcome.first_byte_s, elapsed_s))
@@ -164,8 +192,17 @@ class Stats:
                 for row in self._parked.longest(_ROWS)
             ),
             parked_hosts=len(self._parked),
+            given_up=self._given_up.most(_ROWS),
+            given_up_hosts=len(self._given_up),
             slowest=self._hosts.slowest(_ROWS),
         )
 
     def _by_frequency(self) -> dict[str, int]:
         return dict(sorted(self._failed.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _is_given_up(outcome: Outcome) -> bool:
+    """Tell whether a URL was not asked for (any more) as its host had been given up."""
+    if outcome.error in _REFUSED_HERE or not outcome.host_key:
+        return False
+    return not outcome.attempts or (outcome.detail or "").startswith(f"{GIVEN_UP}: ")

@@ -52,6 +52,16 @@ class ParkedHost(Struct, frozen=True):
     """The last reason."""
 
 
+class GivenUpHost(Struct, frozen=True):
+    """A host that was given up: its URLs failed without being asked for."""
+
+    host: str
+    urls: int
+    """How many of them."""
+    why: str
+    """The first reason."""
+
+
 class _HostTimes:
     """Counters of one host."""
 
@@ -176,3 +186,36 @@ class ParkedTable:
     def longest(self, count: int) -> tuple[ParkedHost, ...]:
         """Return up to *count* hosts, the longest held back first."""
         return tuple(nlargest(count, self._hosts.values(), key=lambda row: row.seconds))
+
+
+class GivenUpTable:
+    """Hosts that were given up, with the number of URLs that cost."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._hosts: dict[str, list[int]] = {}
+        self._why: dict[str, str] = {}
+        self._evicted = 0
+
+    def __len__(self) -> int:
+        """Return the number of hosts ever given up; one that was evicted counts again."""
+        return len(self._hosts) + self._evicted
+
+    def add(self, host: str, why: str) -> None:
+        """Count a URL that was not asked for, as *host* had been given up because of *why*."""
+        count = self._hosts.get(host)
+        if count is not None:
+            count[0] += 1
+            return
+        if len(self._hosts) >= 2 * self._capacity:
+            best = nlargest(self._capacity, self._hosts.items(), key=lambda item: item[1])
+            self._evicted += len(self._hosts) - len(best)
+            self._hosts = dict(best)
+            self._why = {host: self._why[host] for host in self._hosts}
+        self._hosts[host] = [1]
+        self._why[host] = why
+
+    def most(self, count: int) -> tuple[GivenUpHost, ...]:
+        """Return up to *count* hosts, that which cost most URLs first."""
+        rows = nlargest(count, self._hosts.items(), key=lambda item: item[1])
+        return tuple(GivenUpHost(host, urls, self._why[host]) for host, (urls,) in rows)

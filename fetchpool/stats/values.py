@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from fetchpool.stats.hosts import ParkedHost, SlowHost
+from fetchpool.stats.hosts import GivenUpHost, ParkedHost, SlowHost
 
 
 class Times(Struct, frozen=True):
@@ -91,6 +91,8 @@ class Ending(Struct, frozen=True, kw_only=True):
     """The directory of bodies and records; None = nothing stays on disk."""
     records: str | None = None
     """Where the records are."""
+    failed_records: str | None = None
+    """How to see all that failed, where only some are listed: a command, or where they are."""
     again: str | None = None
     """The command to give next, where there is one."""
     stopped_by: str | None = None
@@ -136,6 +138,10 @@ class Summary(Ending, frozen=True, kw_only=True):
     """How many hosts were held back at all (a lower bound beyond some thousands)."""
     slowest: tuple[SlowHost, ...]
     """Hosts that cost the run most time, at most five, slowest first."""
+    given_up: tuple[GivenUpHost, ...] = ()
+    """Hosts whose URLs were not asked for any more, at most five."""
+    given_up_hosts: int = 0
+    """How many hosts were given up at all (a lower bound beyond some thousands)."""
 
     @property
     def failures(self) -> int:

@@ -129,8 +129,11 @@ def side_by_side(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
 
 
 def lines_of(text: str) -> list[str]:
-    """Return the lines of standard error, each of which must be fetchpool's own."""
-    lines = text.splitlines()
+    """Return the lines of standard error, each of which must be fetchpool's own.
+
+    What is indented below one, the URLs that failed, is left out.
+    """
+    lines = [line for line in text.splitlines() if not line.startswith("  ")]
     assert all(line.startswith("fetchpool: ") for line in lines), text
     return lines
 

@@ -177,6 +177,23 @@ async def test_grace_that_is_over_counts_as_asking_again(monkeypatch: pytest.Mon
     assert reasons == ["--max-time"]
 
 
+@pytest.mark.parametrize("share", [0.1, 1e9], ids=["a part of it", "a few seconds"])
+async def test_grace_after_max_time_is_a_part_of_it_and_a_few_seconds_at_most(
+    monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    monkeypatch.setattr(stopping, "GRACE_SHARE", share)
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with Stopper(lambda _: asked.set()) as stopper:
+        begin = loop.time()
+        stopper.after(0.01, "--max-time", ExitStatus.STOPPED_EARLY)
+        await asked.wait()
+        assert stopper.grace_ends_at is not None
+        grace_s = 0.001 if share < 1 else stopping.GRACE_S
+        assert stopper.grace_ends_at - loop.time() <= grace_s
+        assert stopper.grace_ends_at - begin >= grace_s
+
+
 async def test_what_was_asked_before_there_was_a_step_is_done_then() -> None:
     done: list[str] = []
     with Stopper(done.append) as stopper:
