@@ -113,8 +113,9 @@ class Reporter:
         elif not self._quiet or summary.exit_status != 0:
             if not (self._quiet and self._said_why):
                 self._line(end_line(summary, self._glyphs))
-            for line in end_details(summary, failures, self._glyphs):
-                self._line(f"  {line}")
+            details = end_details(summary, failures, self._glyphs)
+            while some := list(islice(details, _AT_ONCE)):
+                self._writer.write("".join(f"  {line}\n" for line in some))
 
     def _message(self, text: str) -> None:
         safe = shown(redact_in(text), self._glyphs, _LONGEST_MESSAGE)

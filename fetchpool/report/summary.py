@@ -28,6 +28,7 @@ _LABELS: Final = 8
 _FACT_WIDTH: Final = 13
 _LONGEST_HOST: Final = 36
 _SHORTEST_HOST: Final = 12
+_WHY: Final = 200
 _GAP: Final = "   "
 
 
@@ -236,13 +237,18 @@ def _given_up(rows: Sequence[GivenUpHost], hosts: int, width: int, glyphs: Glyph
     ]
     wide, digits = (max(len(row[column]) for row in table) for column in (0, 1))
     room = width - wide - digits - 2 * len(_GAP)
-    whys = ["why", *(shown(row.why, glyphs, max(1, room)) for row in rows)]
-    if room < _SHORTEST_HOST:
-        whys = [""] * len(whys)
-    lines = [
-        Text(f"{host:<{wide}}{_GAP}{urls:>{digits}}{_GAP}{why}".rstrip(), style="" if n else "dim")
-        for n, ((host, urls), why) in enumerate(zip(table, whys, strict=True))
-    ]
+    lines = []
+    for (host, urls), why in zip(table, ["why", *(row.why for row in rows)], strict=True):
+        style = "" if lines else "dim"
+        line = f"{host:<{wide}}{_GAP}{urls:>{digits}}"
+        if room >= _SHORTEST_HOST:  # the middle gives way: at its end stands what was met last
+            why = shown(why, glyphs, room + 1 - len(glyphs.ellipsis))
+            lines.append(Text(f"{line}{_GAP}{why}".rstrip(), style=style))
+            continue
+        lines.append(Text(line, style=style))
+        if why and len(lines) > 1:
+            parts = textwrap.wrap(shown(why, glyphs, _WHY), max(20, width - 2))
+            lines += [Text(f"  {part}") for part in parts]
     if hosts > len(rows):
         lines.append(Text(f"and {formats.count(hosts - len(rows))} more"))
     return lines
