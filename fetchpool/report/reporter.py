@@ -114,8 +114,8 @@ class Reporter:
             if not (self._quiet and self._said_why):
                 self._line(end_line(summary, self._glyphs))
             details = end_details(summary, failures, self._glyphs)
-            while some := list(islice(details, _AT_ONCE)):
-                self._writer.write("".join(f"  {line}\n" for line in some))
+            while text := "".join(f"  {line}\n" for line in islice(details, _AT_ONCE)):
+                self._writer.write(text)
 
     def _message(self, text: str) -> None:
         safe = shown(redact_in(text), self._glyphs, _LONGEST_MESSAGE)

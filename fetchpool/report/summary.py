@@ -237,7 +237,7 @@ def _given_up(rows: Sequence[GivenUpHost], hosts: int, width: int, glyphs: Glyph
     ]
     wide, digits = (max(len(row[column]) for row in table) for column in (0, 1))
     room = width - wide - digits - 2 * len(_GAP)
-    lines = []
+    lines: list[Text] = []
     for (host, urls), why in zip(table, ["why", *(row.why for row in rows)], strict=True):
         style = "" if lines else "dim"
         line = f"{host:<{wide}}{_GAP}{urls:>{digits}}"
