@@ -447,8 +447,8 @@ class Config:
         Choice("WHEN", "auto", "always", "never"),
         "Show progress: auto (on a terminal), always or never",
         Also(
-            more="`auto` shows none where records or the log file go to a pipe or a terminal: what "
-            "others write there and the display would overwrite each other."
+            more="`auto` shows none where records or the log file go to a pipe or a terminal, or a "
+            "list is typed: what others write there and the display would overwrite each other."
         ),
     ] = "auto"
     log_file: Annotated[

@@ -58,7 +58,7 @@ def _run_and_report(config: Config, sources: Sequence[str], output: str | None) 
     count = worker_count(config)
     with (
         recruits(count if count > 1 else 0) as hire,
-        Reporter(sys.stderr, _display_mode(config), config.quiet) as reporter,
+        Reporter(sys.stderr, _display_mode(config, sources), config.quiet) as reporter,
     ):
         try:
             summary = run(
@@ -98,11 +98,11 @@ def _write_refusal(config: Config, status: int, began_at: float, reporter: Repor
         reporter.warn(f"cannot write --metrics-file {path}: {trouble.strerror}")
 
 
-def _display_mode(config: Config) -> Mode:
+def _display_mode(config: Config, sources: Sequence[str]) -> Mode:
     """Return when a display is wanted: by itself, not where others write to the terminal.
 
     Plain lines stand between whatever else is written.
     """
-    if config.progress == "auto" and others_write_to_the_terminal(config):
+    if config.progress == "auto" and others_write_to_the_terminal(config, sources):
         return "never"
     return config.progress

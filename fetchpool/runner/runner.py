@@ -362,7 +362,8 @@ class Runner:
 
     async def _finish(self, summary: Summary) -> None:
         """Say what came of the run, and what failed."""
-        if not (self._told and summary.failures):
+        says_nothing = self._config.quiet and not summary.exit_status
+        if says_nothing or not self._told or not summary.failures:
             self._reporter.finish(summary)
             return
         ledger = None if self._dest is None else self._dest / LEDGER

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fetchpool.config import Config
 
-STDOUT = 1
+STDIN, STDOUT = 0, 1
 
 
 def occupy_closed_streams() -> frozenset[int]:
@@ -31,12 +32,15 @@ def occupy_closed_streams() -> frozenset[int]:
     return frozenset(closed)
 
 
-def others_write_to_the_terminal(config: Config) -> bool:
+def others_write_to_the_terminal(config: Config, sources: Sequence[str]) -> bool:
     """Tell whether what the run writes elsewhere may land among the lines of a display.
 
     So it is where records or events go to a terminal, or to a pipe: who reads that (jq, cat)
     writes to the terminal as a rule, at moments nobody here knows. A regular file harms nothing.
+    A list that is typed is echoed where the display would be.
     """
+    if "-" in sources and _may_be_typed():
+        return True
     places = [STDOUT if config.records == "-" else config.records, config.log_file]
     return any(_may_be_shown(place) for place in places if place is not None)
 
@@ -49,6 +53,13 @@ def _may_be_shown(place: int | str) -> bool:
     if stat.S_ISCHR(mode):
         return _is_terminal(place)
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _may_be_typed() -> bool:
+    try:
+        return os.isatty(STDIN)
+    except OSError:
+        return False
 
 
 def _is_terminal(place: int | str) -> bool:

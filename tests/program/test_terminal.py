@@ -183,10 +183,25 @@ def test_display_gives_way_to_what_others_write_to_the_terminal(
         answer(server, 1)
         shown.until(lambda new: b"URLs in" in new if display else b"6 ok" in new)
         assert process.wait() == 0
+        shown.to_its_end()
     assert (b"\x1b[2K" in shown.output) == display
     records = re.findall(rb'^\{"seq":.*\}\r$', shown.output, re.MULTILINE)
     if not display and "--records" in args:
         assert len(records) == 6
+    os.close(ours)
+
+
+def test_typed_list_is_not_overwritten_by_a_display(server: CountingServer, tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    with start(["get", "-", "-o", "out"], cwd=tmp_path, stdin=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        shown = _Terminal(ours)
+        os.write(ours, f"{server.url('/typed')}\n".encode())
+        shown.until(lambda new: b"at once" in new)
+        os.write(ours, b"\x04")
+        shown.until(lambda new: b"1 ok" in new or b"URLs in" in new)
+        assert process.wait() == 0
+    assert b"\x1b" not in shown.output
     os.close(ours)
 
 
@@ -218,6 +233,12 @@ class _Terminal:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self.output = b""
+
+    def to_its_end(self) -> None:
+        """Read what else was written; all who write must have ended."""
+        with contextlib.suppress(OSError):  # Linux says EIO where others say end of file
+            while new := os.read(self._descriptor, 65536):
+                self.output += new
 
     def until(self, condition: Callable[[bytes], bool]) -> bytes:
         """Read until *condition* holds for what came since the call; return that."""
