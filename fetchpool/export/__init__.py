@@ -6,7 +6,7 @@
 """
 
 from fetchpool.export.copy import Form, copy_records, form_of
-from fetchpool.export.files import Replacement, is_stream, write_whole
+from fetchpool.export.files import Replacement, is_stream, write_some, write_whole
 from fetchpool.export.rows import Columns
 
 __all__ = [

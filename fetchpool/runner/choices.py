@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from fetchpool.config import Config, ConfigError, options
+from fetchpool.export import Form, form_of
 from fetchpool.ledger import BodyOptions, Flag, OutputError, RunOptions
 from fetchpool.ledger.layout import Layout
-from fetchpool.runner.records import is_csv
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -137,7 +137,7 @@ def failed_records(config: Config, records: str | None) -> str | None:
         return None
     if records is None:
         return "-o DEST or --records FILE keeps them"
-    if records == config.records and is_csv(config.records_format, records):
+    if records == config.records and form_of(config.records_format, records) is Form.CSV:
         return f"in {shlex.quote(records)}"
     return f"jq 'select(.ok|not)' {shlex.quote(records)}"
 
