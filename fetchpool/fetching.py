@@ -90,6 +90,7 @@ class Fetching:
         self._border = border
         self._may_end = border is None
         self._lookout = Lookout(engine, self._judge.outage, self._heard, observer)
+        self._retries = rules.retries
         self._headers_for = headers_for
         self._budget_s = budget_s
         self._public_only = public_only
@@ -281,6 +282,7 @@ class Fetching:
             self._headers_for(job),
             self._public_only or job.public_only,
             job.first,
+            job.wants_whole(self._retries),
         )
         try:
             result = await self._engine.attempt(call, job.budget_left_s)

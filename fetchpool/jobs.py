@@ -4,12 +4,52 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from fetchpool.models import Failure, FailureKind, Outcome, Request, Target
 from fetchpool.urls import InvalidURLError, parse_url, redact
 
 if TYPE_CHECKING:
     from fetchpool.engine import Answer, Miss
     from fetchpool.engine.core import Measures
+
+
+MIN_ADVANCE_BYTES = 256 * 1024
+"""How much further a body must come for its attempt to count as none.
+
+Every request costs both sides about a round trip: with less for it, a server that gives a byte at a
+time would be asked as often as a body has bytes. With this, one of 1 GiB takes 4,096 at most, and
+as each is further than all before, a body ends after its announced length (`--max-size` at most).
+"""
+
+
+class BodyProgress(msgspec.Struct, array_like=True):
+    """How a big body comes along that breaks off and is gone on with, over several attempts."""
+
+    furthest: int = 0
+    """Bytes that the attempt which came furthest left behind."""
+    advanced: bool = False
+    """Whether the last exchange brought the body `MIN_ADVANCE_BYTES` further than any before."""
+    asked_rest: bool = False
+    """Whether the current attempt has asked for the rest of a body."""
+    rest_failed: bool = False
+    """Whether asking for the rest has brought nothing since the body last advanced."""
+    whole: bool = False
+    """Whether only the whole is to be asked for until the body advances."""
+    uncounted: int = 0
+    """Attempts that don't count against `--retries`."""
+
+    def note(self, measures: Measures) -> None:
+        """Take over what was measured of an exchange."""
+        start = max(self.furthest, measures.resumed_at or 0)
+        self.advanced = measures.part_bytes >= start + MIN_ADVANCE_BYTES
+        if self.advanced:
+            self.furthest = measures.part_bytes
+            self.rest_failed = self.whole = False
+        else:
+            self.furthest = start
+            self.rest_failed = self.rest_failed or measures.resumed_at is not None
+        self.asked_rest = self.asked_rest or measures.resumed_at is not None
 
 
 class Job:
@@ -25,6 +65,7 @@ class Job:
         "first",
         "first_byte_s",
         "insecure",
+        "progress",
         "public_only",
         "redirects",
         "refused",
@@ -58,6 +99,8 @@ class Job:
         """The same since the epoch."""
         self.budget_left_s: float | None = None
         """What the current attempt has left of `--timeout`."""
+        self.progress: BodyProgress | None = None
+        """How a body comes along that may be gone on with; None until one has broken off."""
         self.public_only = False
         self.insecure = False
         self.status: int | None = None
@@ -65,8 +108,9 @@ class Job:
 
     @property
     def counted_attempts(self) -> int:
-        """Attempts that count against `--retries`."""
-        return self.attempts - self.uncounted_attempts
+        """Attempts that count against `--retries`: neither our trouble nor a body's progress."""
+        advances = 0 if self.progress is None else self.progress.uncounted
+        return self.attempts - self.uncounted_attempts - advances
 
     def start_attempt(self, now: float, epoch: float, budget_s: float | None) -> None:
         """Begin an attempt at the first URL (a hop of a chain under way begins none)."""
@@ -74,6 +118,8 @@ class Job:
             return
         self.attempts += 1
         self.budget_left_s = budget_s
+        if self.progress is not None:
+            self.progress.asked_rest = False
         if self.began is None:
             self.began = now
             self.started_at = epoch
@@ -103,6 +149,25 @@ class Job:
         self.first_byte_s = measures.first_byte_s
         if self.budget_left_s is not None:
             self.budget_left_s = max(0.0, self.budget_left_s - measures.elapsed_s)
+        if self.progress is not None or measures.part_bytes or measures.resumed_at is not None:
+            self.progress = self.progress or BodyProgress()
+            self.progress.note(measures)
+
+    @property
+    def advanced(self) -> bool:
+        """Whether the last exchange broke off, but brought the body further."""
+        return self.progress is not None and self.progress.advanced
+
+    def wants_whole(self, retries: int) -> bool:
+        """Tell whether the current attempt is to ask for the whole body, whatever there is of it.
+
+        Those from the last of 1 + *retries* on do, if asking for the rest has failed: there are
+        servers that hang up on any Range, or call themselves overloaded.
+        """
+        progress = self.progress
+        if progress is None:
+            return False
+        return progress.whole or (progress.rest_failed and self.counted_attempts > retries)
 
     def answered(self, answer: Answer, now: float) -> Outcome:
         """Return the outcome of a complete answer."""

@@ -109,6 +109,8 @@ class Judge:
             if not self.outage.calm and not self.outage.near:
                 outcomes += self.heard(now)
             outcome = self._answered(job, result, started, now, epoch)
+            if outcome is not None and not outcome.ok and self._ask_for_whole(job, now):
+                outcome = None
         else:
             if _is_sign_of_life(result) and not self.outage.near:
                 outcomes += self.heard(now)
@@ -202,10 +204,14 @@ class Judge:
             given_up = health.fails_fast(now)
             if silent and given_up and self._has_answers:
                 self.outage.suspect()
+        if job.progress is not None and job.advanced and self._rules.retries:
+            job.progress.uncounted += 1
         setback = Setback(miss.failure.kind, transient=miss.transient)
         pause_s = self._policy.pause_s(setback, job.counted_attempts, self._random)
         if pause_s is not None:
             self._again(job, pause_s, now)
+            return None
+        if self._ask_for_whole(job, now):
             return None
         outcome = job.missed(miss, now)
         if silent:
@@ -243,6 +249,21 @@ class Judge:
         self._observer.retried()
         job.start_over()
         self._go_on(job, now + pause_s, now)
+
+    def _ask_for_whole(self, job: Job, now: float) -> bool:
+        """Have *job*, about to fail, asked once more if it failed in asking for a body's rest.
+
+        That is no failure of the URL: a request without Range may well be answered.
+        """
+        progress = job.progress
+        if progress is None or not progress.asked_rest:
+            return False
+        progress.whole = True
+        progress.uncounted += 1
+        self._observer.retried()
+        job.start_over()
+        self._go_on(job, now, now)
+        return True
 
     def _unspent(self, job: Job, at: float, now: float) -> None:
         job.uncounted_attempts += 1

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import random
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from tests.harness import Record, Result, check_bodies, read_records, run_fetchpool
 from tests.program.helpers import Running, eventually, start, write_list
-from tests.servers.ranges import Answer, RangeServer, bare, cut, rest, whole
+from tests.servers.ranges import (
+    Answer,
+    Ask,
+    RangeServer,
+    Say,
+    bare,
+    chunked,
+    cut,
+    every,
+    hang_up,
+    picky,
+    rest,
+    to_the_close,
+    whole,
+)
 
 MB = 1 << 20
 BODY = random.Random(1).randbytes(3 * MB)
@@ -70,7 +85,22 @@ class Case:
     status: int = 200
 
 
+def status(code: int, answer: Answer) -> Answer:
+    """Answer as *answer* does, but for the status."""
+
+    def other(ask: Ask) -> Say:
+        say = answer(ask)
+        return replace(say, head=(f"HTTP/1.1 {code} Other", *say.head[1:]))
+
+    return other
+
+
 FIRST = cut(whole(BODY), MB)
+REST = BODY[MB:]
+ALL = f"bytes 0-{3 * MB - 1}/{3 * MB}"
+SPAN = f"Content-Range: bytes {MB}-{3 * MB - 1}/{3 * MB}"
+GZIP = "Content-Encoding: gzip"
+ANEW = [None, MB, None]
 CASES = {
     "rest": Case(
         [cut(whole(BODY, '"v1"', "Content-Type: text/html"), MB), cut(rest(BODY), MB), rest(BODY)],
@@ -85,7 +115,39 @@ CASES = {
     "weak-206": Case(
         [FIRST, rest(BODY, 'W/"v1"', blind=True), whole(OTHER)], OTHER, [None, MB, None]
     ),
-    "ignored": Case([FIRST, whole(OTHER)], OTHER, [None, MB]),
+    "ignored": Case([FIRST, whole(BODY)], BODY, [None, MB]),
+    "other-version": Case([FIRST, whole(OTHER, '"v2"')], OTHER, [None, MB]),
+    "rest-as-200": Case([FIRST, picky(whole(BODY), whole(REST))], BODY, ANEW),
+    "rest-as-200-with-its-range": Case(
+        [FIRST, picky(whole(BODY), whole(REST, '"v1"', SPAN))], BODY, ANEW
+    ),
+    "whole-with-a-range": Case(
+        [FIRST, picky(whole(OTHER), whole(BODY, '"v1"', SPAN))], OTHER, ANEW
+    ),
+    "other-version-with-a-range": Case(
+        [FIRST, picky(whole(BODY), whole(OTHER, '"v2"', SPAN))], BODY, ANEW
+    ),
+    "rest-as-203": Case([FIRST, picky(whole(BODY), status(203, whole(REST)))], BODY, ANEW),
+    "rest-without-etag": Case([FIRST, picky(whole(BODY), whole(REST, None))], BODY, ANEW),
+    "rest-weak": Case([FIRST, picky(whole(BODY), whole(REST, 'W/"v1"'))], BODY, ANEW),
+    "nothing-as-204": Case([FIRST, picky(whole(BODY), bare("HTTP/1.1 204 No"))], BODY, ANEW),
+    "rest-in-chunks": Case([FIRST, picky(whole(BODY), chunked(REST, 'ETag: "v1"'))], BODY, ANEW),
+    "too-much-in-chunks": Case(
+        [FIRST, picky(whole(BODY), chunked(BODY + b"x", 'ETag: "v1"'))], BODY, ANEW
+    ),
+    "whole-in-chunks": Case([FIRST, chunked(BODY, 'ETag: "v1"')], BODY, [None, MB]),
+    "rest-to-the-close": Case(
+        [FIRST, picky(whole(BODY), to_the_close(REST, 'ETag: "v1"'))], BODY, ANEW
+    ),
+    "rest-coded": Case(
+        [FIRST, picky(whole(BODY), whole(gzip.compress(REST, 1), '"v1"', GZIP))], BODY, ANEW
+    ),
+    "whole-coded": Case([FIRST, whole(gzip.compress(BODY, 1), '"v1"', GZIP)], BODY, [None, MB]),
+    "206-of-all": Case(
+        [FIRST, picky(whole(BODY), status(206, whole(BODY, '"v1"', f"Content-Range: {ALL}")))],
+        BODY,
+        ANEW,
+    ),
     "416": Case([FIRST, bare("HTTP/1.1 416 No"), whole(OTHER)], OTHER, [None, MB, None]),
     "403": Case([FIRST, bare("HTTP/1.1 403 No"), whole(OTHER)], OTHER, [None, MB, None]),
     "start": Case(
@@ -153,7 +215,8 @@ def test_only_the_rest_is_fetched_and_the_record_is_of_the_whole(run: Run) -> No
 
 
 def test_asking_for_the_whole_at_once_is_no_attempt(run: Run) -> None:
-    assert [run.of(name)["attempts"] for name in ("ignored", "416", "403", "coded")] == [2] * 4
+    names = ("ignored", "416", "403", "coded", "rest-as-200", "rest-in-chunks")
+    assert {run.of(name)["attempts"] for name in names} == {2}
 
 
 def test_a_206_nobody_asked_for_is_a_fault_of_the_server(run: Run) -> None:
@@ -169,6 +232,102 @@ def test_a_redirected_url_goes_on_where_it_leads(run: Run) -> None:
 
 def test_what_was_stored_leaves_no_part(run: Run) -> None:
     assert parts(run.folder) == []
+
+
+# --- progress, and servers that bear no Range
+
+
+LONG = random.Random(3).randbytes(12 * MB)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A server's habit, and how many requests a URL takes there."""
+
+    answer: Answer
+    starts: Sequence[int | None]
+    error: str | None = None
+
+
+LATER = ("HTTP/1.1 503 Later", "Retry-After: 0")
+CUTS = cut(whole(BODY), MB)
+"""Whatever is asked for, the first third of the whole."""
+STORIES = {
+    "cut-every-2-MiB": Story(every(rest(LONG), 2 * MB), [None, *range(2 * MB, 12 * MB, 2 * MB)]),
+    "cut-always-at-once": Story(CUTS, [None, MB, MB, None], "truncated"),
+    "byte-by-byte": Story(every(rest(BODY[: MB + 9]), 1), [None] * 3, "truncated"),
+    "1000-bytes-at-a-time": Story(
+        picky(cut(whole(BODY), MB), cut(rest(BODY), 1000)),
+        [None, MB, MB + 1000, None],
+        "truncated",
+    ),
+}
+PICKY = {
+    "hangs-up": hang_up,
+    "502": bare("HTTP/1.1 502 No"),
+    "503": bare(*LATER),
+    "429": bare("HTTP/1.1 429 Slower", "Retry-After: 0"),
+    "408": bare("HTTP/1.1 408 Late"),
+    "404": bare("HTTP/1.1 404 No"),
+    "500": bare("HTTP/1.1 500 No"),
+    "304": bare("HTTP/1.1 304 Same"),
+    "moves-it-away": bare("HTTP/1.1 302 Found", "Location: /gone"),
+    "moves-it-in-a-circle": bare("HTTP/1.1 302 Found", "Location: /moves-it-in-a-circle"),
+    "no-http": lambda ask: Say(("Go away",), b"", "closes"),
+    "nothing-of-the-rest": cut(rest(BODY), 0),
+}
+
+
+def steady(say: Answer) -> list[Answer]:
+    """Return a server's answers: the first is cut, and then any to a Range is what *say* says."""
+    return [cut(whole(BODY), 2 * MB), picky(whole(BODY), say)]
+
+
+@pytest.mark.parametrize("way", ["direct", "session"])
+def test_progress_costs_no_retries_and_must_be_some(tmp_path: Path, way: str) -> None:
+    answers = {f"/{name}": [story.answer] for name, story in STORIES.items()}
+    with RangeServer(answers) as server:
+        options = ("--exchange", way, "--retries", "2")
+        result = get(server, tmp_path, *options, paths=list(answers))
+        for name, story in STORIES.items():
+            record = result.of(server.url(f"/{name}"))
+            assert record["error"] == story.error, name
+            assert server.starts(f"/{name}") == story.starts, name
+            assert record["attempts"] == len(story.starts), name
+            assert story.error or body_of(record, tmp_path) == LONG
+
+
+@pytest.mark.parametrize("retries", ["0", "2"])
+def test_a_range_is_given_up_before_its_url(tmp_path: Path, retries: str) -> None:
+    """With 0 a part of an earlier command is asked for once, and then the whole."""
+    answers = {f"/{name}": steady(say) for name, say in PICKY.items()}
+    gone = {"/gone": [bare("HTTP/1.1 404 No")]}
+    with RangeServer({**answers, **gone}) as server:
+        options = ("--retries", retries, "--per-host", "1")
+        result = get(server, tmp_path, *options, paths=list(answers))
+        if retries == "0":
+            assert {record["error"] for record in result.records} == {"truncated"}
+            result = get(server, tmp_path, *options, "--retry-failed", paths=list(answers))
+        for name in PICKY:
+            record = result.of(server.url(f"/{name}"))
+            assert record["ok"], record
+            assert body_of(record, tmp_path) == BODY
+            starts = server.starts(f"/{name}")
+            assert (starts[0], starts[1], starts[-1]) == (None, 2 * MB, None), name
+            assert len([start for start in starts if start is None]) <= 3, name
+    assert parts(tmp_path) == []
+
+
+def test_a_part_outlives_an_error_of_the_server(tmp_path: Path) -> None:
+    """The whole asked for is refused as well: what there is may be of use tomorrow."""
+    refused = bare("HTTP/1.1 500 No")
+    with RangeServer({"/big": [cut(whole(BODY), 2 * MB), refused]}) as server:
+        get(server, tmp_path, "--retries", "1")
+        assert len(parts(tmp_path)) == 2
+        server.answers["/big"] = [rest(BODY)]
+        result = get(server, tmp_path, "--retry-failed")
+    assert body_of(result.records[0], tmp_path) == BODY
+    assert server.starts()[-1] == 2 * MB
 
 
 # --- from one command to the next
@@ -204,7 +363,7 @@ def test_after_a_stop_the_next_command_fetches_only_the_rest(tmp_path: Path) -> 
 def test_retry_failed_goes_on_where_the_attempts_ended(tmp_path: Path) -> None:
     answers = [cut(whole(BODY), MB), cut(rest(BODY), MB), rest(BODY)]
     with RangeServer({"/big": answers}) as server:
-        first = get(server, tmp_path, "--retries", "1")
+        first = get(server, tmp_path, "--retries", "0")
         assert (first.returncode, first.records[0]["error"]) == (1, "truncated")
         second = get(server, tmp_path, "--retry-failed")
     assert second.returncode == 0

@@ -53,6 +53,10 @@ class Measures(msgspec.Struct, frozen=True, gc=False):
     """On a connection that had served before."""
     peer: str | None
     """The address connected to; of the proxy, where there is one."""
+    resumed_at: int | None = None
+    """From which byte on the body was asked for; None = the whole."""
+    part_bytes: int = 0
+    """How much of a body that broke off may be gone on with."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -127,7 +131,8 @@ class Engine:
         anew = excused = False
         while True:
             named_by = call.named_by or call.target
-            part = None if anew else self._store.reopen(named_by, call.target.url)
+            whole = anew or call.whole
+            part = None if whole else self._store.reopen(named_by, call.target.url)
             resumption = None if part is None else await self._resume(call, part)
             now = monotonic()
             # Without the loop current_task() makes a system call, up to Python 3.11.
@@ -140,14 +145,15 @@ class Engine:
                 return _answer(watch, receiver)
             except BaseException as ending:
                 error = _understood(ending, watch, receiver)
-                receiver.abandon(keep=_may_go_on(error or ending))
+                kept = receiver.abandon(keep=_may_go_on(error or ending))
                 if error is None:
                     raise
                 if isinstance(error, StartAnewError):
                     anew = True
                 elif not error.stale:
                     if excused or not _may_be_of_another(error, watch, receiver):
-                        return _miss(error, watch, receiver)
+                        part_bytes = self._part_bytes(call) if kept else 0
+                        return _miss(error, watch, receiver, part_bytes)
                     excused = True
             finally:
                 self._watches.discard(watch)
@@ -161,6 +167,15 @@ class Engine:
             return await Resumption.of(part, sha256=self._bodies.sha256)
         part.suspend()
         return None
+
+    def _part_bytes(self, call: Call) -> int:
+        """Return how many bytes wait for the rest of *call*'s body."""
+        part = self._store.reopen(call.named_by or call.target, call.target.url)
+        if part is None:
+            return 0
+        length = part.length
+        part.suspend()
+        return length
 
     async def _tick(self) -> None:
         """End what has taken too long; close what has been idle for too long."""
@@ -251,7 +266,7 @@ def _answer(watch: Watch, receiver: Receiver) -> Answer:
     )
 
 
-def _measures(watch: Watch, receiver: Receiver) -> Measures:
+def _measures(watch: Watch, receiver: Receiver, part_bytes: int = 0) -> Measures:
     first_byte_s = None
     if watch.first_byte_at is not None and watch.connected_at is not None:
         first_byte_s = watch.first_byte_at - watch.connected_at
@@ -261,10 +276,11 @@ def _measures(watch: Watch, receiver: Receiver) -> Measures:
         receiver.wire_bytes,
         watch.reused,
         watch.peer,
+        receiver.resumed_at,
+        part_bytes,
     )
 
 
-def _miss(error: ExchangeError, watch: Watch, receiver: Receiver) -> Miss:
-    return Miss(
-        error.failure, error.transient, error.fault, receiver.answer, _measures(watch, receiver)
-    )
+def _miss(error: ExchangeError, watch: Watch, receiver: Receiver, part_bytes: int = 0) -> Miss:
+    measures = _measures(watch, receiver, part_bytes)
+    return Miss(error.failure, error.transient, error.fault, receiver.answer, measures)

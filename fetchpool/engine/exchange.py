@@ -41,6 +41,8 @@ class Call(msgspec.Struct, frozen=True):
     """Refuse to connect to an address that isn't public."""
     named_by: Target | None = None
     """The line's own URL, where *target* is a redirect's hop: it names the body."""
+    whole: bool = False
+    """Ask for the whole body, whatever there is of it: asking for its rest has failed."""
 
 
 class ExchangeError(Exception):

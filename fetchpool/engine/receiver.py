@@ -75,6 +75,7 @@ class Receiver:
 
     __slots__ = (
         "_call",
+        "_claimed",
         "_hash",
         "_length",
         "_pending",
@@ -88,6 +89,7 @@ class Receiver:
         "answer",
         "appetite",
         "body_bytes",
+        "resumed_at",
         "stored",
         "wire_bytes",
     )
@@ -105,6 +107,7 @@ class Receiver:
         self._resumption = resumption
         self._length: int | None = None
         self._total: int | None = None  # of a body that may be gone on with
+        self._claimed: int | None = None  # what an answer that says to be the whole must come to
         self._store = store
         self._threads = threads
         self._unpacking: Unpacking | None = None  # None: what comes is the body
@@ -112,6 +115,8 @@ class Receiver:
         self._pending: list[bytes] = []
         self._hash = hashlib.sha256() if policy.sha256 else None
         self.appetite = Appetite.NONE
+        self.resumed_at = None if resumption is None else resumption.part.length
+        """From which byte on the body was asked for."""
         self.answer: Head | None = None
         self.wire_bytes = 0
         self.body_bytes = 0
@@ -154,13 +159,15 @@ class Receiver:
         """Return True if the body with *head* is the rest of the part."""
         part = resumption.part
         reply = resumption.judge(head, length)
-        if reply is Reply.LATER:
+        if reply.keeps_part:
             part.suspend()
         elif reply is not Reply.REST:
             part.discard()
         self._resumption = None
-        if reply is Reply.REFUSED:
+        if reply.asks_anew:
             raise StartAnewError
+        if reply is Reply.WHOLE:
+            self._claimed = resumption.total_of(head)
         if reply is not Reply.REST:
             return False
         self._writer = part
@@ -189,6 +196,8 @@ class Receiver:
         if self._total is not None and self.wire_bytes > self._total:
             raise StartAnewError  # a chunked rest that is longer than its Content-Range
         if self._unpacking is None:
+            if self._claimed is not None and self.wire_bytes > self._claimed:
+                raise StartAnewError
             self._keep(chunk)
         else:
             self._unpacking.feed(chunk, self._keep)
@@ -245,6 +254,8 @@ class Receiver:
         if self.appetite is not Appetite.ALL:
             return
         assert self.answer is not None
+        if self._claimed not in (None, self.body_bytes):
+            raise StartAnewError  # in chunks, up to the close, or coded: now it shows
         if self._total is not None and self.body_bytes != self._total:
             what = f"the body ended after {self.body_bytes} of {self._total} bytes"
             raise BodyError(Failure(FailureKind.TRUNCATED, what))
@@ -257,9 +268,13 @@ class Receiver:
             call = self._call
             self.stored = self._store.put(call.named_by or call.target, self.answer, body)
 
-    def abandon(self, *, keep: bool) -> None:
-        """Leave nothing of an unfinished body behind; with *keep*, what may be gone on with."""
+    def abandon(self, *, keep: bool) -> bool:
+        """Leave nothing of an unfinished body behind; with *keep*, what may be gone on with.
+
+        Returns whether there was such a body.
+        """
         self._pending.clear()
+        kept = keep and self._writer is not None and self._total is not None
         if self._resumption is not None:  # no answer came: nothing was said about the part
             self._resumption.part.suspend()
             self._resumption = None
@@ -269,6 +284,7 @@ class Receiver:
             else:
                 self._writer.discard()
             self._writer = None
+        return kept
 
 
 def is_redirect(head: Head) -> bool:

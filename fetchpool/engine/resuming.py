@@ -2,8 +2,11 @@
 
     200, strong ETag, length ──▶ representation ──▶ the store keeps what came
     Range, If-Range          ──▶ 206 with exactly the rest of exactly these bytes: append
-                             ──▶ 200: the whole body anew, here
+                             ──▶ 2xx that may be the whole: the body anew, here
                              ──▶ anything else: the whole body anew, asked for again
+
+What "may be the whole" has no Content-Range, and where no other strong ETag says that it is another
+version, the length that is known: servers exist that send the rest and call it 200.
 
 Never on a Last-Modified alone: two versions of one second would be mixed (RFC 9110 §8.8.2.2).
 """
@@ -30,6 +33,7 @@ RESUME_MIN_BYTES = 1 << 20
 """Shorter bodies are fetched anew: the two files that going on takes cost more than they save."""
 
 PARTIAL_CONTENT = 206
+RANGE_NOT_SATISFIABLE = 416
 
 WAIT_STATUSES = frozenset({408, 425, 429, 502, 503, 504})
 """Answers that say "later" or come from a gateway: nothing about the range that was asked for.
@@ -62,7 +66,19 @@ class Reply(Enum):
     LATER = "later"
     """The answer says nothing about the part."""
     REFUSED = "refused"
-    """Only asking for the whole body can tell what the server has."""
+    """An error that a Range may have brought about: only asking for the whole body can tell."""
+    UNFIT = "unfit"
+    """Neither the rest nor the whole: the part is of no use, the whole is to be asked for."""
+
+    @property
+    def keeps_part(self) -> bool:
+        """Whether the part may still be gone on with another time."""
+        return self in (Reply.LATER, Reply.REFUSED)
+
+    @property
+    def asks_anew(self) -> bool:
+        """Whether the whole body is to be asked for at once."""
+        return self in (Reply.REFUSED, Reply.UNFIT)
 
 
 class Resumption:
@@ -105,12 +121,25 @@ class Resumption:
         """Say what an answer with *head*, and a body of *length* bytes if that is known, means."""
         status = head.status
         if status == PARTIAL_CONTENT:
-            return Reply.REST if self._is_rest(head, length) else Reply.REFUSED
+            return Reply.REST if self._is_rest(head, length) else Reply.UNFIT
         if 200 <= status < 300:
-            return Reply.WHOLE
+            return Reply.WHOLE if self._may_be_whole(head, length) else Reply.UNFIT
         if 300 <= status < 400 or status in WAIT_STATUSES:
             return Reply.LATER
-        return Reply.REFUSED
+        return Reply.UNFIT if status == RANGE_NOT_SATISFIABLE else Reply.REFUSED
+
+    def total_of(self, head: Head) -> int | None:
+        """Return the length that a whole body with *head* must have; None for another version."""
+        etag = _etag(head)
+        another = etag is not None and etag != self.part.about.etag
+        return None if another else self.part.about.total
+
+    def _may_be_whole(self, head: Head, length: int | None) -> bool:
+        if head.get_all("content-range"):
+            return False
+        # A coded body has another length; what it decodes to is looked at when it has come.
+        is_plain = length is not None and not head.get_all("content-encoding")
+        return not is_plain or self.total_of(head) in (None, length)
 
     def _is_rest(self, head: Head, length: int | None) -> bool:
         about, start = self.part.about, self.part.length

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from fetchpool.jobs import Job
+from fetchpool.jobs import BodyProgress, Job
 from fetchpool.models import Outcome, Request, Target
 from fetchpool.scheduler import HostState
 
@@ -49,6 +49,7 @@ class JobState(msgspec.Struct, array_like=True):
     insecure: bool
     status: int | None
     first_byte_s: float | None
+    progress: BodyProgress | None
 
     @classmethod
     def of(cls, job: Job) -> JobState:
@@ -69,6 +70,7 @@ class JobState(msgspec.Struct, array_like=True):
             job.insecure,
             job.status,
             job.first_byte_s,
+            job.progress,
         )
 
     def job(self) -> Job:
@@ -88,6 +90,7 @@ class JobState(msgspec.Struct, array_like=True):
         job.insecure = self.insecure
         job.status = self.status
         job.first_byte_s = self.first_byte_s
+        job.progress = self.progress
         return job
 
 

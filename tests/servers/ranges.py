@@ -81,6 +81,32 @@ def cut(answer: Answer, at: int, ends: str = "closes") -> Answer:
     return shorter
 
 
+def picky(plain: Answer, ranged: Answer) -> Answer:
+    """Answer to a Range as *ranged* does, to anything else as *plain*."""
+    return lambda ask: (plain if ask.start is None else ranged)(ask)
+
+
+def hang_up(ask: Ask) -> Say:
+    """Close without a word."""
+    return Say((), b"", "closes")
+
+
+def chunked(body: bytes, *fields: str) -> Answer:
+    """Answer with *body* in one chunk."""
+    head = ("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", *fields)
+    return lambda ask: Say(head, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+
+
+def to_the_close(body: bytes, *fields: str) -> Answer:
+    """Answer with *body*, which ends with the connection."""
+    return lambda ask: Say(("HTTP/1.1 200 OK", *fields), body, "closes")
+
+
+def every(answer: Answer, size: int) -> Answer:
+    """Answer as *answer* does, cut at the next multiple of *size* bytes of the whole body."""
+    return lambda ask: cut(answer, size - (ask.start or 0) % size)(ask)
+
+
 def bare(*head: str) -> Answer:
     """Answer with *head* and no body."""
     return lambda ask: Say((*head, "Content-Length: 0"), b"")
@@ -130,7 +156,8 @@ class RangeServer(ThreadedServer):
         self.asked.append(ask)
         answers = self.answers[ask.target]
         say = (answers.pop(0) if len(answers) > 1 else answers[0])(ask)
-        writer.write(("\r\n".join(say.head) + "\r\n\r\n").encode("latin-1"))
+        if say.head:
+            writer.write(("\r\n".join(say.head) + "\r\n\r\n").encode("latin-1"))
         for at in range(0, len(say.body), PIECE):
             piece = say.body[at : at + PIECE]
             writer.write(piece)

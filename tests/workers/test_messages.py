@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fetchpool.jobs import Job
+from fetchpool.jobs import BodyProgress, Job
 from fetchpool.models import Request
 from fetchpool.urls import parse_url
 from fetchpool.workers.messages import Away, Hop, JobState, encode, from_parent, from_worker
@@ -24,6 +24,7 @@ def hopped() -> Job:
     job.public_only = job.insecure = True
     job.status, job.first_byte_s, job.budget_left_s = 302, 0.25, 29.0
     job.uncounted_attempts, job.refused = 1, True
+    job.progress = BodyProgress(5_000_000, rest_failed=True, uncounted=2)
     return job
 
 
