@@ -277,15 +277,16 @@ class Fetching:
         started = monotonic()
         job.start_attempt(started, time(), self._budget_s)
         job.insecure = job.insecure or (self._insecure and job.target.scheme == "https")
-        call = Call(
-            job.target,
-            self._headers_for(job),
-            self._public_only or job.public_only,
-            job.first,
-            job.wants_whole(self._retries),
-        )
+        public_only = self._public_only or job.public_only
+        whole = job.wants_whole(self._retries)
+        call = Call(job.target, self._headers_for(job), public_only, job.first, whole)
         try:
             result = await self._engine.attempt(call, job.budget_left_s)
+            now = monotonic()
+            self._count(job, result)
+            outcomes = self._judge.verdict(job, result, started, now, time())
+            if isinstance(result, Answer):
+                outcomes = job.with_body(result, outcomes)
         except StoreError as error:
             if not error.out_of_descriptors:
                 raise
@@ -294,9 +295,6 @@ class Fetching:
             self._scheduler.done(host, now)
             self._check_descriptors(now)
             return
-        now = monotonic()
-        self._count(job, result)
-        outcomes = self._judge.verdict(job, result, started, now, time())
         self._scheduler.done(host, now)
         if self._judge.outage.paused:
             self._look_around()

@@ -184,6 +184,25 @@ class Job:
             body=stored.body if stored else None,
         )
 
+    def with_body(self, answer: Answer, outcomes: list[Outcome]) -> list[Outcome]:
+        """Return *outcomes*, of which this job's says where the body of *answer* is.
+
+        A body whose answer is no outcome, as it is tried again, is dropped. Raises `StoreError`.
+        """
+        draft = answer.draft
+        if draft is None:
+            return outcomes
+        try:
+            for index, outcome in enumerate(outcomes):
+                if outcome.request is self.request:
+                    stored = draft.commit()
+                    outcomes[index] = msgspec.structs.replace(
+                        outcome, path=stored.path, body=stored.body
+                    )
+        finally:
+            draft.discard()
+        return outcomes
+
     def missed(self, miss: Miss, now: float) -> Outcome:
         """Return the outcome of an attempt without a complete answer."""
         content_type = _text(miss.head.get("content-type")) if miss.head else None

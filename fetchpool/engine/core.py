@@ -22,7 +22,7 @@ from fetchpool.urls import redact_in
 
 if TYPE_CHECKING:
     from fetchpool.connector import FetchConnector
-    from fetchpool.stores import PartWriter, Store, Stored
+    from fetchpool.stores import BodyWriter, PartWriter, Store, Stored
 
 log = logging.getLogger("fetchpool")
 
@@ -68,6 +68,8 @@ class Answer(msgspec.Struct, frozen=True):
     body_bytes: int
     sha256: str | None
     measures: Measures
+    draft: BodyWriter | None = None
+    """The body, complete, if it is for whoever decides what follows to commit or to discard it."""
 
 
 class Miss(msgspec.Struct, frozen=True):
@@ -263,6 +265,7 @@ def _answer(watch: Watch, receiver: Receiver) -> Answer:
         receiver.body_bytes,
         receiver.sha256,
         _measures(watch, receiver),
+        receiver.draft,
     )
 
 

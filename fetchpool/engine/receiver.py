@@ -40,6 +40,9 @@ WHOLE_BODY_BYTES = 256 * 1024
 DRAIN_BYTES = 64 * 1024
 """How much of an unwanted body is read to keep its connection: about what a round trip costs."""
 
+ACCEPTED = 202
+"""RFC 9110 §15.3.3: the answer proper may come later."""
+
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 """RFC 9110 §15.4: those that send a GET elsewhere."""
 
@@ -89,6 +92,7 @@ class Receiver:
         "answer",
         "appetite",
         "body_bytes",
+        "draft",
         "resumed_at",
         "stored",
         "wire_bytes",
@@ -121,11 +125,14 @@ class Receiver:
         self.wire_bytes = 0
         self.body_bytes = 0
         self.stored: Stored | None = None
+        self.draft: BodyWriter | None = None
+        """A complete body that is to be committed only if its answer is its URL's outcome."""
 
     @property
     def sha256(self) -> str | None:
-        """The body's hash in hexadecimal, once stored and if asked for."""
-        return self._hash.hexdigest() if self._hash is not None and self.stored else None
+        """The body's hash in hexadecimal, once complete and if asked for."""
+        is_complete = self.stored is not None or self.draft is not None
+        return self._hash.hexdigest() if self._hash is not None and is_complete else None
 
     def head(self, head: Head, length: int | None) -> Appetite:
         """Take the answer's head; return how much of its body is wanted.
@@ -244,6 +251,9 @@ class Receiver:
         Unless *proven*, the body ended as anybody on the way can make it end (RFC 9112 §9.8): only
         its length, or a coding that has an end of its own, can show that it is whole. Else raises
         `BodyError`.
+
+        The body of an answer which may be tried again becomes `draft`: what the next attempt brings
+        may have another name, or none.
         """
         if self._unpacking is not None:
             self._unpacking.finish(self._keep)
@@ -259,14 +269,20 @@ class Receiver:
         if self._total is not None and self.body_bytes != self._total:
             what = f"the body ended after {self.body_bytes} of {self._total} bytes"
             raise BodyError(Failure(FailureKind.TRUNCATED, what))
-        if self._writer is not None:
+        call = self._call
+        named_by = call.named_by or call.target
+        if not is_final(self.answer):
+            self.draft = self._writer or self._store.open(named_by, self.answer)
+            self._writer = None
+            for piece in self._pending:
+                self.draft.write(piece)
+        elif self._writer is not None:
             self.stored = self._writer.commit()
             self._writer = None
         else:
             pending = self._pending
             body = pending[0] if len(pending) == 1 else b"".join(pending)
-            call = self._call
-            self.stored = self._store.put(call.named_by or call.target, self.answer, body)
+            self.stored = self._store.put(named_by, self.answer, body)
 
     def abandon(self, *, keep: bool) -> bool:
         """Leave nothing of an unfinished body behind; with *keep*, what may be gone on with.
@@ -284,7 +300,14 @@ class Receiver:
             else:
                 self._writer.discard()
             self._writer = None
+        if self.draft is not None:
+            self.draft.discard()
         return kept
+
+
+def is_final(head: Head) -> bool:
+    """Return True if a complete answer with *head* is its URL's outcome, whatever else is set."""
+    return 200 <= head.status < 300 and head.status != ACCEPTED
 
 
 def is_redirect(head: Head) -> bool:

@@ -8,6 +8,8 @@
                     waiting.jsonl  records of an earlier run, until a pipe brings their lines
                     previous.jsonl the ledger before this one
                     parts/         unfinished bodies, the store's business
+                    types          what names have depended on, the store's too
+                    outdated       bodies that another name has taken the place of, until the end
 
 Without a name there are a reserve (4 MB, see `reserve`) and what waits for its turn.
 `next-…`, `index`, `answers` and `….new` are unfinished, and deleted at the start.

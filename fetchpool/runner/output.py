@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,11 +14,15 @@ from msgspec import Struct
 from fetchpool.config import Config
 from fetchpool.ledger import Kept, OutputError, RunDirectory, Settled
 from fetchpool.ledger.layout import Layout
+from fetchpool.ledger.naming import unnamed
 from fetchpool.models import Request
 from fetchpool.runner.choices import run_options
 from fetchpool.stores import StoreError
 from fetchpool.stores.directory import DirectoryStore
 from fetchpool.workers.setup import open_bodies
+
+_OUTDATED_AT_ONCE = 100_000
+"""Paths that are looked up together, each time in all records: some 20 MB."""
 
 
 class Output(Struct, frozen=True):
@@ -48,6 +53,20 @@ class Output(Struct, frozen=True):
             settled.ledger.before_sync = self.files.sync
         return settled
 
+    def remove_outdated(self) -> None:
+        """Delete files whose place bodies of the same URLs under other names have taken.
+
+        Those that a record names stay. What can't be done now, a later run does. To be called by
+        whoever holds the directory, once nobody stores bodies any more.
+        """
+        if self.files is None:
+            return
+        with suppress(OSError, StoreError):
+            outdated = self.files.outdated()
+            while paths := set(islice(outdated, _OUTDATED_AT_ONCE)):
+                self.files.remove_outdated(unnamed(self.directory.layout, paths))
+            self.files.forget_outdated()
+
 
 async def open_output(
     stack: AsyncExitStack, config: Config, dest: Path, names: Sequence[str], *, named: bool
@@ -69,7 +88,9 @@ async def open_output(
         await asyncio.to_thread(partial(store.remove_leftovers, keep_parts=goes_on))
     except StoreError as error:
         raise OutputError(str(error)) from error
-    return Output(directory, store)
+    output = Output(directory, store)
+    stack.callback(output.remove_outdated)
+    return output
 
 
 def _close_quietly(directory: RunDirectory) -> None:

@@ -55,6 +55,24 @@ class DirectoryTree:
         self._opened.move_to_end(path)
         return known
 
+    def find(self, path: str) -> int | None:
+        """Return a descriptor of directory *path* like `open`; None if there is no such one."""
+        known = self._opened.get(path)
+        if known is not None:
+            self._opened.move_to_end(path)
+            return known
+        try:
+            return self._walk(path, make=False)
+        except OSError as error:
+            if error.errno in UNUSABLE_NAME | {errno.ENOENT}:
+                return None
+            raise
+
+    def names(self, path: str) -> list[str]:
+        """Return the names in directory *path*; none if there is no such one."""
+        directory = self.find(path)
+        return [] if directory is None else os.listdir(directory)  # noqa: PTH208 - a descriptor
+
     def clear(self) -> None:
         """Close every directory but the root; they are looked up anew when next asked for."""
         while self._opened:
@@ -67,14 +85,14 @@ class DirectoryTree:
             os.close(self.root)
             self.root = _CLOSED
 
-    def _walk(self, path: str) -> int:
+    def _walk(self, path: str, *, make: bool = True) -> int:
         here = self.root
         reached = ""
         for name in path.split("/"):
             reached = f"{reached}/{name}" if reached else name
             known = self._opened.get(reached)
             if known is None:
-                known = open_directory(here, name, fsync=self._fsync)
+                known = open_directory(here, name, fsync=self._fsync, make=make)
                 self._keep(reached, known)
             else:
                 self._opened.move_to_end(reached)
@@ -87,10 +105,10 @@ class DirectoryTree:
             os.close(self._opened.popitem(last=False)[1])
 
 
-def open_directory(parent: int, name: str, *, fsync: bool = False) -> int:
-    """Return a descriptor of directory *name* in *parent*, made if missing; never via a symlink.
+def open_directory(parent: int, name: str, *, fsync: bool = False, make: bool = True) -> int:
+    """Return a descriptor of directory *name* in *parent*; never via a symlink.
 
-    Raises OSError.
+    With *make* it is made if it is missing. Raises OSError.
     """
     if name in {"", ".", ".."}:  # no URL's name has these; a second lock on the way out
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), name)
@@ -99,6 +117,8 @@ def open_directory(parent: int, name: str, *, fsync: bool = False) -> int:
     try:
         return os.open(encoded, flags, dir_fd=parent)
     except FileNotFoundError:
+        if not make:
+            raise
         with suppress(FileExistsError):
             os.mkdir(encoded, dir_fd=parent)
         if fsync:
