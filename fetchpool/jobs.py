@@ -182,6 +182,7 @@ class Job:
             path=stored.path if stored else None,
             sha256=answer.sha256,
             body=stored.body if stored else None,
+            note=answer.note,
         )
 
     def with_body(self, answer: Answer, outcomes: list[Outcome]) -> list[Outcome]:
@@ -223,8 +224,11 @@ class Job:
         path: str | None = None,
         sha256: str | None = None,
         body: bytes | None = None,
+        note: str | None = None,
     ) -> Outcome:
         detail = failure.detail if failure else None
+        if note is not None:
+            detail = f"{detail}; {note}" if detail else note
         if self.first.scheme == "https" and self.target.scheme == "http":
             note = "redirected from https to plain http"
             detail = f"{detail}; {note}" if detail else note

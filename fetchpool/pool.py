@@ -81,7 +81,13 @@ class FetchPool:
             make_exchange(config, connector),
             connector,
             Timeouts(config.connect_timeout, config.read_timeout, config.min_speed),
-            BodyPolicy(config.max_size, config.keep_errors, config.hash, config.max_redirects > 0),
+            BodyPolicy(
+                config.max_size,
+                config.keep_errors,
+                config.hash,
+                config.max_redirects > 0,
+                config.as_received,
+            ),
             self._store,
         )
         self._hiding.enter_context(hiding(config.secret_param))

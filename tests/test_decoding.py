@@ -17,7 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fetchpool import decoding
-from fetchpool.decoding import ACCEPT_ENCODING, PIECE_BYTES, BodyError, make_decoder
+from fetchpool.decoding import (
+    ACCEPT_ENCODING,
+    PIECE_BYTES,
+    BodyError,
+    make_decoder,
+    own_codings,
+    unregistered,
+)
+from fetchpool.decoding.labels import codings_in
 from fetchpool.models import FailureKind
 
 if sys.version_info >= (3, 14):
@@ -119,15 +127,30 @@ def test_three_layers_are_refused() -> None:
     assert kind_of(["gzip"] * 3, [wire]) == "decode"
 
 
-@pytest.mark.parametrize("label", ["compress", "gzip;q=1", "snappy", "gzip br", "\x1b[31m", "é"])
-def test_unknown_codings_are_refused_in_printable_words(label: str) -> None:
+@pytest.mark.parametrize("label", ["compress", "X-Compress", "dcz", "exi, gzip", "gzip, dcb, é"])
+def test_codings_that_are_lacking_are_refused_in_printable_words(label: str) -> None:
     with pytest.raises(BodyError) as caught:
         decoded(label, [b"x"])
     assert caught.value.failure.kind is FailureKind.DECODE
     assert caught.value.failure.detail.isprintable()
 
 
-@pytest.mark.parametrize("label", [*CODINGS, "gzip, br", "unknown", "gzip, gzip, gzip"])
+@pytest.mark.parametrize(
+    "label", ["none", "utf-8", "gzip;q=1", "gzip br", "\x1b[31m", "é", "snappy"]
+)
+def test_names_that_nobody_registered_mean_nothing(label: str) -> None:
+    assert decoded(label, [b"as it is"]) == b"as it is"
+    assert decoded([label, "gzip", label], [gzip.compress(TEXT)]) == TEXT
+    assert decoded([label] * 100, [b"as it is"]) == b"as it is"
+    assert unregistered([label, "gzip", "identity", label]) == [label]
+
+
+def test_every_coding_that_is_undone_is_registered() -> None:
+    assert unregistered(CODINGS) == []
+    assert codings_in("identity") == []
+
+
+@pytest.mark.parametrize("label", [*CODINGS, "gzip, br", "compress", "gzip, gzip, gzip"])
 def test_an_empty_body_is_complete_whatever_its_label(label: str) -> None:
     assert decoded(label, []) == b""
     assert decoded(label, [b"", b""]) == b""
@@ -367,3 +390,90 @@ def test_nothing_stays_inside_when_an_output_fills_a_piece(
     decoder = make_decoder(coding, 0)
     assert sum(map(len, decoder.feed(ENCODE[coding](payload)))) == len(payload)
     assert list(decoder.finish()) == []
+
+
+# --- codings that a file has itself
+
+
+def left_on(label: list[str] | str, chunks: Iterable[bytes], own: str, max_bytes: int = 0) -> bytes:
+    decoder = make_decoder(label, max_bytes, frozenset({own}))
+    pieces = [piece for chunk in chunks for piece in decoder.feed(chunk)]
+    pieces += decoder.finish()
+    return b"".join(pieces)
+
+
+AGAIN = [coding for coding in CODINGS if coding not in ("br", "x-gzip")]
+
+
+@given(recipes, st.sampled_from(AGAIN), places)
+def test_a_files_own_coding_stays_on_in_any_chunks(
+    recipe: tuple[bytes, int], coding: str, at: list[int]
+) -> None:
+    file = ENCODE[coding](b"plain " + recipe[0] * recipe[1])
+    assert left_on(coding, cut(file, at), coding) == file
+    again = ENCODE[coding](file)
+    assert left_on(coding, cut(again, at), coding) == file
+    assert left_on([coding, coding], cut(again, at), coding) == file
+    assert left_on([coding, "br"], cut(ENCODE["br"](file), at), coding) == file
+
+
+@given(st.binary(max_size=300), st.sampled_from(AGAIN))
+def test_a_files_own_coding_stays_on_byte_by_byte(payload: bytes, coding: str) -> None:
+    file = ENCODE[coding](b"plain " + payload)
+    for wire in (file, ENCODE[coding](file)):
+        assert left_on(coding, [wire[at : at + 1] for at in range(len(wire))], coding) == file
+
+
+def test_a_layer_for_the_way_is_complete_or_an_error() -> None:
+    again = gzip.compress(gzip.compress(random.Random(1).randbytes(5000)))
+    with pytest.raises(BodyError) as caught:
+        left_on("gzip", [again[:-5]], "gzip")
+    assert caught.value.failure.kind is FailureKind.TRUNCATED
+
+
+def test_what_is_labelled_in_vain_is_the_body_as_it_is() -> None:
+    assert left_on("gzip", [b"x", b"yz"], "gzip") == b"xyz"
+    assert left_on("gzip", [b"\x1f\x8b\x08", b"then nothing that makes sense" * 9], "gzip")[:2] == (
+        b"\x1f\x8b"
+    )
+    assert left_on("gzip", [], "gzip") == b""
+
+
+def test_an_endless_beginning_is_not_held_for_ever() -> None:
+    name = b"\x1f\x8b\x08\x08" + bytes(6) + b"n" * 1_000_000  # a gzip file's name, without an end
+    decoder = make_decoder("gzip", 0, frozenset({"gzip"}))
+    assert sum(len(piece) for piece in decoder.feed(name)) > len(name) - 128 * 1024
+
+
+def test_what_stays_on_counts_against_the_cap() -> None:
+    wire = gzip.compress(random.Random(1).randbytes(5000))
+    with pytest.raises(BodyError) as caught:
+        left_on("gzip", [wire], "gzip", 4000)
+    assert caught.value.failure.kind is FailureKind.TOO_BIG
+    bomb = gzip.compress(gzip.compress(bytes(50_000_000), 1))
+    with pytest.raises(BodyError) as caught:
+        left_on("gzip", [bomb], "gzip", 10_000)
+    assert caught.value.failure.kind is FailureKind.TOO_BIG
+
+
+@pytest.mark.parametrize(
+    ("content_type", "name", "coding"),
+    [
+        ("application/gzip", "", "gzip"),
+        ("APPLICATION/X-GZIP ; a=b", None, "gzip"),
+        ("application/x+gzip", None, "gzip"),
+        ("image/svg+xml", "/a/b.SVGZ", "gzip"),
+        (None, "x.tar.gz", "gzip"),
+        ("application/x-zstd", None, "zstd"),
+        (None, "/a.js.br", "br"),
+        ("application/x-compress", None, "compress"),
+        ("text/html", "/gz", None),
+        ("gzip", "/.gz/", None),
+        (None, None, None),
+    ],
+)
+def test_type_or_name_tells_a_files_own_coding(
+    content_type: str | None, name: str | None, coding: str | None
+) -> None:
+    expected = frozenset() if coding is None else frozenset({coding})
+    assert own_codings(content_type, [None, name]) == expected

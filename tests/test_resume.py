@@ -9,7 +9,7 @@ import random
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,6 @@ from tests.harness import Record, Result, check_bodies, read_records, run_fetchp
 from tests.program.helpers import Running, eventually, start, write_list
 from tests.servers.ranges import (
     Answer,
-    Ask,
     RangeServer,
     Say,
     bare,
@@ -30,6 +29,7 @@ from tests.servers.ranges import (
     rest,
     to_the_close,
     whole,
+    with_status,
 )
 
 MB = 1 << 20
@@ -85,16 +85,6 @@ class Case:
     status: int = 200
 
 
-def status(code: int, answer: Answer) -> Answer:
-    """Answer as *answer* does, but for the status."""
-
-    def other(ask: Ask) -> Say:
-        say = answer(ask)
-        return replace(say, head=(f"HTTP/1.1 {code} Other", *say.head[1:]))
-
-    return other
-
-
 FIRST = cut(whole(BODY), MB)
 REST = BODY[MB:]
 ALL = f"bytes 0-{3 * MB - 1}/{3 * MB}"
@@ -127,7 +117,7 @@ CASES = {
     "other-version-with-a-range": Case(
         [FIRST, picky(whole(BODY), whole(OTHER, '"v2"', SPAN))], BODY, ANEW
     ),
-    "rest-as-203": Case([FIRST, picky(whole(BODY), status(203, whole(REST)))], BODY, ANEW),
+    "rest-as-203": Case([FIRST, picky(whole(BODY), with_status(203, whole(REST)))], BODY, ANEW),
     "rest-without-etag": Case([FIRST, picky(whole(BODY), whole(REST, None))], BODY, ANEW),
     "rest-weak": Case([FIRST, picky(whole(BODY), whole(REST, 'W/"v1"'))], BODY, ANEW),
     "nothing-as-204": Case([FIRST, picky(whole(BODY), bare("HTTP/1.1 204 No"))], BODY, ANEW),
@@ -144,7 +134,7 @@ CASES = {
     ),
     "whole-coded": Case([FIRST, whole(gzip.compress(BODY, 1), '"v1"', GZIP)], BODY, [None, MB]),
     "206-of-all": Case(
-        [FIRST, picky(whole(BODY), status(206, whole(BODY, '"v1"', f"Content-Range: {ALL}")))],
+        [FIRST, picky(whole(BODY), with_status(206, whole(BODY, '"v1"', f"Content-Range: {ALL}")))],
         BODY,
         ANEW,
     ),

@@ -280,6 +280,16 @@ class Config:
         "Store the bodies of complete answers that aren't 2xx too",
         Also(more="Else an error page never lands among the files."),
     ] = False
+    as_received: Annotated[
+        bool,
+        Panel.ANSWERS,
+        Switch(),
+        "Store bodies with their Content-Encoding left on",
+        Also(
+            more="Whatever the coding, known or not; `detail` in the record names it. Without "
+            "this, only the coding that a file has itself stays on (`x.tar.gz`)."
+        ),
+    ] = False
     hash: Annotated[
         bool,
         Panel.ANSWERS,

@@ -70,6 +70,8 @@ class Answer(msgspec.Struct, frozen=True):
     measures: Measures
     draft: BodyWriter | None = None
     """The body, complete, if it is for whoever decides what follows to commit or to discard it."""
+    note: str | None = None
+    """What is to be said of the body, in a sentence."""
 
 
 class Miss(msgspec.Struct, frozen=True):
@@ -266,6 +268,7 @@ def _answer(watch: Watch, receiver: Receiver) -> Answer:
         receiver.sha256,
         _measures(watch, receiver),
         receiver.draft,
+        receiver.note,
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fetchpool.decoding import BodyError, make_decoder
+from fetchpool.decoding import BodyError, make_decoder, own_codings, unregistered
 from fetchpool.engine.resuming import (
     PARTIAL_CONTENT,
     Reply,
@@ -25,6 +25,7 @@ from fetchpool.engine.resuming import (
 from fetchpool.engine.unpacking import Unpacking
 from fetchpool.models import Failure, FailureKind, Head
 from fetchpool.stores import Chunk, Stored
+from fetchpool.stores.disposition import suggested_filename
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -39,6 +40,8 @@ WHOLE_BODY_BYTES = 256 * 1024
 
 DRAIN_BYTES = 64 * 1024
 """How much of an unwanted body is read to keep its connection: about what a round trip costs."""
+
+_LONGEST_LABEL = 100
 
 ACCEPTED = 202
 """RFC 9110 §15.3.3: the answer proper may come later."""
@@ -64,6 +67,8 @@ class BodyPolicy(msgspec.Struct, frozen=True):
     keep_errors: bool = False
     sha256: bool = False
     follow_redirects: bool = True
+    as_received: bool = False
+    """Leave every content coding on."""
 
 
 class Receiver:
@@ -134,6 +139,28 @@ class Receiver:
         is_complete = self.stored is not None or self.draft is not None
         return self._hash.hexdigest() if self._hash is not None and is_complete else None
 
+    @property
+    def note(self) -> str | None:
+        """What is to be said of a complete body's coding, in a sentence; None = nothing."""
+        codings = [] if self.answer is None else self.answer.get_all("content-encoding")
+        if not codings or not self.body_bytes:
+            return None
+        if self._policy.as_received:
+            label = ", ".join(codings)[:_LONGEST_LABEL]
+            return f"stored as received, with Content-Encoding {label!r}"
+        if unknown := unregistered(codings):
+            names = ", ".join(map(repr, unknown))[:_LONGEST_LABEL]
+            return f"Content-Encoding: {names} is no registered coding, and was passed over"
+        return None
+
+    def _own_codings(self, head: Head) -> frozenset[str]:
+        """Return the codings that the file itself has, which *head* may have labelled."""
+        if not 200 <= head.status < 300:
+            return frozenset()  # an error page is not the file
+        call = self._call
+        paths = {each.path.partition("?")[0] for each in (call.target, call.named_by) if each}
+        return own_codings(head.get("content-type"), [*paths, suggested_filename(head)])
+
     def head(self, head: Head, length: int | None) -> Appetite:
         """Take the answer's head; return how much of its body is wanted.
 
@@ -155,8 +182,9 @@ class Receiver:
             if cap and length is not None and length > cap:
                 raise _too_big(f"Content-Length is {length} bytes", cap)
             codings = head.get_all("content-encoding")
-            if codings:
-                self._unpacking = Unpacking(make_decoder(codings, cap), self._threads)
+            if codings and not self._policy.as_received:
+                decoder = make_decoder(codings, cap, self._own_codings(head))
+                self._unpacking = Unpacking(decoder, self._threads)
             self.appetite = Appetite.ALL
         elif length is None or length <= DRAIN_BYTES:
             self.appetite = Appetite.DRAIN

@@ -29,13 +29,14 @@ class BodyOptions(msgspec.Struct, frozen=True):
     no_body: bool = False
     hash: bool = False
     keep_errors: bool = False
+    as_received: bool = False
 
     def __str__(self) -> str:
         """Return the options as on a command line."""
         given = [
             "--" + name.replace("_", "-") for name in self.__struct_fields__ if getattr(self, name)
         ]
-        return " ".join(given) or "none of --no-body, --hash, --keep-errors"
+        return " ".join(given) or "none of --no-body, --hash, --keep-errors, --as-received"
 
 
 class RunOptions(msgspec.Struct, frozen=True):

@@ -86,6 +86,16 @@ def picky(plain: Answer, ranged: Answer) -> Answer:
     return lambda ask: (plain if ask.start is None else ranged)(ask)
 
 
+def with_status(status: int, answer: Answer) -> Answer:
+    """Answer as *answer* does, but for the status."""
+
+    def other(ask: Ask) -> Say:
+        say = answer(ask)
+        return replace(say, head=(f"HTTP/1.1 {status} Other", *say.head[1:]))
+
+    return other
+
+
 def hang_up(ask: Ask) -> Say:
     """Close without a word."""
     return Say((), b"", "closes")

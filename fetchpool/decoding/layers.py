@@ -1,12 +1,4 @@
-"""Undo Content-Encoding while a body streams: every byte of it within the caps, or an error.
-
-    wire chunk ──▶ br layer ──▶ gzip layer ──▶ pieces of at most 256 KiB
-                   (Content-Encoding: gzip, br)
-
-A body is complete only when the decoder says so: a cut gzip inside a complete Content-Length is
-an error here, never a shorter file. Memory stays flat whatever is sent, because each layer is
-asked for at most one piece at a time.
-"""
+"""Content codings, each a layer that is undone: small pieces, bounded work, its own end."""
 
 from __future__ import annotations
 
@@ -27,24 +19,12 @@ else:
 
 Chunk: TypeAlias = bytes | memoryview
 
-ACCEPT_ENCODING = "gzip, deflate, br, zstd"
-"""What to ask for: all that `make_decoder` can undo."""
-
 PIECE_BYTES = 256 * 1024
 """Most decoded bytes handed on at once."""
 
-MAX_LAYERS = 2
-"""Codings undone on top of each other; one more and the body is refused."""
-
-RATIO_FLOOR_BYTES = 1 << 30
 MAX_RATIO = 1032
-"""Beyond 1 GiB decoded, more than this many bytes for each wire byte is a bomb.
-
-Below a `--max-size` of 1 GiB (the default) the byte cap alone bounds time and disk. Without a cap
-it takes a kilobyte of brotli or zstd, or gzip within gzip, to fill any disk. 1032:1 is the most
-that deflate itself can reach (zlib's technical details: 258 bytes for 2 bits), so a single gzip of
-zeros, honest or not, stays what `--max-size 0` asked for.
-"""
+"""What deflate can reach (zlib's technical details: 258 bytes for 2 bits); see the limits of
+`fetchpool.decoding`."""
 
 # A decoder copies the input that lies behind a member's end, once for every member: with slices
 # that cost stays linear in the size of a chunk.
@@ -61,7 +41,7 @@ _ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
 # wire: without an end to them, a body of nothing would cost its sender little and us everything.
 _FREE_MEMBERS = 1000
 
-_CODEC_ERRORS = (zlib.error, brotli.error, zstd.ZstdError)
+CODEC_ERRORS = (zlib.error, brotli.error, zstd.ZstdError)
 
 
 class BodyError(Exception):
@@ -72,124 +52,15 @@ class BodyError(Exception):
         self.failure = failure
 
 
-class Decoder(ABC):
-    """Turns the wire bytes of one body into the body. One decoder a body; spent after an error."""
-
-    wire_bytes: int = 0
-    """Bytes fed so far."""
-
-    @property
-    def has_own_end(self) -> bool:
-        """Whether a coding marks the end of what was fed, so that `finish` finds a cut."""
-        return False
-
-    @abstractmethod
-    def feed(self, chunk: Chunk) -> Iterable[bytes]:
-        """Decode *chunk* into pieces of the body.
-
-        Decoding happens while the result is iterated, in any thread, and every piece is about the
-        same work: where there is much to undo and nothing comes of it, pieces are empty. Take all
-        of them before the next `feed` or before *chunk*'s memory is used again, or leave the body.
-        Raises `BodyError`, from the call or between two pieces.
-        """
-
-    @abstractmethod
-    def finish(self) -> Iterable[bytes]:
-        """Return what is left of the body (nothing, with the codings of today).
-
-        Raises `BodyError` (TRUNCATED) unless the body is complete. Without a single byte it is
-        complete whatever its coding: servers label empty answers too.
-        """
-
-
-def make_decoder(content_encoding: list[str] | str | None, max_bytes: int) -> Decoder:
-    """Return the decoder for a body labelled *content_encoding*.
-
-    The label is one value of the header or all of them: comma lists, any case (RFC 9110 §8.4.1),
-    `identity` and empty elements meaning nothing. *max_bytes* bounds the body as received, as
-    decoded, and between two layers; 0 = no cap. Never raises: a label that can't be undone is
-    refused at the body's first byte, as an empty body needs no decoding.
-    """
-    limit = max_bytes or sys.maxsize
-    if not content_encoding:
-        return _Identity(limit)
-    label = content_encoding if isinstance(content_encoding, str) else ",".join(content_encoding)
-    codings = [name for name in (part.strip(" \t").lower() for part in label.split(",")) if name]
-    codings = [name for name in codings if name != "identity"]
-    if not codings:
-        return _Identity(limit)
-    if len(codings) > MAX_LAYERS:
-        return _Refusal(f"{len(codings)} content codings on top of each other")
-    for name in codings:
-        if name not in _LAYERS:
-            return _Refusal(f"unknown content coding {name[:40]!r}")
-    # Codings are listed in the order they were applied: the last one is undone first.
-    return _Layered([_LAYERS[name]() for name in reversed(codings)], limit)
-
-
-class _Identity(Decoder):
-    """No coding: what comes is the body."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-
-    def feed(self, chunk: Chunk) -> Iterable[bytes]:
-        self.wire_bytes += len(chunk)
-        if self.wire_bytes > self._limit:
-            raise _too_big(self._limit, "")
-        return (bytes(chunk),) if chunk else ()  # no copy of what is bytes already
-
-    def finish(self) -> Iterable[bytes]:
-        return ()
-
-
-class _Refusal(Decoder):
-    """A coding that can't be undone: fails at the first byte."""
-
-    def __init__(self, detail: str) -> None:
-        self._detail = detail
-
-    def feed(self, chunk: Chunk) -> Iterable[bytes]:
-        self.wire_bytes += len(chunk)
-        if chunk:
-            raise _undecodable(self._detail)
-        return ()
-
-    def finish(self) -> Iterable[bytes]:
-        return ()
-
-
-class _Layered(Decoder):
-    """One or two codings, outermost first."""
-
-    def __init__(self, layers: list[_Layer], limit: int) -> None:
-        self._layers = layers
-        self._limit = limit
-
-    def feed(self, chunk: Chunk) -> Iterable[bytes]:
-        self.wire_bytes += len(chunk)
-        if self.wire_bytes > self._limit:
-            raise _too_big(self._limit, " on the wire")
-        allowance = max(RATIO_FLOOR_BYTES, MAX_RATIO * self.wire_bytes)
-        pieces = self._layers[0].decode((chunk,), self._limit, allowance)
-        for layer in self._layers[1:]:
-            pieces = layer.decode(pieces, self._limit, allowance)
-        return pieces
-
-    @property
-    def has_own_end(self) -> bool:
-        return self.wire_bytes > 0
-
-    def finish(self) -> Iterable[bytes]:
-        for layer in self._layers:
-            layer.finish()
-        return ()
-
-
-class _Layer(ABC):
+class Layer(ABC):
     """One content coding being undone."""
 
-    coding: ClassVar[str]
+    coding: str
+
+    @property
+    def has_own_end(self) -> bool:
+        """Whether the end of what is undone is marked, so that `finish` finds a cut."""
+        return True
 
     def __init__(self) -> None:
         self.produced = 0
@@ -208,7 +79,7 @@ class _Layer(ABC):
             for output in self._outputs(chunk):
                 self.produced += len(output)
                 if self.produced > limit:
-                    raise _too_big(limit, " once decoded")
+                    raise too_big(limit, " once decoded")
                 if self.produced > allowance:
                     detail = f"the body expands more than {MAX_RATIO}-fold when decoded"
                     raise BodyError(Failure(FailureKind.TOO_BIG, detail))
@@ -228,9 +99,13 @@ class _Layer(ABC):
 
     def finish(self) -> None:
         """Raise `BodyError` (TRUNCATED) if the coding's own end has not been seen."""
-        if self._begun and not self._is_complete():
+        if self._begun and not self.is_complete():
             detail = f"the {self.coding} stream ended early"
             raise BodyError(Failure(FailureKind.TRUNCATED, detail))
+
+    def rest(self) -> Iterable[bytes]:
+        """Return what was held back until the end."""
+        return ()
 
     def _outputs(self, chunk: Chunk) -> Iterator[bytes]:
         """Yield the non-empty outputs of *chunk*; the codecs' own errors become `BodyError`."""
@@ -240,18 +115,20 @@ class _Layer(ABC):
         view = memoryview(chunk)
         try:
             for start in range(0, len(view), _SLICE_BYTES):
-                yield from self._inflate(view[start : start + _SLICE_BYTES])
-        except _CODEC_ERRORS as error:
-            raise _undecodable(f"bad {self.coding} data: {error}") from error
+                yield from self.inflate(view[start : start + _SLICE_BYTES])
+        except CODEC_ERRORS as error:
+            raise undecodable(f"bad {self.coding} data: {error}") from error
 
     def _junk(self) -> BodyError:
-        return _undecodable(f"bytes after the end of the {self.coding} stream")
+        return undecodable(f"bytes after the end of the {self.coding} stream")
 
     @abstractmethod
-    def _inflate(self, data: Chunk) -> Iterator[bytes]: ...
+    def inflate(self, data: Chunk) -> Iterator[bytes]:
+        """Yield what *data* decodes to; raises `BodyError` and the codec's own errors."""
 
     @abstractmethod
-    def _is_complete(self) -> bool: ...
+    def is_complete(self) -> bool:
+        """Tell whether the coding's own end has been seen."""
 
 
 class _Member(Protocol):
@@ -264,7 +141,7 @@ class _Member(Protocol):
     def decompress(self, data: Chunk, max_length: int, /) -> bytes: ...
 
 
-class _MemberLayer(_Layer):
+class _MemberLayer(Layer):
     """A coding made of self-contained members, one after another (zstd calls them frames).
 
     Many members are legal; many that hold next to nothing are not work but an attack. Past the
@@ -278,7 +155,7 @@ class _MemberLayer(_Layer):
         self._member: _Member | None = None
         self._members = 0
 
-    def _inflate(self, data: Chunk) -> Iterator[bytes]:
+    def inflate(self, data: Chunk) -> Iterator[bytes]:
         more = bool(data)
         while more:
             member = self._member
@@ -300,11 +177,11 @@ class _MemberLayer(_Layer):
     def _count_member(self) -> None:
         self._members += 1
         if self._members > _FREE_MEMBERS + self.produced // self.least_mean_bytes:
-            raise _undecodable(
+            raise undecodable(
                 f"{self._members:,} {self.coding} members hold only {self.produced:,} bytes"
             )
 
-    def _is_complete(self) -> bool:
+    def is_complete(self) -> bool:
         return self._member is None
 
     @abstractmethod
@@ -343,10 +220,10 @@ class _Gzip(_ZlibLayer):
         super().__init__()
         self._padded = False
 
-    def _inflate(self, data: Chunk) -> Iterator[bytes]:
+    def inflate(self, data: Chunk) -> Iterator[bytes]:
         if self._members and self._member is None:
             data = self._behind(bytes(data))
-        return super()._inflate(data)
+        return super().inflate(data)
 
     def _behind(self, data: bytes) -> Chunk:
         member = data.lstrip(b"\0")
@@ -358,7 +235,7 @@ class _Gzip(_ZlibLayer):
     def _open(self, data: Chunk) -> _Member:
         # zlib waits for a second byte before it judges the first.
         if data[0] != 0x1F:
-            raise self._junk() if self._members > 1 else _undecodable("the body is not gzip")
+            raise self._junk() if self._members > 1 else undecodable("the body is not gzip")
         return zlib.decompressobj(wbits=31)
 
 
@@ -393,7 +270,7 @@ class _Zstd(_MemberLayer):
         return b""  # kept inside
 
 
-class _Brotli(_Layer):
+class _Brotli(Layer):
     """RFC 7932: one stream, without a checksum; the codec itself refuses bytes behind its end."""
 
     coding = "br"
@@ -402,7 +279,7 @@ class _Brotli(_Layer):
         super().__init__()
         self._codec = brotli.Decompressor()
 
-    def _inflate(self, data: Chunk) -> Iterator[bytes]:
+    def inflate(self, data: Chunk) -> Iterator[bytes]:
         while True:
             output = self._codec.process(data, output_buffer_limit=_BROTLI_LIMIT)
             if output:
@@ -413,11 +290,11 @@ class _Brotli(_Layer):
                 return
             data = b""
 
-    def _is_complete(self) -> bool:
+    def is_complete(self) -> bool:
         return bool(self._codec.is_finished())
 
 
-_LAYERS: dict[str, type[_Layer]] = {
+LAYERS: dict[str, type[Layer]] = {
     "gzip": _Gzip,
     "x-gzip": _Gzip,  # RFC 9110 §8.4.1.3: equivalent
     "deflate": _Deflate,
@@ -426,10 +303,10 @@ _LAYERS: dict[str, type[_Layer]] = {
 }
 
 
-def _too_big(limit: int, where: str) -> BodyError:
+def too_big(limit: int, where: str) -> BodyError:
     detail = f"the body has more than {limit:,} bytes{where}"
     return BodyError(Failure(FailureKind.TOO_BIG, detail))
 
 
-def _undecodable(detail: str) -> BodyError:
+def undecodable(detail: str) -> BodyError:
     return BodyError(Failure(FailureKind.DECODE, detail))
