@@ -10,6 +10,11 @@ from fetchpool.config.values import Kind, Unfit, is_header_text, lines_of, plain
 _MAX_NAME = 128
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")  # RFC 9110 §5.6.2
 
+_PIECES = (
+    "a piece would be stored as the whole body; those that broke off are gone on with here",
+    "drop it",
+)
+
 _REFUSED = {
     "host": ("it is made from the URL", "put the host into the URL"),
     "content-length": ("requests have no body", "drop it"),
@@ -21,6 +26,11 @@ _REFUSED = {
     "proxy-connection": ("connections are looked after here", "see --force-close and --keepalive"),
     "te": ("it speaks of one connection only", "drop it"),
     "upgrade": ("it speaks of one connection only", "drop it"),
+    "http2-settings": ("it speaks of one connection only", "drop it"),
+    "range": _PIECES,
+    "request-range": _PIECES,
+    "if-range": _PIECES,
+    "a-im": ("what answers it is no whole body (RFC 3229)", "drop it"),
     "proxy-authorization": (
         "it would be sent to the servers too",
         "use --proxy http://USER:PASSWORD@HOST:PORT",
