@@ -7,7 +7,9 @@ import errno
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
+from typing import TYPE_CHECKING, cast
 
+import msgspec
 import pytest
 
 from fetchpool.engine import Answer, Fault, Miss
@@ -15,9 +17,12 @@ from fetchpool.engine.exchange import Call
 from fetchpool.fetching import Fetching, OurSideDownError
 from fetchpool.models import FailureKind, Outcome, Target
 from fetchpool.scheduler import Limits
-from fetchpool.stores import StoreError
+from fetchpool.stores import Stored, StoreError
 from tests.fake_engine import FakeEngine, endless, fetching, loop_turns
-from tests.judging import Counts, miss
+from tests.judging import Counts, answer, miss
+
+if TYPE_CHECKING:
+    from fetchpool.stores import BodyWriter
 
 # --- ending early
 
@@ -307,3 +312,54 @@ async def test_begin_and_end_of_an_outage_are_told_once_each(
         under_way.set()
         assert all(outcome.ok for outcome in await rest)
     assert counts.outages == [True, False]
+
+
+# --- bodies that wait for the verdict
+
+
+class Draft:
+    """A body that is to be put in place, or can't be."""
+
+    def __init__(self, error: StoreError | None = None) -> None:
+        self.error = error
+        self.calls: list[str] = []
+
+    def commit(self) -> Stored:
+        self.calls.append("commit")
+        if self.error is not None:
+            raise self.error
+        return Stored("a/b.html", b"body")
+
+    def discard(self) -> None:
+        self.calls.append("discard")
+
+
+def with_draft(status: int, draft: Draft) -> Answer:
+    return msgspec.structs.replace(answer(status), draft=cast("BodyWriter", draft))
+
+
+async def test_a_body_gets_its_place_when_its_answer_is_the_outcome() -> None:
+    engine, first, last = FakeEngine(), Draft(), Draft()
+    engine.script["http://a.test/"] = [with_draft(500, first), with_draft(404, last)]
+    async with fetching(["http://a.test/"], engine) as fetch:
+        (outcome,) = [outcome async for outcome in fetch]
+    assert (first.calls, last.calls) == (["discard"], ["commit", "discard"])
+    assert (outcome.status, outcome.path, outcome.body) == (404, "a/b.html", b"body")
+
+
+async def test_a_body_without_a_descriptor_costs_its_url_nothing() -> None:
+    engine = FakeEngine()
+    short = StoreError("cannot write", "a", errno.EMFILE)
+    engine.script["http://a.test/"] = [with_draft(404, Draft(short)), answer(200)]
+    async with fetching(["http://a.test/"], engine) as fetch:
+        (outcome,) = [outcome async for outcome in fetch]
+    assert (outcome.ok, outcome.attempts) == (True, 2)
+
+
+async def test_a_body_that_finds_no_room_ends_the_run() -> None:
+    engine = FakeEngine()
+    full = StoreError("cannot write", "a", errno.ENOSPC)
+    engine.script["http://a.test/"] = [with_draft(404, Draft(full))]
+    async with fetching(["http://a.test/"], engine) as fetch:
+        with pytest.raises(StoreError):
+            await fetch.batch()
