@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.harness import Record, Result, check_bodies, read_records, run_fetchpool, stored_files
+from tests.program.crowd import needs_proc, workers_of
 from tests.program.helpers import eventually, start, write_list
 from tests.servers.ranges import Answer, Ask, RangeServer, Say, hang_up
 
@@ -28,6 +32,10 @@ def get(server: RangeServer, folder: Path, *options: str, paths: Sequence[str]) 
     """Fetch *paths* into `out`."""
     write_list(folder / "list.txt", [server.url(path) for path in paths])
     return run_fetchpool(["get", "list.txt", "-o", "out", "--hash", *options], cwd=folder)
+
+
+def stored_at_least(dest: Path, count: int) -> bool:
+    return len(stored_files(dest)) >= count
 
 
 def body_of(record: Record, folder: Path) -> bytes:
@@ -76,11 +84,18 @@ def test_an_error_page_that_is_tried_again_costs_no_old_body(tmp_path: Path) -> 
     assert (tmp_path / "out" / path).read_bytes() == b"old"
 
 
-@pytest.mark.parametrize("flag", [(), ("--fresh",), ("--retry-failed",)], ids=str)
-def test_a_url_whose_type_has_changed_has_one_file(
-    tmp_path: Path, way: tuple[str, ...], flag: tuple[str, ...]
-) -> None:
-    status = 404 if flag == ("--retry-failed",) else 200
+@pytest.mark.parametrize(
+    "way",
+    [
+        ("--exchange", "direct"),
+        ("--exchange", "session", "--fresh"),
+        ("--workers", "2"),
+        ("--workers", "2", "--retry-failed"),
+    ],
+    ids=" ".join,
+)
+def test_a_url_whose_type_has_changed_has_one_file(tmp_path: Path, way: tuple[str, ...]) -> None:
+    status = 404 if "--retry-failed" in way else 200
     paths = ["/a", "/b?c=d", "/e.png", "/"]
     with RangeServer({path: [page(b"1", JPEG, status=status)] for path in paths}) as server:
         get(server, tmp_path, "--keep-errors", *way, paths=paths)
@@ -88,7 +103,7 @@ def test_a_url_whose_type_has_changed_has_one_file(
         for kind, body in ((HTML, b"2"), (PDF, b"3"), (JPEG, b"4")):
             again = 200 if kind == JPEG else status
             server.answers = {path: [page(body, kind, status=again)] for path in paths}
-            result = get(server, tmp_path, "--keep-errors", *way, *flag, paths=paths)
+            result = get(server, tmp_path, "--keep-errors", *way, paths=paths)
             check_bodies(result.records, tmp_path / "out")
             assert {body_of(record, tmp_path) for record in result.records} == {body}
 
@@ -203,3 +218,24 @@ def test_what_a_killed_run_found_outdated_is_dealt_with_by_the_next(tmp_path: Pa
     check_bodies(result.records, tmp_path / "out")
     assert not (tmp_path / "out" / ".fetchpool" / "outdated").exists()
     assert server.starts("/x") == [None, None]
+
+
+@needs_proc
+def test_workers_that_die_leave_no_body_that_no_record_names(tmp_path: Path) -> None:
+    """What is asked for once more is of another type then."""
+    paths = [f"/{number}" for number in range(300)]
+    answers = {path: [page(b"1", JPEG), page(b"2", HTML), page(b"3", PDF)] for path in paths}
+    with RangeServer(answers) as server:
+        write_list(tmp_path / "list.txt", [server.url(path) for path in paths])
+        args = ["get", "list.txt", "-o", "out", "--hash", "--workers", "2", "--per-host", "0"]
+        with start([*args, "--rate", "150"], cwd=tmp_path) as program:
+            for wanted in (20, 80, 140, 200):
+                enough = partial(stored_at_least, tmp_path / "out", wanted)
+                eventually(enough, "bodies come")
+                for pid in workers_of(program)[:1]:
+                    os.kill(pid, signal.SIGKILL)
+            status, error = program.ended()
+    assert status == 0, error
+    records = read_records(tmp_path / "out")
+    assert len(records) == len(paths)
+    check_bodies(records, tmp_path / "out")
