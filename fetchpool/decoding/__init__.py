@@ -111,7 +111,9 @@ def make_decoder(
         stays = []
     for name in codings:
         if name not in LAYERS:
-            return _Refusal(f"unknown content coding {name[:40]!r}")
+            return _Refusal(
+                f"Content-Encoding {name!r} can't be undone here; --as-received stores it as it is"
+            )
     # Codings are listed in the order they were applied: the last one is undone first.
     layers = [LAYERS[name]() for name in reversed(codings)]
     if stays:

@@ -242,7 +242,13 @@ class DirectoryStore:
 
     def _outdate(self, path: str, paths: _Paths) -> None:
         """Put down which files a body at *path* takes the place of, before it is there."""
-        for other in self._earlier.before(path, paths.target, paths.content_type, paths.filename):
+        earlier = self._earlier
+        others = earlier.before(path, paths.target, paths.content_type, paths.filename)
+        if path != paths.first:
+            earlier.note_detour()
+        if earlier.had_detours:
+            others += [each for each in paths if each not in (path, *others)]
+        for other in others:
             if self._lies_here(other):
                 self._earlier.outdate(other)
 

@@ -28,8 +28,11 @@ from fetchpool.stores.tree import DirectoryTree
 TYPES = f"{PRIVATE}/types"
 OUTDATED = f"{PRIVATE}/outdated"
 
-_SUGGESTED = "*"
-"""Stands among the types for names that servers have suggested."""
+_SUGGESTED = " suggested"
+"""Stands among the types for names that servers have suggested; none begins with a blank."""
+_DETOUR = " detour"
+"""The same for names that were not a URL's first, as something was in the way."""
+_MARKS = frozenset({_SUGGESTED, _DETOUR})
 
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -48,9 +51,12 @@ class EarlierNames:
     def __init__(self, tree: DirectoryTree) -> None:
         self._tree = tree
         self._root = tree.root
-        self._earlier = {_suffix_of(each): each for each in self._read(TYPES)}
-        self._suggested = self._earlier.pop(_SUGGESTED, None) is not None
-        self._known = {*self._earlier, *((_SUGGESTED,) if self._suggested else ())}
+        lines = set(self._read(TYPES))
+        self._suggested = _SUGGESTED in lines
+        self.had_detours = _DETOUR in lines
+        """Whether there may be bodies whose path was not the first of their URL's."""
+        self._earlier = {_suffix_of(each): each for each in lines - _MARKS}
+        self._known = {*self._earlier, *(lines & _MARKS)}
         self._suffixes: dict[str, str] = {}  # by Content-Type
         self._varying: dict[str, bool] = {}  # by extension of the URL
 
@@ -69,6 +75,10 @@ class EarlierNames:
         if self._suggested:
             return sorted({*self._by_type(path, target), *self._listed(path, target)})
         return self._by_type(path, target)
+
+    def note_detour(self) -> None:
+        """Put down that a body gets another than its URL's first path."""
+        self._learn(_DETOUR, _DETOUR)
 
     def outdate(self, path: str) -> None:
         """Put down that the file *path* is outdated."""
@@ -162,6 +172,4 @@ def _media_type(content_type: str | None) -> str:
 
 def _suffix_of(content_type: str) -> str:
     """Return the extension of a URL without one that has *content_type*."""
-    if content_type == _SUGGESTED:
-        return _SUGGESTED
     return body_path(_NAMELESS, content_type).rpartition(".")[2]

@@ -48,6 +48,26 @@ def test_a_name_that_is_the_urls_own_outdates_nothing(
     assert list(store.outdated()) == []
 
 
+@pytest.mark.parametrize("target", [PLAIN, TYPED], ids=["plain", "typed"])
+def test_a_body_that_had_to_give_way_is_outdated_when_its_place_is_free(
+    dest: Path, open_store: OpenStore, target: Target
+) -> None:
+    (path,) = put(open_store(), target, "text/html")
+    (dest / path).unlink()
+    (dest / path).mkdir()
+    (beside,) = put(open_store(), target, "text/html")
+    (dest / path).rmdir()
+    store = open_store()
+    assert put(store, target, "text/html") == [path]
+    assert list(store.outdated()) == [beside]
+
+
+def test_a_type_cannot_be_mistaken_for_a_mark(dest: Path, open_store: OpenStore) -> None:
+    put(open_store(), TYPED, " suggested", " detour", "*")
+    types = (dest / ".fetchpool" / "types").read_text().splitlines()
+    assert all(not line.startswith('" ') for line in types)
+
+
 def test_other_urls_are_not_meant(open_store: OpenStore) -> None:
     put(open_store(), target_of("/img/b"), "text/html")
     store = open_store()
