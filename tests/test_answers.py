@@ -109,8 +109,16 @@ async def test_trouble_becomes_a_value(trouble: Exception, error: FailureKind) -
     assert outcome.detail
 
 
-async def test_encoding_nobody_knows_is_no_body() -> None:
+async def test_encoding_that_is_lacking_is_no_body() -> None:
     with aioresponses() as web:
-        web.get(URL, body=b"????", headers={"Content-Encoding": "lzma"})
+        web.get(URL, body=b"????", headers={"Content-Encoding": "exi"})
         outcome = await fetch_one()
     assert (outcome.error, outcome.body) == (FailureKind.DECODE, None)
+
+
+async def test_encoding_that_nobody_registered_is_none() -> None:
+    with aioresponses() as web:
+        web.get(URL, body=b"????", headers={"Content-Encoding": "aws-chunked"})
+        outcome = await fetch_one()
+    assert (outcome.ok, outcome.body) == (True, b"????")
+    assert "'aws-chunked'" in (outcome.detail or "")
