@@ -99,4 +99,4 @@ def test_attempts_that_count_as_none_are_bounded_by_the_longest_body(
 def test_a_job_that_never_broke_off_has_no_progress_to_carry() -> None:
     taken: Job = job()
     taken.note(refused(200, None).measures)
-    assert (taken.progress, taken.sent, taken.advanced) == (None, 0, False)
+    assert (taken.progress, taken.counted_attempts, taken.advanced) == (None, 0, False)
