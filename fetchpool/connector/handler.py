@@ -29,7 +29,7 @@ class Guard(Protocol):
     """Who judges an answer's bytes before aiohttp's parser has them (see `engine.guard`)."""
 
     refusal: BaseException | None
-    """Set here when the answer was refused: why."""
+    """Why the answer is none: set by the guard, or here."""
     surplus: bool
     """Whether something came that isn't the answer's."""
 
@@ -81,7 +81,8 @@ class Handler(ResponseHandler):
             self.abort()  # nobody asked: never another URL's answer
             return
         if data and self.guard is not None:
-            self._receive_guarded(self.guard, data)
+            if self.guard.refusal is None:
+                self._receive_guarded(self.guard, data)
         else:
             super().data_received(data)
 
@@ -91,22 +92,27 @@ class Handler(ResponseHandler):
         The transport stays open after a refusal: it may come before the request has left, and
         aiohttp, finding it closed, would tell of that instead.
         """
-        if guard.refusal is not None:
-            return
         try:
             passed = guard.feed(data)
         except Exception as error:  # noqa: BLE001 - raised where the answer is awaited
             guard.refusal = error
-            self.set_exception(error)
-            self._fail_payload(error)
+            self._refuse(error)
             return
         if guard.surplus:
             self.force_close()  # before the answer's end: at that, the connection is given back
         if passed:
             super().data_received(passed)
+        if guard.refusal is not None:
+            self._refuse(guard.refusal)
+        elif passed:
             refusal = guard.refusal = self.exception()
             if refusal is not None:  # aiohttp tells it to whom waits for a head alone
                 self._fail_payload(aiohttp.ClientPayloadError(str(refusal)))
+
+    def _refuse(self, error: BaseException) -> None:
+        """Raise *error* where the head is awaited, or an unfinished body read."""
+        self.set_exception(error)
+        self._fail_payload(error)
 
     def _fail_payload(self, error: BaseException) -> None:
         """Raise *error* where an unfinished body is read."""

@@ -52,7 +52,8 @@ class Guard:
     def feed(self, data: bytes) -> bytes:
         """Follow *data*; return what aiohttp's parser is to have instead.
 
-        Raises `ExchangeError` (protocol) for what isn't HTTP, or can be read in two ways.
+        Raises `ExchangeError` (protocol) for a head that isn't HTTP, or can be read in two ways.
+        What is wrong behind a head is the `refusal`: its status is told, however an answer is cut.
         """
         match self._stage:
             case Stage.HEAD:
@@ -97,8 +98,7 @@ class Guard:
         """Return the chunks in *data* as one."""
         chunks = self._chunks
         taken = chunks.feed(data)
-        if chunks.problem is not None:
-            raise chunks.problem
+        self.refusal = chunks.problem
         body = chunks.take_body()
         chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
         if not chunks.whole:

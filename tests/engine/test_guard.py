@@ -62,11 +62,13 @@ def follow(parts: list[bytes]) -> Followed | None:
     """Return what is passed on of *parts*; None if they are refused."""
     guard = Guard()
     try:
-        passed = b"".join(guard.feed(part) for part in parts)
+        passed = b"".join(guard.feed(part) for part in parts if guard.refusal is None)
     except ExchangeError as error:
         if error.failure.kind is FailureKind.PROTOCOL and not error.transient:
             return None
         raise
+    if guard.refusal is not None:
+        return None
     head, _, body = passed.partition(b"\r\n\r\n")
     return Followed(head, unchunked(body) if b"chunked" in head else body, guard.surplus)
 
