@@ -14,6 +14,7 @@ from fetchpool.runner import run
 PLACES = (
     *("s3://bucket/x", "S3://bucket/x", "gs://bucket/x", "az://box/x", "abfss://a@b/x", "s3:/b/x"),
     *("hdfs://h/x", "sftp://h/x", "https://h/x", "me@host:pages", "me@host:/srv/x"),
+    *("s3:bucket/x", "gs:bucket", "sftp:x", "sqlite:///x.db", "nas:/export/x"),
 )
 FORMS = (
     *("out.tar.gz", "out.zip", "x.tar", "x.WARC.GZ", "x.warc", "x.wacz", "x.tgz", "x.tar.zst"),

@@ -23,7 +23,10 @@ _RECORDS = ("csv", "jsonl", "ndjson", "json")
 _PAGES = ("html", "htm", "pdf", "md", "docx", "doc", "odt", "txt")
 _MEDIA = ("jpg", "jpeg", "png", "gif", "webp", "svg", "mp3", "mp4", "webm", "mkv", "avi", "wav")
 
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
+_STORES = "s3|s3a|s3n|gs|gcs|az|abfss?|adl|wasbs?|r2|b2|oss|cos|swift|hdfs|webhdfs|rclone"
+_SCHEME = re.compile(
+    rf"[a-z][a-z0-9+.-]*:/|(?:{_STORES}|s?ftp|ftps|scp|ssh|smb|nfs|webdavs?|davs?):", re.IGNORECASE
+)
 _ON_A_HOST = re.compile(r"[\w.-]+@[\w.-]+:")
 _SUFFIX = re.compile(r"[^/]\.([a-z0-9]+)/*\Z", re.IGNORECASE)
 
@@ -42,7 +45,7 @@ def check_directory(path: str) -> None:
         if suffix in ("csv", "jsonl"):
             other += ", or later with fetchpool export"
     elif suffix in _WEB_ARCHIVES or _suffix(path.lower().removesuffix(".gz")) in _WEB_ARCHIVES:
-        other = "name a directory: bodies go to plain files"
+        other = "name a directory; bodies go to plain files"
     elif suffix in _ARCHIVES or suffix in _PACKED:
         other = "name a directory, and pack it afterwards (tar -caf, zip -r)"
     elif suffix in _TABLES or suffix in _DATABASES:
@@ -70,10 +73,11 @@ def check_text_file(path: str) -> None:
         )
 
 
-def check_records_file(path: str, *, asked: bool) -> None:
+def check_records_file(path: str, *, asked: bool, by: str = "--records-format") -> None:
     """Raise `Unfit` where records in *path* would be of another form than its name says.
 
-    *asked* says that the form was asked for: only what would be packed is refused then.
+    *asked* says that the form was asked for, with the option *by*: only what would be packed is
+    refused then.
     """
     check_text_file(path)
     suffix = _suffix(path)
@@ -82,7 +86,7 @@ def check_records_file(path: str, *, asked: bool) -> None:
     if suffix in (*_TABLES, *_DATABASES, *_PAGES, *_MEDIA) and suffix != "txt":
         raise Unfit(
             f"takes .csv or .jsonl, and {quoted(path)} is the name of a .{suffix} file",
-            "name it .csv or .jsonl and convert that, or say which of both it is to be",
+            f"name it .csv or .jsonl and convert that, or say with {by} which of both it is to be",
         )
 
 
@@ -119,7 +123,7 @@ def check_export(output: str | None, form: str | None) -> tuple[str, str]:
         return "-", wanted
     try:
         path = FilePath().check(output)
-        check_records_file(path, asked=wanted != "auto")
+        check_records_file(path, asked=wanted != "auto", by="--format")
     except Unfit as unfit:
         raise ConfigError(f"--output {unfit.problem}: {unfit.remedy or 'try -o x.csv'}") from None
     return path, wanted

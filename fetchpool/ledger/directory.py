@@ -375,7 +375,9 @@ class RunDirectory:
         dest, stopped = self._layout.dest, self.previous is Previous.STOPPED
         if not stopped or len(self._lists) > 1:
             names = [name for each in self._lists for name in each.names]
-            what = "the finished run of another list" if not stopped else "records of other lists"
+            names = [name for name in names if name not in self._sources] or names
+            alone = len(self._lists) == 1
+            what = "the finished run of another list" if alone else "records of other lists"
             raise CannotGoOnError(
                 f"{dest} holds {what} ({_listed(names)}): bring this list to it with --add, "
                 "replace it with --fresh, or choose another directory with --output"
