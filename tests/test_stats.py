@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchpool.models import FailureKind, Outcome, Request
 from fetchpool.stats import Ending, RunState, Stats, Summary, failure_label
-from fetchpool.stats.hosts import HostTable, ParkedTable
+from fetchpool.stats.hosts import GivenUpHost, GivenUpTable, HostTable, ParkedTable
 from fetchpool.stats.pace import Pace
 
 ENDED = Ending(exit_status=0)
@@ -272,3 +273,33 @@ def test_parked_table_stays_small_and_keeps_the_longest() -> None:
     assert len(table.longest(1_000)) <= 10
     assert table.longest(1)[0].host == "long"
     assert len(table) == 101
+
+
+def test_table_of_hosts_given_up_stays_small_and_keeps_those_that_cost_most() -> None:
+    table = GivenUpTable(capacity=5)
+    for _ in range(3):
+        table.add("dead", "refused")
+    for index in range(100):
+        table.add(f"host{index}", "503")
+    table.add("dead", "another reason")
+    assert len(table.most(1_000)) <= 10
+    assert table.most(1) == (GivenUpHost("dead", 4, "refused"),)
+    assert len(table) == 101
+
+
+def test_hosts_are_given_up_whose_urls_were_not_asked_for() -> None:
+    stats = Stats(0.0)
+    asked = outcome(FailureKind.CONNECT, None)
+    unasked = msgspec.structs.replace(asked, attempts=0, detail="given up: refused")
+    tried_before = msgspec.structs.replace(asked, attempts=2, detail="given up: refused")
+    for each in (asked, unasked, tried_before):
+        stats.outcome(each, "dead")
+    stats.outcome(msgspec.structs.replace(unasked, detail="the proxy is away"), "other")
+    stats.outcome(msgspec.structs.replace(unasked, error=FailureKind.BLOCKED), "refused.here")
+    stats.outcome(msgspec.structs.replace(unasked, error=FailureKind.INPUT), "")
+    summary = end(stats)
+    assert summary.given_up == (
+        GivenUpHost("dead", 2, "refused"),
+        GivenUpHost("other", 1, "the proxy is away"),
+    )
+    assert summary.given_up_hosts == 2

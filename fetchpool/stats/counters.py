@@ -87,7 +87,7 @@ class Stats:
         else:
             label = failure_label(outcome.error or FailureKind.INTERNAL, outcome.status)
             self._count_failure(label, 1)
-            if _is_given_up(outcome):
+            if host_key and _is_given_up(outcome):
                 self._given_up.add(host_key, _why_given_up(outcome.detail) or "")
         elapsed_s = None if outcome.started_at is None else outcome.elapsed_s
         # Not the outcome itself: it may hold a body.
@@ -203,6 +203,6 @@ class Stats:
 
 def _is_given_up(outcome: Outcome) -> bool:
     """Tell whether a URL was not asked for (any more) as its host had been given up."""
-    if outcome.error in _REFUSED_HERE or not outcome.host_key:
+    if outcome.error in _REFUSED_HERE:
         return False
     return not outcome.attempts or (outcome.detail or "").startswith(f"{GIVEN_UP}: ")
