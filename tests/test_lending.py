@@ -304,7 +304,7 @@ def test_command_ends_with_one_line_and_touches_nothing(
     tmp_path: Path, how: str, said: str
 ) -> None:
     (tmp_path / "urls.txt").write_text("http://127.0.0.1:9/\n")
-    for exchange in ("auto", "session", "direct"):
+    for exchange in ("auto", "session", "direct") if "del T._" in how else ("auto",):
         program = [sys.executable, "-c", BROKEN.format(how=how)]
         args = ["get", "urls.txt", "-o", "out", "--exchange", exchange]
         result = run_fetchpool(args, cwd=tmp_path, program=program)

@@ -170,8 +170,9 @@ def _fits(code: CodeType, wanted: list[str]) -> bool:
 
 def _code_of(function: object) -> CodeType | None:
     """Return the code of *function*, or of what somebody has wrapped there."""
-    found = getattr(function, "__wrapped__", None)
-    code = getattr(function if found is None else inspect.unwrap(found), "__code__", None)
+    code = getattr(function, "__code__", None)
+    if hasattr(function, "__wrapped__"):
+        code = getattr(inspect.unwrap(function), "__code__", None)  # type: ignore[arg-type]
     return code if isinstance(code, CodeType) else None
 
 

@@ -1,0 +1,61 @@
+"""What somebody may have meant: near, or the same thing under another tool's name, or nothing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fetchpool.config import ConfigError, load_settings, nearest, options
+from fetchpool.config.nearness import SAME_ELSEWHERE
+
+NAMES = [option.key for option in options()]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("limt", "limit"),
+        ("perhost", "per-host"),
+        ("max-redirs", "max-redirects"),
+        ("max-filesize", "max-size"),
+        ("hsah", "hash"),
+        ("out", "output"),
+        ("time", "timeout"),
+        ("threads", "limit"),
+        ("header-file", None),
+        ("verbose", None),
+        ("continue", None),
+        ("recursive", None),
+        ("x", None),
+        ("", None),
+    ],
+)
+def test_suggestion_is_near_or_none(written: str, meant: str | None) -> None:
+    assert nearest(written, NAMES) == meant
+
+
+@given(st.text("abcdefghijklmnopqrstuvwxyz-", max_size=12))
+def test_suggestion_shares_most_of_its_letters_with_what_was_written(written: str) -> None:
+    meant = nearest(written, NAMES)
+    if meant is not None and written not in SAME_ELSEWHERE:
+        common = sum(min(written.count(letter), meant.count(letter)) for letter in set(written))
+        assert common >= 0.75 * len(written)
+
+
+def test_names_of_other_tools_lead_to_options_that_exist() -> None:
+    assert set(SAME_ELSEWHERE.values()) <= set(NAMES)
+    assert not set(SAME_ELSEWHERE) & set(NAMES), "it is an option of ours now"
+    assert nearest("threads", ["json", "dest"]) is None
+
+
+def test_key_of_a_file_is_suggested_likewise(tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = tmp_path_factory.mktemp("config") / "s.toml"
+    for key, said in (
+        ("threads", "did you mean limit?"),
+        ("limit_per_host", "did you mean per-host?"),
+        ("verbose", "see fetchpool get --help"),
+    ):
+        file.write_text(f"{key} = 4\n")
+        with pytest.raises(ConfigError, match=said.replace("?", r"\?")):
+            load_settings({}, {}, file=str(file))
