@@ -133,7 +133,7 @@ class ChunkReader:
         held = self._held = self._held + part
         if self._stage is _Stage.END and held != b"\r":
             raise _too_long()
-        check_fit(held)
+        check_fit(held, max(len(held) - len(part) - 1, 0))
         if self._spent + len(held) > CHUNK_FRAMING_BYTES:
             raise _endless()
 

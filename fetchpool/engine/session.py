@@ -109,7 +109,7 @@ class SessionExchange:
         try:
             response = await self._session.request(
                 "GET",
-                _origin(call.target),
+                URL(call.target.url, encoded=True),
                 headers=CIMultiDict(call.headers),
                 allow_redirects=False,
                 proxy=self._proxy_for(call.target),
@@ -162,11 +162,6 @@ class SessionExchange:
         await self._session.close()
         await close_connector(self._connector)
         await asyncio.sleep(0)
-
-
-def _origin(target: Target) -> URL:
-    """Return the URL that says where *target* is asked for."""
-    return URL(target.url.removesuffix(target.path) + "/", encoded=True)
 
 
 @contextmanager

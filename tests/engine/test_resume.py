@@ -10,7 +10,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -62,6 +62,8 @@ class Say:
     body: bytes = b""
     error: BaseException | None = None
     """Raised after the body, or instead of the head where status is 0."""
+    proven: bool = True
+    """Whether the end of the body is known to be that."""
 
 
 @dataclass(slots=True)
@@ -88,7 +90,7 @@ class Script:
                     return
         if say.error is not None:
             raise say.error
-        receiver.finish()
+        receiver.finish(proven=say.proven)
 
     async def reachable(self, target: Target) -> bool:
         return True
@@ -202,6 +204,14 @@ def test_a_rest_in_chunks_is_as_good(tmp_path: Path) -> None:
     chunked = rest(content_length="", transfer_encoding="chunked")
     (_, second), _ = attempts(tmp_path, cut(whole()), chunked)
     assert stored(second, tmp_path) == BODY
+
+
+def test_a_rest_that_ends_where_its_range_does_is_whole_however_it_ended(tmp_path: Path) -> None:
+    torn = replace(rest(content_length=""), proven=False)
+    (_, second), _ = attempts(tmp_path, cut(whole()), torn)
+    assert stored(second, tmp_path) == BODY
+    (alone,), _ = attempts(tmp_path, replace(Say(200, (), BODY), proven=False), count=1)
+    assert failure(alone) is FailureKind.TRUNCATED
 
 
 def test_the_rest_may_break_off_as_well(tmp_path: Path) -> None:

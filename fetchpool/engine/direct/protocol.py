@@ -168,7 +168,6 @@ class ClientProtocol(asyncio.BufferedProtocol):
         self._receiver = receiver
         self._stage = Stage.WAITING
         self._whole = self._surplus = False
-        self._heads = self._chunks = None
         self.reusable = False
         self._done = done = self._loop.create_future()
         self._departures.add(self)
@@ -342,11 +341,12 @@ class ClientProtocol(asyncio.BufferedProtocol):
             self._left = length
         if self._receiver.head(head, length) is Appetite.NONE:
             self._end(None, reusable=self._is_all(rest))
-        elif chunked:
-            if rest:
-                self._take_chunks(rest)
-        elif rest or length == 0:
-            self._take_raw(rest)
+        elif length == len(rest):
+            self._left = 0
+            self._whole = True
+            self._hand_over(rest)
+        elif rest:
+            (self._take_chunks if chunked else self._take_raw)(rest)
 
     def _is_all(self, rest: memoryview) -> bool:
         """Return whether *rest*, which came with the head, is exactly the body."""
