@@ -13,6 +13,10 @@ from typing import cast
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from fetchpool.resolver.hosts import HOSTS_FILE, HostsFile
+from fetchpool.resolver.numeric import numeric_result
+from fetchpool.resolver.system import SystemResolver, TooBusyError, may_know
+
 REMEMBER_UNKNOWN_S = 60.0
 """How long a name that doesn't exist is not asked for again (RFC 2308 §5 allows hours)."""
 
@@ -32,10 +36,12 @@ _NO_PORT = cast("int", None)
 class LookupFailedError(OSError):
     """A name without an address; `temporary`: it may have one in a while."""
 
-    def __init__(self, reason: str, *, temporary: bool) -> None:
+    def __init__(self, reason: str, *, temporary: bool, remembered: bool = False) -> None:
         super().__init__(None, reason)
         self.reason = reason
         self.temporary = temporary
+        self.remembered = remembered
+        """Nobody was asked this time: it says nothing of the network now."""
 
     def __str__(self) -> str:
         return self.reason
@@ -44,12 +50,17 @@ class LookupFailedError(OSError):
 class RememberingResolver(AbstractResolver):
     """aiodns (c-ares: no threads, so thirty dead names block nobody), remembering failures.
 
+    Before it, names with several addresses in /etc/hosts are looked for (`resolver.hosts`); after
+    it, what only the system may know (`resolver.system`).
+
     c-ares keeps answers by itself, for as long as the name server said: a resolver older than
     *ttl_s* is replaced by a new one, so that no address outlives `--dns-ttl`.
     """
 
-    def __init__(self, ttl_s: float = float("inf")) -> None:
+    def __init__(self, ttl_s: float = float("inf"), hosts_file: str = HOSTS_FILE) -> None:
         self._ttl_s = ttl_s
+        self._hosts = HostsFile(hosts_file)
+        self._system = SystemResolver()
         # Made when the first name is asked for: loading c-ares takes 15 ms, and to let go of the
         # configuration that it watches 12 ms at the end of a process.
         self._current: _Lookups | None = None
@@ -64,23 +75,41 @@ class RememberingResolver(AbstractResolver):
         known = self._failed.get(key)
         if known is not None:
             if monotonic() < known[0]:
-                raise LookupFailedError(known[1].reason, temporary=known[1].temporary)
+                raise LookupFailedError(
+                    known[1].reason, temporary=known[1].temporary, remembered=True
+                )
             del self._failed[key]
+        try:
+            found = self._from_file(host, family) or await self._ask(host, family)
+        except LookupFailedError as failure:
+            self._remember(key, failure)
+            raise
+        for address in found:
+            address["port"] = port
+        return found
+
+    def _from_file(self, host: str, family: socket.AddressFamily) -> list[ResolveResult]:
+        return [numeric_result(host, each) for each in self._hosts.addresses(host, family)]
+
+    async def _ask(self, host: str, family: socket.AddressFamily) -> list[ResolveResult]:
+        """Return *host*'s addresses, at least one; raises `LookupFailedError`."""
         from fetchpool.resolver.cares import explained
 
+        failure = LookupFailedError("the name has no address", temporary=False)
         try:
             found = await self._look_up(host, family)
         except OSError as error:
             reason, temporary = explained(error)
             failure = LookupFailedError(reason, temporary=temporary)
-        else:
-            for address in found:
-                address["port"] = port
-            if found:
-                return found
-            failure = LookupFailedError("the name has no address", temporary=False)
-        self._remember(key, failure)
-        raise failure
+            found = []
+        if not found and not failure.temporary and may_know(host):
+            try:
+                found = await self._system.resolve(host, family)
+            except TooBusyError as error:
+                raise LookupFailedError(str(error.strerror), temporary=True) from error
+        if not found:
+            raise failure
+        return found
 
     async def _look_up(self, host: str, family: socket.AddressFamily) -> list[ResolveResult]:
         """Return *host*'s addresses; one name's malformed answer is no other's failure.
