@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from fetchpool.config import Config, ConfigError
+from fetchpool.config.http_values import ProxyUrl
+from fetchpool.config.values import Unfit
 from fetchpool.connector import (
     FetchConnector,
     UnfitLibraryError,
@@ -31,7 +33,7 @@ from fetchpool.fetching import Border, Counters, Fetching, Headers, RunObserver
 from fetchpool.jobs import Job
 from fetchpool.judge import Rules
 from fetchpool.outcomes import Outcomes, RunningList
-from fetchpool.proxies import environment_has_proxy, proxy_chooser
+from fetchpool.proxies import environment_has_proxy, environment_proxies, proxy_chooser
 from fetchpool.scheduler import Limits, Scheduler
 from fetchpool.sources import RequestReader, pack_text, requests_from, unpack_text
 from fetchpool.spill import Spill
@@ -212,6 +214,8 @@ def check_surroundings(config: Config) -> None:
     """
     if (missing := why_unfit(lending=config.exchange == "direct")) is not None:
         raise UnfitLibraryError(missing)
+    if config.proxy is None:
+        check_environment_proxies()
     if config.public_only and config.proxy is None and environment_has_proxy():
         raise ConfigError(
             "--public-only can't be combined with the proxy that the environment names: a proxy "
@@ -222,6 +226,17 @@ def check_surroundings(config: Config) -> None:
         raise ConfigError(f"--cacert takes a file of certificates in PEM form: {problem}")
     if (problem := why_too_few()) is not None:
         raise ConfigError(problem)
+
+
+def check_environment_proxies() -> None:
+    """Raise `ConfigError` for a proxy of the environment that `--proxy` would not take."""
+    kind = ProxyUrl()
+    for variable, url in environment_proxies().values():
+        try:
+            kind.check(url)
+        except Unfit as mistake:
+            remedy = mistake.remedy or "mend it, or add --proxy '' to go without"
+            raise ConfigError(f"{variable} {mistake.problem}: {remedy}") from None
 
 
 def make_exchange(config: Config, connector: FetchConnector) -> Exchange:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from fetchpool import Config, ConfigError
+from fetchpool.pool import check_surroundings
 from fetchpool.proxies import proxy_chooser
 from fetchpool.urls import parse_url
 
@@ -89,12 +91,53 @@ def test_empty_variable_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
         ("::1", "http://[::1]:8080/", True),
         ("localhost,127.0.0.1", "http://a.test/", False),
         ("", "http://a.test/", False),
+        # blanks separate as commas do, in any number
+        ("b.test a.test", "http://a.test/", True),
+        (" b.test\t,, a.test ", "http://a.test/", True),
+        ("b.test\na.test", "http://a.test/", True),
+        # dots, stars and case
+        (".a.test", "http://a.test/", True),
+        ("*.a.test", "http://sub.a.test/", True),
+        ("*.a.test", "http://a.test/", True),
+        ("*.a.test", "http://nota.test/", False),
+        ("a.test.", "http://sub.a.test/", True),
+        ("a.test", "http://a.test./", True),
+        ("A.Test", "http://a.tEST/", True),
+        ("est", "http://a.test/", False),
+        ("test", "http://a.test/", True),
+        (".", "http://a.test/", False),
+        ("a.*", "http://a.test/", False),
+        ("b.test,*", "http://a.test/", False),
+        (" * ", "http://a.test/", True),
+        # networks
+        ("10.0.0.0/8", "http://10.255.1.2/", True),
+        ("10.0.0.0/8", "http://11.0.0.1/", False),
+        ("10.1.2.3/8", "http://10.9.9.9/", True),
+        ("192.168.0.0/16 10.0.0.0/8", "http://10.1.1.1/", True),
+        ("172.16.0.0/12", "http://172.31.255.255/", True),
+        ("172.16.0.0/12", "http://172.32.0.0/", False),
+        ("10.0.0.0/33", "http://10.0.0.0/", False),
+        ("10.0.0.0/8", "http://10.test/", False),
+        ("127.0.0.1", "http://127.0.0.2/", False),
+        ("0.0.1", "http://127.0.0.1/", False),
+        ("fd00::/8", "http://[fd12:3456::1]/", True),
+        ("fd00::/8", "http://[fe80::1]/", False),
+        ("fd00::/8", "http://253.0.0.1/", False),
+        ("0:0:0:0:0:0:0:1", "http://[::1]/", True),
+        ("[::1]", "http://[::1]/", True),
+        # ports
+        ("[::1]:8080", "http://[::1]:8080/", True),
+        ("[::1]:8080", "http://[::1]:81/", False),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080/", True),
+        ("127.0.0.1:8080", "http://127.0.0.1/", False),
+        ("a.test:443", "https://a.test/", True),
+        ("a.test:80,a.test:8080", "http://a.test:8080/", True),
     ],
 )
 def test_no_proxy_names_who_is_asked_directly(
     monkeypatch: pytest.MonkeyPatch, no_proxy: str, url: str, direct: bool
 ) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://env.test:1")
+    monkeypatch.setenv("ALL_PROXY", "http://env.test:1")
     monkeypatch.setenv("NO_PROXY", no_proxy)
     assert proxy_for(url) == (None if direct else "http://env.test:1")
 
@@ -107,3 +150,84 @@ def test_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://after.test:1")
     monkeypatch.setenv("NO_PROXY", "*")
     assert choose(target) == choose(parse_url("http://b.test/")) == "http://before.test:1"
+
+
+def test_small_letters_win_be_they_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://big.test:1")
+    monkeypatch.setenv("http_proxy", "http://small.test:1")
+    assert proxy_for("http://a.test/") == "http://small.test:1"
+    monkeypatch.setenv("http_proxy", "")
+    assert proxy_for("http://a.test/") is None
+
+
+def test_a_clients_header_is_no_proxy_of_a_cgi_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://stranger.test:1")
+    monkeypatch.setenv("REQUEST_METHOD", "GET")
+    assert proxy_for("http://a.test/") is None
+    monkeypatch.setenv("http_proxy", "http://ours.test:1")
+    assert proxy_for("http://a.test/") == "http://ours.test:1"
+
+
+# -- checked as --proxy is
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http://proxy.test:99999",
+        "http://proxy.test:0",
+        "http://proxy.test:port",
+        "proxy.test:port",
+        "http://u:p#w@proxy.test:1",
+        "http://proxy.test:1#",
+        "http://proxy.test:1/path",
+        "http://proxy.test:1/?q",
+        "socks5://proxy.test:1",
+        "socks://proxy.test:1",
+        "ftp://proxy.test:1",
+        "http://",
+        "http://:1",
+        "http://user@",
+        "http://proxy .test:1",
+        " http://proxy.test:1",
+        "http://proxy.test:1 ",
+        "  ",
+        "http://pröxy.test:1",
+        "http://[::1:1",
+        "http://a%20b:1",
+        "http:/proxy.test",
+    ],
+)
+def test_a_bad_proxy_of_the_environment_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        check_surroundings(Config())
+    assert str(caught.value).startswith(f"{name} takes http://HOST:PORT")
+    if value.strip().removeprefix("http://"):
+        assert value not in str(caught.value), "it may hold a password"
+    with pytest.raises(ConfigError, match="--proxy"):
+        Config(proxy=value)
+    check_surroundings(Config(proxy=""))
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"HTTP_PROXY": "proxy.test:3128"},
+        {"HTTPS_PROXY": "http://u%C3%BC:p%23@proxy.test:3128/"},
+        {"ALL_PROXY": "https://[::1]:3128"},
+        {"ALL_PROXY": "socks5://h:1", "HTTP_PROXY": "h:1", "HTTPS_PROXY": "h:1"},
+        {"ALL_PROXY": "socks5://h:1", "NO_PROXY": "*"},
+        {"FTP_PROXY": "ftp://h:1"},
+    ],
+    ids=str,
+)
+def test_what_is_good_or_nobody_uses_is_not_refused(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    check_surroundings(Config())

@@ -15,6 +15,10 @@ _PIECES = (
     "drop it",
 )
 
+
+_HOST = re.compile(r"(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+"""A host as it stands in a proxy's URL, with its port."""
+
 _REFUSED = {
     "host": ("it is made from the URL", "put the host into the URL"),
     "content-length": ("requests have no body", "drop it"),
@@ -165,12 +169,11 @@ def _is_proxy_url(text: str) -> bool:
         port = parts.port
     except ValueError:
         return False
+    host = parts.netloc.rpartition("@")[2]
     return (
         parts.scheme in {"http", "https"}
-        and bool(parts.hostname)
+        and _HOST.fullmatch(host) is not None
         and port != 0
         and parts.path in {"", "/"}
-        and not parts.query
-        and not parts.fragment
-        and not set(' \\<>"') & set(text)
+        and not set(' \\<>"#?') & set(text)
     )

@@ -313,7 +313,7 @@ class Config:
         float,
         Panel.RETRIES,
         seconds(),
-        "How long our own network may be down until the run exits 75; 0 = for ever",
+        "How long our own network or the proxy may be down until the run exits 75; 0 = for ever",
         Also(
             more="Meanwhile nothing starts, and no URL is recorded as failed for it; the same "
             "command goes on later."
@@ -353,7 +353,8 @@ class Config:
         Also(
             default="environment",
             example="http://proxy.example:3128",
-            more="Without it `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, read once.",
+            more="Without it `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, read once "
+            "and checked as this is. Escapes in its credentials stand for bytes.",
         ),
     ] = None
     insecure: Annotated[
