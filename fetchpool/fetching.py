@@ -18,7 +18,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Protocol
 
 from fetchpool.crew import Crew
-from fetchpool.engine import Answer, Fault
+from fetchpool.engine import Answer, Fault, Miss
 from fetchpool.engine.exchange import Call
 from fetchpool.jobs import Job, target_of
 from fetchpool.judge import STARVED_AT_MOST_S, Judge, Observer, Rules
@@ -28,7 +28,7 @@ from fetchpool.outlet import Outlet
 from fetchpool.stores import StoreError
 
 if TYPE_CHECKING:
-    from fetchpool.engine import Engine, Miss
+    from fetchpool.engine import Engine
     from fetchpool.scheduler import HostState, Scheduler
     from fetchpool.sources import RequestReader
 
@@ -318,8 +318,11 @@ class Fetching:
         measures = result.measures
         if measures.peer is not None:
             self.stats.request_sent(measures.reused)
+        if isinstance(result, Miss) and result.fault is Fault.PROXY:
+            self._lookout.lost(job.target, result.failure.detail)
+            return
         if job.public_only:
-            return  # where a stranger's redirect led, nobody looks around
+            return  # never probe hosts reached by a public redirect
         if isinstance(result, Answer):
             self._lookout.answered(job.target)
         elif result.fault in (Fault.SILENT, Fault.OURS):
@@ -410,7 +413,7 @@ class Fetching:
 
     async def _look(self) -> None:
         if not await self._lookout.until_calm():
-            raise OurSideDownError("nothing can be reached from here any more")
+            raise OurSideDownError(self._lookout.why)
         self._looking = False
         self._kick()
         if self.source_ended:

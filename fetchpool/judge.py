@@ -106,7 +106,9 @@ class Judge:
         outcomes: list[Outcome] = []
         if isinstance(result, Answer):
             self._has_answers = True
-            if not self.outage.calm and not self.outage.near:
+            if result.measures.peer is None:
+                self.outage.proxy_served()
+            if not self.outage.calm and not self.outage.near and not _may_be_proxys(result):
                 outcomes += self.heard(now)
             outcome = self._answered(job, result, started, now, epoch)
             if outcome is not None and not outcome.ok and self._ask_for_whole(job, now):
@@ -180,6 +182,10 @@ class Judge:
     def _missed(self, job: Job, miss: Miss, started: float, now: float) -> Outcome | None:
         if miss.head is not None:
             job.status = miss.head.status
+        if miss.fault is Fault.PROXY:
+            self.outage.lose_proxy(now)
+            self._unspent(job, now, now)
+            return None
         silent = miss.fault in (Fault.OURS, Fault.SILENT)
         if silent and (self.outage.going_on or started < self._back_since):
             self._unspent(job, now, now)
@@ -192,7 +198,7 @@ class Judge:
                 self.outage.suspect(near=True)
             case Fault.SILENT:
                 self.outage.silent(job.target.host_key)
-            case Fault.HOST | Fault.URL:
+            case _:
                 pass
         health = self._scheduler.health(job.target.host_key)
         if miss.measures.first_byte_s is not None:
@@ -302,6 +308,15 @@ def _had_descriptor(result: Answer | Miss) -> bool:
     if isinstance(result, Answer):
         return True
     return result.fault is not Fault.DESCRIPTORS and result.failure.kind not in REFUSED_HERE
+
+
+GATEWAY_TROUBLE = frozenset({502, 503, 504})
+"""Statuses by which a proxy says that it doesn't get through."""
+
+
+def _may_be_proxys(answer: Answer) -> bool:
+    """Return True if *answer*, to a request through a proxy, may be the proxy's own word."""
+    return answer.measures.peer is None and answer.head.status in GATEWAY_TROUBLE
 
 
 def _is_sign_of_life(miss: Miss) -> bool:

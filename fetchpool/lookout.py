@@ -34,6 +34,9 @@ LATE_AT_MOST = 20
 """How often that is believed in a run: further than this away, everything is always late."""
 
 
+NOTHING_REACHABLE = "nothing can be reached from here any more"
+
+
 class OutageObserver(Protocol):
     """Who wants to know when our side's network goes and comes."""
 
@@ -58,8 +61,11 @@ class Lookout:
         self._observer = observer
         self._alive: deque[Target] = deque(maxlen=KNOWN_ALIVE)
         self._suspects: deque[Target] = deque(maxlen=KNOWN_ALIVE)
+        self._lost: dict[str, Target] = {}
         self._told = False
         self._late = 0
+        self.why = NOTHING_REACHABLE
+        """What is down, as far as is known: for whom the run ends by it."""
 
     # -- what attempts show ----------------------------------------------------------------------
 
@@ -71,6 +77,14 @@ class Lookout:
     def silent(self, target: Target) -> None:
         """Remember one that has not: asked in want of any that ever answered."""
         self._suspects.append(target)
+
+    def lost(self, target: Target, detail: str) -> None:
+        """Remember whose proxy can't be reached, or doesn't take us: it alone is looked at.
+
+        One for each scheme is enough: that is what proxies are named for.
+        """
+        self._lost[target.scheme] = target
+        self.why = detail
 
     @property
     def latest(self) -> Target | None:
@@ -95,26 +109,32 @@ class Lookout:
     async def until_calm(self) -> bool:
         """Look, once a second, until requests may start again; return False if that is hopeless."""
         outage = self._outage
+        self.tell()
         while outage.paused:
+            if outage.proxy_lost:  # it was looked at just now
+                await asyncio.sleep(PROBE_EVERY_S)
             reachable = await self._reach_out()
             if not self._outage.paused:  # a request that was under way has been answered
                 break
-            if reachable:
+            now = monotonic()
+            if reachable and not (outage.relapsed and outage.hopeless(now)):
+                self._lost.clear()
+                self.why = NOTHING_REACHABLE
                 await self._on_life()
                 continue  # it may be silent again by now
-            now = monotonic()
             outage.confirm(now)
             self.tell()
             if outage.hopeless(now):
                 return False
-            await asyncio.sleep(PROBE_EVERY_S)
+            if not outage.proxy_lost:
+                await asyncio.sleep(PROBE_EVERY_S)
         self.tell()
         return True
 
     async def _reach_out(self) -> bool:
         """Return whether anybody can be reached; while that takes long, it is an outage."""
         outage = self._outage
-        look = asyncio.ensure_future(self._any_reachable(list(self._alive or self._suspects)))
+        look = asyncio.ensure_future(self._look())
         try:
             await asyncio.wait((look,), timeout=LATE_S)
             late = outage.suspected and not look.done() and self._late < LATE_AT_MOST
@@ -127,6 +147,13 @@ class Lookout:
         finally:
             look.cancel()
             await asyncio.gather(look, return_exceptions=True)
+
+    async def _look(self) -> bool:
+        """Look at each proxy that is lost; where none is, at hosts, of which one will do."""
+        if not self._outage.proxy_lost:
+            return await self._any_reachable(list(self._alive or self._suspects))
+        looks = [self._engine.reachable(target) for target in self._lost.values()]
+        return all(await asyncio.gather(*looks))
 
     async def _any_reachable(self, targets: list[Target]) -> bool:
         looks = [asyncio.ensure_future(self._engine.reachable(target)) for target in targets]

@@ -10,6 +10,9 @@ back until something is heard. While an outage is suspected or going on nothing 
 a second looks whether the world is there. If it is while we only suspect, what was held was the
 hosts' own failure; if it comes back after an outage, what was held is tried again, unspent.
 
+A proxy that can't be reached, or doesn't take us, is known to be ours: there is nothing to suspect
+and nothing to hold, and only a look at the proxy itself ends it, not what was still on its way.
+
 Pure: `now` is monotonic seconds.
 """
 
@@ -44,7 +47,11 @@ class Outage(Generic[T]):
         before that, so only a look can tell."""
         self.since: float | None = None
         """When the outage began; None while there is none."""
+        self.proxy_lost = False
+        """True while it goes on for a proxy's sake."""
         self.held: list[T] = []
+        self._unproven: float | None = None
+        """When a proxy was lost that has been found since, but brought no answer yet."""
         self._silent: set[str] = set()
 
     @property
@@ -71,7 +78,23 @@ class Outage(Generic[T]):
     def suspect(self, *, near: bool = False) -> None:
         """Look whether it is us; *near*: trouble is near us already, such as no route."""
         self.suspected = not self.going_on
-        self.near = self.suspected and (self.near or near)
+        self.near = self.proxy_lost or (self.suspected and (self.near or near))
+
+    def lose_proxy(self, now: float) -> None:
+        """A proxy can't be reached, or doesn't take us."""
+        if self.since is None:
+            self.since = now if self._unproven is None else self._unproven
+        self.suspected = False
+        self.proxy_lost = self.near = True
+
+    def proxy_served(self) -> None:
+        """Take note of an answer that came through a proxy."""
+        self._unproven = None
+
+    @property
+    def relapsed(self) -> bool:
+        """True if a proxy was lost, found, and lost again without an answer between."""
+        return self.proxy_lost and self._unproven is not None
 
     def hold(self, item: T) -> None:
         """Keep *item* until it is known whose its failure is."""
@@ -81,14 +104,18 @@ class Outage(Generic[T]):
 
     def confirm(self, now: float) -> None:
         """A probe was silent, too: it is us."""
-        self.suspected = self.near = False
+        self.suspected = False
+        self.near = self.proxy_lost
         if self.since is None:
             self.since = now
 
     def heard(self) -> tuple[list[T], bool]:
         """Take note of evidence of life; return what was held, and whether it was our trouble."""
         ours = self.going_on
+        if self.proxy_lost:
+            self._unproven = self.since
         self.since = None
+        self.proxy_lost = False
         self.suspected = self.near = False
         self._silent.clear()
         held, self.held = self.held, []

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from fetchpool.engine import Fault
+from fetchpool.engine import Fault, Miss
 from fetchpool.jobs import Job
 from fetchpool.judge import DESCRIPTOR_PAUSE_S, Rules
 from fetchpool.models import FailureKind, Outcome
@@ -231,6 +231,8 @@ def test_silent_failures_are_held_then_released_by_a_sign_of_life() -> None:
         (FailureKind.INPUT, Fault.URL, False),
         (FailureKind.INTERNAL, Fault.URL, False),
         (FailureKind.TIMEOUT, Fault.SILENT, False),
+        (FailureKind.CONNECT, Fault.TOLD, False),
+        (FailureKind.DNS, Fault.TOLD, False),
     ],
 )
 def test_only_what_came_from_outside_is_a_sign_of_life(
@@ -311,3 +313,49 @@ def test_hosts_are_forgiven_what_was_our_own_outage() -> None:
     assert court.scheduler.health("dead.test").failures == 2
     court.judge.heard(court.now)
     assert court.scheduler.health("dead.test").failures == 0
+
+
+# --- the proxy
+
+
+def lost_proxy() -> Miss:
+    return miss(FailureKind.CONNECT, Fault.PROXY)
+
+
+def test_lost_proxy_costs_no_attempt_no_host_its_health_and_pauses_everything() -> None:
+    court = Court(Rules(retries=0))
+    jobs = [job(f"http://h{number % 2}.test/{number}", number) for number in range(6)]
+    court.add(*jobs)
+    for _ in range(20):
+        assert court.end(court.take_later(), lost_proxy()) == []
+    outage = court.judge.outage
+    assert (outage.going_on, outage.held, court.counts.pauses) == (True, [], [])
+    for host in ("h0.test", "h1.test"):
+        health = court.scheduler.health(host)
+        assert (health.failures, health.fails_fast(court.now)) == (0, False)
+    assert court.judge.heard(court.now) == []
+    ended = [outcome for _ in jobs for outcome in court.end(court.take_later(), answer(200))]
+    assert len(ended) == len(jobs)
+    assert all(each.ok for each in ended)
+
+
+@pytest.mark.parametrize("peer", [LOOPBACK, None], ids=["direct", "through the proxy"])
+def test_an_answer_on_its_way_does_not_bring_a_proxy_back(peer: str | None) -> None:
+    court = Court(Rules(retries=0))
+    lost, answered = job("http://lost.test/", 1), job("http://answered.test/", 2)
+    court.add(lost, answered)
+    assert {court.take(), court.take()} == {lost, answered}
+    court.end(lost, lost_proxy())
+    assert [each.ok for each in court.end(answered, answer(200, peer=peer))] == [True]
+    assert court.judge.outage.paused, "only a look can tell"
+
+
+def test_gateway_trouble_through_a_proxy_is_no_sign_of_life() -> None:
+    court = Court(Rules(retries=0))
+    silent(court, 2)
+    for status, peer, sign in ((502, None, False), (504, None, False), (502, LOOPBACK, True)):
+        other = job(f"http://other.test/{status}{peer}", 99)
+        court.add(other)
+        assert court.take_later() is other
+        court.end(other, answer(status, peer=peer))
+        assert bool(court.judge.outage.held) is not sign

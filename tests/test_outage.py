@@ -99,10 +99,46 @@ def test_many_held_outcomes_make_us_look_for_ourselves() -> None:
     assert watch.suspected
 
 
+# -- a proxy
+
+
+def test_lost_proxy_is_ours_at_once_and_only_a_look_ends_it() -> None:
+    watch = outage()
+    watch.lose_proxy(10.0)
+    assert (watch.going_on, watch.suspected, watch.near) == (True, False, True)
+    watch.confirm(11.0)
+    watch.suspect()
+    silence(watch, SILENT_HOSTS)
+    assert (watch.since, watch.suspected, watch.near) == (10.0, False, True)
+    watch.hold("a")
+    assert watch.heard() == (["a"], True)
+    assert (watch.paused, watch.near) == (False, False)
+
+
+def test_proxy_that_is_found_but_never_serves_has_been_lost_since_the_first_time() -> None:
+    watch = outage()
+    states = []
+    for at in (10.0, 20.0):
+        watch.lose_proxy(at)
+        states.append((watch.since, watch.relapsed))
+        watch.heard()
+    watch.proxy_served()
+    watch.lose_proxy(30.0)
+    states.append((watch.since, watch.relapsed))
+    assert states == [(10.0, False), (10.0, True), (30.0, False)]
+
+
+def test_suspicion_grows_into_a_lost_proxy() -> None:
+    watch = outage()
+    watch.suspect(near=True)
+    watch.lose_proxy(10.0)
+    assert (watch.suspected, watch.going_on) == (False, True)
+
+
 @given(
     st.lists(
         st.sampled_from(["silent a", "silent b", "silent c", "silent d", "silent e", "hold",
-                         "suspect", "confirm", "heard"]),
+                         "suspect", "confirm", "heard", "proxy", "served"]),
         max_size=80,
     )
 )  # fmt: skip
@@ -122,6 +158,10 @@ def test_everything_held_is_handed_over_exactly_once(events: list[str]) -> None:
                 watch.suspect()
             case "confirm":
                 watch.confirm(float(now))
+            case "proxy":
+                watch.lose_proxy(float(now))
+            case "served":
+                watch.proxy_served()
             case _:
                 was_going_on = watch.going_on
                 items, ours = watch.heard()
@@ -129,4 +169,5 @@ def test_everything_held_is_handed_over_exactly_once(events: list[str]) -> None:
                 back += items
         assert watch.paused is (watch.suspected or watch.going_on)
         assert not (watch.suspected and watch.going_on)
+        assert not (watch.proxy_lost and not (watch.going_on and watch.near))
     assert back + watch.held == held

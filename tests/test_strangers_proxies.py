@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -60,3 +61,30 @@ def test_behind_a_proxy_nobody_knows_whether_a_page_is_public(
     url = server.url(f"/?to={quote(server.url('/landed'), safe='')}", "localhost")
     result = run_fetchpool(["get", url, "-o", "out", "--proxy", proxy.url], cwd=tmp_path)
     assert result.of(url)["ok"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_credentials_are_sent_as_the_bytes_their_escapes_stand_for(
+    tmp_path: Path, server: CountingServer, proxy: RecordingProxy, scheme: str
+) -> None:
+    """As curl sends them: a name in UTF-8, bytes that are none, and signs of a URL."""
+    with_credentials = proxy.url.replace("://", "://%C3%BCser:p%23%ff%3A%40@")
+    url = server.url("/").replace("http:", f"{scheme}:")
+    args = ["get", url, "-o", "out", "--retries", "0", "--proxy", with_credentials]
+    run_fetchpool(args, cwd=tmp_path)
+    sent = proxy.asked[0].get("proxy-authorization")
+    assert sent is not None
+    kind, _, text = sent.partition(" ")
+    assert (kind, b64decode(text)) == ("Basic", b"\xc3\xbcser:p#\xff:@")
+
+
+def test_a_bad_proxy_of_the_environment_ends_the_run_before_anything(
+    tmp_path: Path, server: CountingServer
+) -> None:
+    args = ["get", server.url("/"), "-o", "out"]
+    result = run_fetchpool(args, cwd=tmp_path, env={"http_proxy": "socks5://u:hush@h:1"})
+    assert result.returncode == 2
+    assert "http_proxy takes http://HOST:PORT" in result.stderr
+    assert "hush" not in result.stderr
+    assert not (tmp_path / "out").exists()
+    assert not server.counts.hits

@@ -33,15 +33,7 @@ import aiohttp
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 
-from fetchpool.addresses import why_not_public
-from fetchpool.connector.dialling import (
-    BlockedAddressError,
-    Dialler,
-    family_of,
-    open_socket,
-    public_only,
-    refuse_non_public,
-)
+from fetchpool.connector.dialling import Dialler, family_of
 from fetchpool.connector.handler import (
     Guard,
     Handler,
@@ -56,7 +48,24 @@ from fetchpool.connector.lending import (
     why_not_lendable,
     why_unfit,
 )
-from fetchpool.resolver import LookupFailedError, RememberingResolver
+from fetchpool.connector.looks import ProxyLook, is_reachable, look_at_proxy
+from fetchpool.connector.policy import (
+    BlockedAddressError,
+    PolicedRequest,
+    demand_public,
+    demands_public,
+    refuse_non_public,
+)
+from fetchpool.connector.tunnel import (
+    AUTHORIZATION,
+    ProxyError,
+    ProxyHungUpError,
+    ProxyRefusedError,
+    ProxyUnreachableError,
+    connect_request,
+    connect_through_proxy,
+)
+from fetchpool.resolver import RememberingResolver
 from fetchpool.trust import ClientContext
 
 if TYPE_CHECKING:
@@ -64,21 +73,30 @@ if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.client_reqrep import ClientRequest
     from aiohttp.tracing import Trace
+    from yarl import URL
 
     from fetchpool.config import Config
 
 
 __all__ = [
+    "AUTHORIZATION",
     "BlockedAddressError",
     "FetchConnector",
     "Guard",
     "Handler",
+    "PolicedRequest",
+    "ProxyError",
+    "ProxyHungUpError",
+    "ProxyLook",
+    "ProxyRefusedError",
+    "ProxyUnreachableError",
     "UnfitLibraryError",
     "Watcher",
     "close",
+    "connect_request",
+    "demand_public",
     "guard",
     "make_connector",
-    "public_only",
     "refuse_non_public",
     "watcher",
     "why_not_guardable",
@@ -101,7 +119,7 @@ class FetchConnector(Dialler):
         **options: Any,
     ) -> None:
         resolver = RememberingResolver(dns_ttl_s)
-        super().__init__(resolver=resolver, socket_factory=open_socket, **options)
+        super().__init__(resolver=resolver, **options)
         check_new(self)
         self._resolver_owner = True
         self._factory = cast(
@@ -124,10 +142,9 @@ class FetchConnector(Dialler):
 
         Through a proxy only an address in the URL itself can be judged: the proxy looks up names.
         """
-        if req.proxy is not None:
-            if family_of(req.host) is not None:
-                refuse_non_public(req.host)
-            public_only.set(False)
+        policed = demands_public(req)
+        if policed and req.proxy is not None and family_of(req.host) is not None:
+            refuse_non_public(req.host)
         while True:
             connection = await super().connect(req, traces, timeout)
             handler = connection.protocol
@@ -146,7 +163,7 @@ class FetchConnector(Dialler):
             break
         try:
             peer = self._peer(handler) if req.proxy is None else None
-            if peer is not None:
+            if policed and peer is not None:
                 refuse_non_public(peer)
         except BlockedAddressError:
             connection.close()
@@ -186,14 +203,19 @@ class FetchConnector(Dialler):
         self.opened += 1
         return handler
 
+    async def _create_proxy_connection(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> tuple[asyncio.BaseTransport, ResponseHandler]:
+        return await connect_through_proxy(self, req, timeout)
+
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
         if self._family and family_of(host) not in (self._family, None):
             flag = "-4" if self._family == socket.AF_INET else "-6"
             raise BlockedAddressError(f"{host} is of the family that {flag} leaves out")
-        found = await super()._resolve_host(host, port, traces)
-        for each in found:  # one forbidden address among them is enough: it may be dialled next
-            refuse_non_public(each["host"])
-        return found
+        return await super()._resolve_host(host, port, traces)
 
     def _release(
         self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False
@@ -314,20 +336,11 @@ class FetchConnector(Dialler):
         No request, but a packet to its address all the same: with `--public-only` none to another
         than a public one.
         """
-        try:
-            for found in await self._resolve_host(host, port):
-                if self._public_only and why_not_public(found["host"]) is not None:
-                    continue
-                transport, _ = await self._loop.create_connection(
-                    asyncio.Protocol, found["host"], found["port"]
-                )
-                transport.abort()
-                return True
-        except LookupFailedError as error:
-            return not error.temporary
-        except OSError as error:
-            return isinstance(error, ConnectionError)
-        return False
+        return await is_reachable(self, host, port, public_only=self._public_only)
+
+    async def look_at_proxy(self, proxy: URL, request: bytes | None, timeout_s: float) -> ProxyLook:
+        """Return what *proxy* does when it is connected to and, with *request*, asked."""
+        return await look_at_proxy(self, proxy, request, timeout_s)
 
     def sweep(self, now: float) -> None:
         """Close the connections that have been idle for longer than the keep-alive time-out."""

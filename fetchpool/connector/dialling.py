@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextvars import ContextVar
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import aiohappyeyeballs
 import aiohttp
 
-from fetchpool.addresses import why_not_public
 from fetchpool.connector.handler import watcher
 from fetchpool.connector.lending import USEFUL, is_there
+from fetchpool.connector.policy import demands_public, refuse_non_public
 from fetchpool.models import Phase
 
 if TYPE_CHECKING:
@@ -29,29 +28,6 @@ if TYPE_CHECKING:
 _CONNECTS_ITSELF = all(is_there(part) for part in USEFUL)
 HAPPY_EYEBALLS_DELAY_S = 0.25
 """aiohttp's own (RFC 8305 §5)."""
-
-
-class BlockedAddressError(PermissionError):
-    """An address that policy forbids to connect to."""
-
-
-public_only: ContextVar[bool] = ContextVar("public_only", default=False)
-"""Whether the connection asked for must lead to a public address."""
-
-
-def refuse_non_public(address: str) -> None:
-    """Raise `BlockedAddressError` if *address* isn't public and the current request demands it."""
-    if public_only.get():
-        reason = why_not_public(address)
-        if reason is not None:
-            raise BlockedAddressError(f"{address} is not public: {reason}")
-
-
-def open_socket(info: AddrInfoType) -> socket.socket:
-    """Make the socket of one connection attempt: sees the exact address, however it was spelt."""
-    family, kind, proto, _, address = info
-    refuse_non_public(str(address[0]))
-    return socket.socket(family, kind, proto)
 
 
 def family_of(host: str) -> socket.AddressFamily | None:
@@ -81,8 +57,15 @@ class Dialler(aiohttp.TCPConnector):
     async def _wrap_create_connection(
         self, *args: Any, addr_infos: list[AddrInfoType], **options: Any
     ) -> tuple[asyncio.Transport, ResponseHandler]:
-        """Connect, telling the watcher how far that has come."""
+        """Connect, telling the watcher how far that has come.
+
+        Refuses addresses that the request may not be connected to: one of them is enough, as it may
+        be dialled next.
+        """
         _enter(Phase.CONNECT)
+        if demands_public(options["req"]):
+            for info in addr_infos:  # as they are dialled, however they were spelt
+                refuse_non_public(str(info[4][0]))
         if options.get("ssl") and _CONNECTS_ITSELF:
             sock = await _dial(addr_infos, options["req"], options.get("client_error"))
             _enter(Phase.HANDSHAKE)
@@ -106,7 +89,6 @@ class Dialler(aiohttp.TCPConnector):
         if _CONNECTS_ITSELF and len(addr_infos) == 1:
             family, _, _, _, address = addr_infos[0]
             if not any(address[2:]):  # flow and scope of IPv6, which a loop isn't told
-                refuse_non_public(str(address[0]))
                 return await self._wrap_existing_connection(
                     *args, host=address[0], port=address[1], family=family, **options
                 )
@@ -123,7 +105,6 @@ async def _dial(
         return await aiohappyeyeballs.start_connection(
             addr_infos,
             happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY_S,
-            socket_factory=open_socket,
         )
     except OSError as error:
         kind = client_error or aiohttp.ClientConnectorError

@@ -152,8 +152,11 @@ class Handler(ResponseHandler):
         """
         if self._poll is None:
             assert self.transport is not None
+            end = self.transport.get_extra_info("socket")
+            if end is None or end.fileno() < 0:  # closed meanwhile: a tunnel whose proxy went
+                return True
             self._poll = select.poll()
-            self._poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+            self._poll.register(end.fileno(), select.POLLIN)
         return bool(self._poll.poll(0))
 
     def spoke_first(self) -> bool:

@@ -156,6 +156,7 @@ class Engine:
                     anew = True
                 elif not error.stale:
                     if excused or not _may_be_of_another(error, watch, receiver):
+                        error = await self._exchange.weigh(call, error)
                         part_bytes = self._part_bytes(call) if kept else 0
                         return _miss(error, watch, receiver, part_bytes)
                     excused = True
@@ -200,8 +201,8 @@ class Engine:
             self._connector.sweep(now)
 
     async def reachable(self, target: Target) -> bool:
-        """Return True if *target*'s server, or its proxy, gives any sign of life: a connection can
-        be made or is refused, or the name is said not to exist."""
+        """Return True if *target*'s server gives any sign of life: a connection can be made or is
+        refused, or the name is said not to exist. Behind a proxy: if that is there and takes us."""
         try:
             return await asyncio.wait_for(self._exchange.reachable(target), PROBE_TIMEOUT_S)
         except TimeoutError:

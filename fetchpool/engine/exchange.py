@@ -26,8 +26,15 @@ class Fault(Enum):
     """The host could not be reached, but something out there said so (refused, no such name)."""
     SILENT = "silent"
     """Nothing was heard: the host's trouble, or our network's."""
+    TOLD = "told"
+    """The host's, by the word of somebody near: the proxy, or a look-up remembered. No sign of life
+    from outside."""
     OURS = "ours"
-    """Our side's: network or resolver down, proxy gone. Never recorded against a URL."""
+    """Our side's, perhaps: no route. A look tells."""
+    PROXY = "proxy"
+    """Our side's: the proxy can't be reached, or doesn't take us. Never recorded against a URL."""
+    DOUBTED = "doubted"
+    """The proxy's or the URL's: `Exchange.weigh` tells, before anybody else sees it."""
     DESCRIPTORS = "descriptors"
     """Our side's: out of descriptors or buffers. Fewer at a time will do."""
 
@@ -76,8 +83,12 @@ class Exchange(Protocol):
         `ExchangeError`, `BodyError` (from the receiver) or `StoreError` (our disk).
         """
 
+    async def weigh(self, call: Call, error: ExchangeError) -> ExchangeError:
+        """Return how *call* ended, *error*, in the light of whether its proxy is there."""
+        ...
+
     async def reachable(self, target: Target) -> bool:
-        """Return True if *target*'s server, or its proxy, can be connected to or refuses."""
+        """Return True if *target*'s server can be connected to or refuses; its proxy is there."""
         ...
 
     async def close(self) -> None:

@@ -15,7 +15,12 @@ from collections.abc import Iterator
 import aiohttp
 from aiohttp import http_exceptions
 
-from fetchpool.connector import BlockedAddressError
+from fetchpool.connector import (
+    BlockedAddressError,
+    ProxyError,
+    ProxyRefusedError,
+    ProxyUnreachableError,
+)
 from fetchpool.engine.exchange import ExchangeError, Fault
 from fetchpool.models import Failure, FailureKind, Phase
 from fetchpool.resolver import LookupFailedError
@@ -31,6 +36,8 @@ def translate(error: BaseException, *, at: Phase, reused: bool) -> ExchangeError
 
     *reused*: the connection had served before.
     """
+    if isinstance(error, ProxyError) and not _is_for_descriptors(error):
+        return _by_proxy(error)
     for cause in _chain(error):
         if isinstance(cause, BlockedAddressError):
             return ExchangeError(Failure(FailureKind.BLOCKED, str(cause)))
@@ -38,7 +45,7 @@ def translate(error: BaseException, *, at: Phase, reused: bool) -> ExchangeError
             return ExchangeError(
                 Failure(FailureKind.DNS, str(cause)),
                 transient=cause.temporary,
-                fault=Fault.SILENT if cause.temporary else Fault.HOST,
+                fault=_fault_of_lookup(cause),
             )
         if isinstance(cause, OSError) and cause.errno in OUT_OF_DESCRIPTORS:
             return ExchangeError(
@@ -52,14 +59,61 @@ def translate(error: BaseException, *, at: Phase, reused: bool) -> ExchangeError
     return _by_type(error, at, stale=reused and at not in (Phase.HEAD, Phase.BODY))
 
 
+def _fault_of_lookup(error: LookupFailedError) -> Fault:
+    if error.temporary:
+        return Fault.SILENT
+    return Fault.TOLD if error.remembered else Fault.HOST
+
+
+def _is_for_descriptors(error: BaseException) -> bool:
+    return any(
+        isinstance(cause, OSError) and cause.errno in OUT_OF_DESCRIPTORS for cause in _chain(error)
+    )
+
+
+CREDENTIALS_WANTED = 407
+"""Always the proxy's own word (RFC 9110 §15.5.8)."""
+
+
+def refused_by_proxy(status: int) -> ExchangeError:
+    """Return what a proxy's refusal with *status* means."""
+    if status == CREDENTIALS_WANTED:
+        failure = Failure(FailureKind.CONNECT, "the proxy wants other credentials (407)")
+        return ExchangeError(failure, fault=Fault.DOUBTED)
+    failure = Failure(FailureKind.CONNECT, f"the proxy answered {status}")
+    return ExchangeError(failure, transient=status >= 500, fault=Fault.TOLD)
+
+
+def _by_proxy(error: ProxyError) -> ExchangeError:
+    if isinstance(error, ProxyRefusedError):
+        return refused_by_proxy(error.status)
+    if isinstance(error, ProxyUnreachableError):
+        failure = Failure(FailureKind.CONNECT, f"the proxy can't be reached: {_why(error)}")
+        return ExchangeError(failure, transient=True, fault=Fault.PROXY)
+    return ExchangeError(
+        Failure(FailureKind.CONNECT, str(error)), transient=True, fault=Fault.DOUBTED
+    )
+
+
+def _why(error: ProxyUnreachableError) -> str:
+    """Return in plain words why there is no connection to the proxy."""
+    for cause in _chain(error):
+        if isinstance(cause, LookupFailedError | BlockedAddressError):
+            return str(cause)
+        if isinstance(cause, ssl.SSLError | ssl.CertificateError | aiohttp.ClientSSLError):
+            return explain_tls(cause)
+        if isinstance(cause, OSError) and cause.errno:
+            return _reason(cause)
+    return "no connection"
+
+
 def _by_type(error: BaseException, at: Phase, *, stale: bool) -> ExchangeError:
     match error:
         case aiohttp.ClientProxyConnectionError():
             failure = Failure(FailureKind.CONNECT, f"the proxy: {_reason(error.os_error)}")
-            return ExchangeError(failure, transient=True, fault=Fault.OURS)
+            return ExchangeError(failure, transient=True, fault=Fault.PROXY)
         case aiohttp.ClientHttpProxyError():
-            failure = Failure(FailureKind.CONNECT, f"the proxy answered {error.status}")
-            return ExchangeError(failure, transient=error.status >= 500)
+            return refused_by_proxy(error.status)
         case aiohttp.ClientSSLError() if _is_end(error):
             failure = Failure(FailureKind.CONNECT, _ended(error, at))
             return ExchangeError(failure, transient=True, fault=Fault.HOST)

@@ -12,17 +12,20 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from fetchpool.connector import (
+    AUTHORIZATION,
     FetchConnector,
+    PolicedRequest,
     UnfitLibraryError,
+    demand_public,
     guard,
-    public_only,
     watcher,
     why_not_guardable,
 )
 from fetchpool.connector import close as close_connector
 from fetchpool.engine.exchange import Call, ExchangeError
-from fetchpool.engine.faults import translate
+from fetchpool.engine.faults import CREDENTIALS_WANTED, refused_by_proxy, translate
 from fetchpool.engine.framing import MAX_HEADERS, MAX_LINE_BYTES, body_length
+from fetchpool.engine.gateway import Gateway
 from fetchpool.engine.guard import Guard
 from fetchpool.engine.receiver import Appetite, Receiver
 from fetchpool.models import Head, Phase, Target
@@ -56,7 +59,7 @@ class _AsItIs:
         return getattr(self._url, name)
 
 
-class _Request(aiohttp.ClientRequest):
+class _Request(PolicedRequest):
     """A request whose target leaves as it stands in the list, byte for byte."""
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
@@ -81,6 +84,7 @@ class SessionExchange:
             raise UnfitLibraryError(missing)
         self._connector = connector
         self._proxy_for = proxy_for
+        self._gateways: dict[str, Gateway] = {}
         self._session = aiohttp.ClientSession(
             connector=connector,
             request_class=_Request,
@@ -103,17 +107,14 @@ class SessionExchange:
         watcher.set(watch)
         judge = Guard()
         guard.set(judge)
-        public_only.set(call.public_only)
         _target.set(call.target)
+        gateway = self._gateway(call.target)
         response: aiohttp.ClientResponse | None = None
         try:
-            response = await self._session.request(
-                "GET",
-                URL(call.target.url, encoded=True),
-                headers=CIMultiDict(call.headers),
-                allow_redirects=False,
-                proxy=self._proxy_for(call.target),
-            )
+            response = await self._ask(call, gateway)
+            if gateway is not None:
+                _check_taken(call, response)
+                gateway.serves(call)
             await self._read(response, judge, watch, receiver)
         except ExchangeError:
             raise
@@ -128,6 +129,31 @@ class SessionExchange:
         finally:
             if response is not None:
                 response.close()  # a no-op where the body was read to its end
+
+    async def _ask(self, call: Call, gateway: Gateway | None) -> aiohttp.ClientResponse:
+        """Send *call* and return its answer, unread."""
+        headers = CIMultiDict(call.headers)
+        to_proxy = None if gateway is None else gateway.fields()
+        if to_proxy and call.target.scheme == "http":
+            headers[AUTHORIZATION] = to_proxy[AUTHORIZATION]
+        return await self._session.request(
+            "GET",
+            URL(call.target.url, encoded=True),
+            headers=headers,
+            allow_redirects=False,
+            middlewares=(demand_public,) if call.public_only else (),
+            proxy=None if gateway is None else gateway.address,
+            proxy_headers=to_proxy,
+        )
+
+    def _gateway(self, target: Target) -> Gateway | None:
+        """Return the proxy that *target* is asked through; None: it is asked itself."""
+        url = self._proxy_for(target)
+        if url is None:
+            return None
+        if url not in self._gateways:
+            self._gateways[url] = Gateway(self._connector, url)
+        return self._gateways[url]
 
     async def _read(
         self, response: aiohttp.ClientResponse, judge: Guard, watch: Watch, receiver: Receiver
@@ -149,19 +175,31 @@ class SessionExchange:
         receiver.finish(proven=judge.proven)
         response.release()
 
+    async def weigh(self, call: Call, error: ExchangeError) -> ExchangeError:
+        """See `Exchange.weigh`."""
+        gateway = self._gateway(call.target)
+        return error if gateway is None else await gateway.weigh(call, error)
+
     async def reachable(self, target: Target) -> bool:
-        """Return True if *target*'s server, or its proxy, can be connected to or refuses."""
-        proxy = self._proxy_for(target)
-        url = URL(proxy) if proxy else URL(target.url, encoded=True)
-        assert url.raw_host is not None
-        assert url.port is not None
-        return await self._connector.reachable(url.raw_host, url.port)
+        """See `Exchange.reachable`."""
+        gateway = self._gateway(target)
+        if gateway is not None:
+            return await gateway.is_back()
+        return await self._connector.reachable(target.host, target.port)
 
     async def close(self) -> None:
         """Close the session and every connection."""
+        for gateway in self._gateways.values():
+            await gateway.close()
         await self._session.close()
         await close_connector(self._connector)
         await asyncio.sleep(0)
+
+
+def _check_taken(call: Call, response: aiohttp.ClientResponse) -> None:
+    """Raise `ExchangeError` if the proxy, asked for plain http, wants credentials."""
+    if call.target.scheme == "http" and response.status == CREDENTIALS_WANTED:
+        raise refused_by_proxy(response.status)
 
 
 @contextmanager

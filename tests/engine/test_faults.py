@@ -16,7 +16,12 @@ import pytest
 from aiohttp import client_exceptions, http_exceptions
 from aiohttp.client_reqrep import ConnectionKey
 
-from fetchpool.connector import BlockedAddressError
+from fetchpool.connector import (
+    BlockedAddressError,
+    ProxyHungUpError,
+    ProxyRefusedError,
+    ProxyUnreachableError,
+)
 from fetchpool.engine.exchange import ExchangeError, Fault
 from fetchpool.engine.faults import translate
 from fetchpool.models import FailureKind, Phase
@@ -234,15 +239,45 @@ class Row(NamedTuple):
         ),
         Row(
             aiohttp.ClientProxyConnectionError(KEY, REFUSED),
-            FailureKind.CONNECT, Fault.OURS, True, "the proxy: connection refused",
+            FailureKind.CONNECT, Fault.PROXY, True, "the proxy: connection refused",
         ),
         Row(
             aiohttp.ClientHttpProxyError(None, (), status=407),  # type: ignore[arg-type]
-            FailureKind.CONNECT, Fault.URL, False, "the proxy answered 407",
+            FailureKind.CONNECT, Fault.DOUBTED, False, "the proxy wants other credentials (407)",
         ),
         Row(
             aiohttp.ClientHttpProxyError(None, (), status=502),  # type: ignore[arg-type]
-            FailureKind.CONNECT, Fault.URL, True, "the proxy answered 502",
+            FailureKind.CONNECT, Fault.TOLD, True, "the proxy answered 502",
+        ),
+        Row(
+            ProxyRefusedError(403),
+            FailureKind.CONNECT, Fault.TOLD, False, "the proxy answered 403",
+        ),
+        Row(
+            ProxyHungUpError("the proxy closed the connection without an answer"),
+            FailureKind.CONNECT, Fault.DOUBTED, True,
+            "the proxy closed the connection without an answer",
+        ),
+        Row(
+            caused(ProxyUnreachableError(), REFUSED),
+            FailureKind.CONNECT, Fault.PROXY, True,
+            "the proxy can't be reached: connection refused",
+        ),
+        Row(
+            caused(ProxyUnreachableError(), LookupFailedError("no such name", temporary=False)),
+            FailureKind.CONNECT, Fault.PROXY, True, "the proxy can't be reached: no such name",
+        ),
+        Row(
+            caused(ProxyUnreachableError(), BlockedAddressError("::1 is left out")),
+            FailureKind.CONNECT, Fault.PROXY, True, "the proxy can't be reached: ::1 is left out",
+        ),
+        Row(
+            caused(ProxyUnreachableError(), OSError(errno.EMFILE, "x")),
+            FailureKind.CONNECT, Fault.DESCRIPTORS, True, "too many open files",
+        ),
+        Row(
+            LookupFailedError("no such name", temporary=False, remembered=True),
+            FailureKind.DNS, Fault.TOLD, False, "no such name",
         ),
         Row(
             UnicodeError("label too long"),
@@ -303,7 +338,7 @@ def test_whose_trouble_it_is(row: Row) -> None:
 
 def test_connection_that_a_proxy_refuses_is_not_taken_for_the_hosts() -> None:
     """`ClientProxyConnectionError` is a `ClientConnectorError`: the table's order matters."""
-    assert translated(aiohttp.ClientProxyConnectionError(KEY, REFUSED)).fault is Fault.OURS
+    assert translated(aiohttp.ClientProxyConnectionError(KEY, REFUSED)).fault is Fault.PROXY
 
 
 @pytest.mark.parametrize("reused", [True, False])

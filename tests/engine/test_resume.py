@@ -92,6 +92,9 @@ class Script:
             raise say.error
         receiver.finish(proven=say.proven)
 
+    async def weigh(self, call: Call, error: ExchangeError) -> ExchangeError:
+        return error
+
     async def reachable(self, target: Target) -> bool:
         return True
 

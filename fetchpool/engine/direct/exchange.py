@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+from copy import copy
 from typing import TYPE_CHECKING, cast
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from yarl import URL
 
-from fetchpool.connector import FetchConnector, public_only, refuse_non_public, watcher
+from fetchpool.connector import FetchConnector, refuse_non_public, watcher
 from fetchpool.engine.direct.protocol import ClientProtocol, Departures
-from fetchpool.engine.exchange import Call, Exchange
+from fetchpool.engine.exchange import Call, Exchange, ExchangeError
 from fetchpool.engine.faults import translate
 from fetchpool.engine.receiver import Appetite, Receiver
 from fetchpool.models import Target
@@ -34,7 +35,10 @@ class Origin:
     Answers what a connector asks of aiohttp's `ClientRequest`, which takes 50 µs to make.
     """
 
-    __slots__ = ("_fields", "_force_close", "_rest", "connection_key", "host", "port", "url")
+    __slots__ = (
+        *("_fields", "_force_close", "_rest"),
+        *("connection_key", "host", "port", "public_only", "url"),
+    )
 
     proxy = None
     proxy_headers = None
@@ -45,6 +49,8 @@ class Origin:
         self.url = URL(target.url, encoded=True)
         self.host = self.url.raw_host or ""
         self.port = target.port
+        self.public_only = False
+        """See `connector.policy`; True in a copy that is made for one connection."""
         self._force_close = force_close
         self._fields: tuple[tuple[str, str], ...] | None = None
         self._rest = b""
@@ -55,6 +61,14 @@ class Origin:
     def is_ssl(self) -> bool:
         """Return True for https."""
         return self.url.scheme == "https"
+
+    def wanted(self, *, public_only: bool) -> ClientRequest:
+        """Return what a connector is asked a connection for."""
+        wanted = self
+        if public_only:
+            wanted = copy(self)
+            wanted.public_only = True
+        return cast("ClientRequest", wanted)
 
     def request(self, path: str, fields: tuple[tuple[str, str], ...]) -> bytes:
         """Return the request for *path* as it goes over the wire.
@@ -100,13 +114,11 @@ class DirectExchange:
             request = origin.request(target.path, call.headers)
             handler = connector.take(origin.connection_key)
             if handler is None:
-                public_only.set(call.public_only)
                 watcher.set(watch)
-                handler = await connector.open(cast("ClientRequest", origin))
+                handler = await connector.open(origin.wanted(public_only=call.public_only))
             else:
                 watch.connected(watch.started_at, handler.peer, reused=True)
                 if call.public_only and handler.peer is not None:
-                    public_only.set(True)
                     refuse_non_public(handler.peer)
             protocol = self._borrow(handler)
             answer = protocol.send(request, watch, receiver)
@@ -139,8 +151,12 @@ class DirectExchange:
             origin = self._origins[key] = Origin(target, force_close=self._connector.force_close)
         return origin
 
+    async def weigh(self, call: Call, error: ExchangeError) -> ExchangeError:
+        """See `Exchange.weigh`."""
+        return await self._reference.weigh(call, error)
+
     async def reachable(self, target: Target) -> bool:
-        """Return True if *target*'s server, or its proxy, can be connected to or refuses."""
+        """See `Exchange.reachable`."""
         return await self._reference.reachable(target)
 
     async def close(self) -> None:
