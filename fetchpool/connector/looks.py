@@ -14,9 +14,10 @@ import aiohttp
 
 from fetchpool.addresses import why_not_public
 from fetchpool.connector.tunnel import AnswerHead
-from fetchpool.resolver import LookupFailedError
+from fetchpool.resolver import LookupFailedError, RememberingResolver
 
 if TYPE_CHECKING:
+    from aiohttp.abc import ResolveResult
     from yarl import URL
 
     from fetchpool.connector import FetchConnector
@@ -41,10 +42,9 @@ async def is_reachable(
     With *public_only* no packet is sent to another than a public address.
     """
     try:
-        addresses = await connector._resolve_host(host, port)
+        addresses = await _resolve(connector, host, port)
     except LookupFailedError as error:
-        # What is only remembered was heard long ago, and says nothing of now.
-        return not (error.temporary or error.remembered)
+        return not (error.temporary or error.unasked)
     except OSError:
         return False
     loop = asyncio.get_running_loop()
@@ -62,6 +62,13 @@ async def is_reachable(
         transport.abort()
         return True
     return False
+
+
+async def _resolve(connector: FetchConnector, host: str, port: int) -> list[ResolveResult]:
+    """Return *host*'s addresses as they are now: a failure that is remembered is no look."""
+    if isinstance(connector._resolver, RememberingResolver):
+        connector._resolver.forget(host)
+    return await connector._resolve_host(host, port)
 
 
 async def look_at_proxy(
@@ -97,7 +104,7 @@ async def _connect(
     assert port is not None
     tls = _context(connector) if proxy.scheme == "https" else None
     failure = OSError("no address")
-    for found in await connector._resolve_host(host, port):
+    for found in await _resolve(connector, host, port):
         try:
             transport, _ = await asyncio.get_running_loop().create_connection(
                 lambda: protocol,

@@ -62,7 +62,7 @@ def translate(error: BaseException, *, at: Phase, reused: bool) -> ExchangeError
 def _fault_of_lookup(error: LookupFailedError) -> Fault:
     if error.temporary:
         return Fault.SILENT
-    return Fault.TOLD if error.remembered else Fault.HOST
+    return Fault.TOLD if error.unasked else Fault.HOST
 
 
 def _is_for_descriptors(error: BaseException) -> bool:

@@ -36,12 +36,12 @@ _NO_PORT = cast("int", None)
 class LookupFailedError(OSError):
     """A name without an address; `temporary`: it may have one in a while."""
 
-    def __init__(self, reason: str, *, temporary: bool, remembered: bool = False) -> None:
+    def __init__(self, reason: str, *, temporary: bool, unasked: bool = False) -> None:
         super().__init__(None, reason)
         self.reason = reason
         self.temporary = temporary
-        self.remembered = remembered
-        """Nobody was asked this time: it says nothing of the network now."""
+        self.unasked = unasked
+        """Nobody was asked this time, it is remembered: that says nothing of the network now."""
 
     def __str__(self) -> str:
         return self.reason
@@ -75,9 +75,7 @@ class RememberingResolver(AbstractResolver):
         known = self._failed.get(key)
         if known is not None:
             if monotonic() < known[0]:
-                raise LookupFailedError(
-                    known[1].reason, temporary=known[1].temporary, remembered=True
-                )
+                raise LookupFailedError(known[1].reason, temporary=known[1].temporary, unasked=True)
             del self._failed[key]
         try:
             found = self._from_file(host, family) or await self._ask(host, family)
@@ -158,6 +156,11 @@ class RememberingResolver(AbstractResolver):
             self._failed.pop(next(iter(self._failed)))
         keep_s = REMEMBER_TROUBLE_S if failure.temporary else REMEMBER_UNKNOWN_S
         self._failed[key] = (monotonic() + keep_s, failure)
+
+    def forget(self, host: str) -> None:
+        """Ask for *host* the next time, whatever came of it the last time."""
+        for family in (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6):
+            self._failed.pop((host, family), None)
 
     async def close(self) -> None:
         """Free the resolver's sockets."""

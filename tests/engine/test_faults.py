@@ -276,7 +276,7 @@ class Row(NamedTuple):
             FailureKind.CONNECT, Fault.DESCRIPTORS, True, "too many open files",
         ),
         Row(
-            LookupFailedError("no such name", temporary=False, remembered=True),
+            LookupFailedError("no such name", temporary=False, unasked=True),
             FailureKind.DNS, Fault.TOLD, False, "no such name",
         ),
         Row(

@@ -12,7 +12,7 @@ import pytest
 from tests.harness import Result, run_fetchpool, why_no_resolver, with_resolver
 from tests.program_fairness.hosts import block
 from tests.servers.counting import CountingServer
-from tests.servers.dns import NameServer
+from tests.servers.dns import Name, NameServer
 from tests.servers.proxy import Asked, MoodyProxy
 from tests.servers.tls import Authority
 
@@ -208,6 +208,26 @@ def test_proxy_whose_name_is_unknown_is_no_urls_failure(tmp_path: Path, scheme: 
         )
     assert (result.returncode, result.records) == (75, []), result.stderr
     assert "no such name" in result.stderr
+
+
+@needs_resolver
+@pytest.mark.parametrize("scheme", ["http"])
+def test_proxy_whose_name_is_known_again_lets_the_run_go_on(
+    tmp_path: Path, hosts: CountingServer, proxy: MoodyProxy, scheme: str
+) -> None:
+    with NameServer({}) as names:
+
+        async def know_later() -> None:
+            known = {"proxy.test": Name(("127.0.0.1",))}
+            asyncio.get_running_loop().call_later(1.5, setattr, names, "names", known)
+
+        names.call(know_later())
+        urls = urls_of(hosts, 1)
+        url = proxy.url.replace("127.0.0.1", "proxy.test")
+        args = ["get", *urls, "-o", "out", "--outage-patience", "20", "--proxy", url]
+        program = with_resolver(names.address, tmp_path)
+        result = run_fetchpool(args, cwd=tmp_path, program=program)
+    check_complete(result, urls)
 
 
 @EACH_WAY
