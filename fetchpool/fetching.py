@@ -18,7 +18,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Protocol
 
 from fetchpool.crew import Crew
-from fetchpool.engine import Answer, Fault, Miss
+from fetchpool.engine import Answer, Fault
 from fetchpool.engine.exchange import Call
 from fetchpool.jobs import Job, target_of
 from fetchpool.judge import STARVED_AT_MOST_S, Judge, Observer, Rules
@@ -28,7 +28,7 @@ from fetchpool.outlet import Outlet
 from fetchpool.stores import StoreError
 
 if TYPE_CHECKING:
-    from fetchpool.engine import Engine
+    from fetchpool.engine import Engine, Miss
     from fetchpool.scheduler import HostState, Scheduler
     from fetchpool.sources import RequestReader
 
@@ -318,15 +318,13 @@ class Fetching:
         measures = result.measures
         if measures.peer is not None:
             self.stats.request_sent(measures.reused)
-        if isinstance(result, Miss) and result.fault is Fault.PROXY:
+        if not isinstance(result, Answer) and result.fault is Fault.PROXY:
             self._lookout.lost(job.target, result.failure.detail)
-            return
-        if job.public_only:
-            return  # never probe hosts reached by a public redirect
-        if isinstance(result, Answer):
-            self._lookout.answered(job.target)
-        elif result.fault in (Fault.SILENT, Fault.OURS):
-            self._lookout.silent(job.target)
+        elif not job.public_only:  # never probe hosts reached by a public redirect
+            if isinstance(result, Answer):
+                self._lookout.answered(job.target)
+            elif result.fault in (Fault.SILENT, Fault.OURS):
+                self._lookout.silent(job.target)
 
     def _next_job(self) -> Job | None:
         """Return what may start now; if nothing may, have a worker woken when something does."""
@@ -354,9 +352,8 @@ class Fetching:
 
     def _feed(self) -> None:
         """Have the list read on, if that may help."""
-        if self.source_ended:
-            return
-        if not self._hungry.is_set() and self._scheduler.hungry(self._low_water):
+        waits = not (self.source_ended or self._hungry.is_set())
+        if waits and self._scheduler.hungry(self._low_water):
             self._hungry.set()
 
     def _kick(self) -> None:

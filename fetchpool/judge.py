@@ -180,12 +180,12 @@ class Judge:
     # -- misses --------------------------------------------------------------------------------
 
     def _missed(self, job: Job, miss: Miss, started: float, now: float) -> Outcome | None:
-        if miss.head is not None:
-            job.status = miss.head.status
         if miss.fault is Fault.PROXY:
             self.outage.lose_proxy(now)
-            self._unspent(job, now, now)
+            self._unmade(job, now)
             return None
+        if miss.head is not None:
+            job.status = miss.head.status
         silent = miss.fault in (Fault.OURS, Fault.SILENT)
         if silent and (self.outage.going_on or started < self._back_since):
             self._unspent(job, now, now)
@@ -275,6 +275,12 @@ class Judge:
         job.uncounted_attempts += 1
         job.start_over()
         self._go_on(job, at, now)
+
+    def _unmade(self, job: Job, now: float) -> None:
+        """Put *job* back as if its attempt had never begun: its host has not heard of it."""
+        job.attempts -= 1
+        job.start_over()
+        self._go_on(job, now, now)
 
     def _go_on(self, job: Job, at: float, now: float) -> None:
         """Have *job* started again from *at* on, here or by whoever owns its host."""

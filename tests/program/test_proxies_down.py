@@ -97,6 +97,19 @@ def test_proxy_that_is_away_for_a_while_costs_no_url_anything(
     check_waited(tmp_path)
 
 
+@EACH_WAY
+def test_bodies_that_a_proxy_cuts_by_going_are_fetched_when_it_is_back(
+    tmp_path: Path, hosts: CountingServer, proxy: MoodyProxy, scheme: str
+) -> None:
+    def leave_soon(asked: Asked) -> None:
+        if len(proxy.asked) == 12:
+            asyncio.get_running_loop().call_later(0.1, proxy.go_away, AWAY_S)
+
+    proxy.mood = leave_soon
+    urls = [url.replace("size=3000", "size=5000000") for url in urls_of(hosts, 2)]
+    check_complete(fetch(tmp_path, urls, proxy.url), urls)
+
+
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 @EACH_WAY
 def test_a_proxy_with_tls_may_be_away_too(
