@@ -108,11 +108,18 @@ class _Recording(Exchange):
 
 
 class _NoServer:
-    """Leaves `{own}` and `{other}` as they are; they are filled in when they are sent."""
+    """Leaves `{own}` and `{other}` as they are; they are filled in when they are sent.
+
+    Nobody has asked it for anything yet.
+    """
 
     @staticmethod
     def fill(text: str, case: Case) -> str:
         return text
+
+    @staticmethod
+    def requests(case: Case) -> list[Seen]:
+        return []
 
 
 async def _record(case: Case, suffix: str) -> bytes:

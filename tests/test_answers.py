@@ -78,7 +78,7 @@ async def test_redirect_is_followed_hop_by_hop() -> None:
 )
 async def test_location_that_leads_nowhere_is_no_answer(location: str, error: FailureKind) -> None:
     with aioresponses() as web:
-        web.get(URL, status=302, headers={"Location": location})
+        web.get(URL, status=302, headers={"Location": location}, repeat=True)
         outcome = await fetch_one()
     assert (outcome.error, outcome.status) == (error, 302)
 

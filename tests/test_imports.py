@@ -80,7 +80,7 @@ MAY_IMPORT = {
     "completion": "config",
     "vendored": "",
     "parsing": "completion config",
-    "cli": "completion config demo exits export parsing refusal runner status trust vendored",
+    "cli": "config demo exits export parsing refusal runner status trust vendored",
     "__main__": "cli",
     "__init__": "config models outcomes pool runner stats",
 }

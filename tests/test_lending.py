@@ -22,7 +22,7 @@ from aiohttp.connector import TCPConnector
 from typer.core import TyperCommand, TyperGroup
 
 import fetchpool
-from fetchpool import cli, vendored
+from fetchpool import cli, parsing, vendored
 from fetchpool.config import Config
 from fetchpool.connector import UnfitLibraryError, lending, make_connector
 from fetchpool.connector.lending import LENDING, NEEDED, REQUEST_FIELDS, USEFUL, Part
@@ -241,8 +241,15 @@ async def test_connector_that_asks_a_request_for_more_is_lent_nothing(
     assert lending.why_unfit(lending=True) is None
     asks = TCPConnector._create_direct_connection
 
-    async def asks_for_more(self: object, req: aiohttp.ClientRequest, *rest: object) -> object:
-        return await asks(self, req, *rest, headers=req.headers)  # type: ignore[arg-type,call-arg]
+    async def asks_for_more(
+        self: object,
+        req: aiohttp.ClientRequest,
+        traces: object,
+        timeout: object,  # noqa: ASYNC109 - aiohttp's signature
+        *,
+        client_error: object,
+    ) -> object:
+        return await asks(self, req, traces, timeout, headers=req.headers)  # type: ignore[arg-type,call-arg]
 
     monkeypatch.setattr(TCPConnector, "_create_direct_connection", asks_for_more)
     assert "a connector asks it for headers" in str(lending.why_unfit(lending=True))
@@ -330,12 +337,12 @@ def test_what_of_typer_is_overridden_or_called_is_in_the_table() -> None:
     """Methods of its classes that ours override, and what of its modules it doesn't export."""
     known = {(owner, name) for owner, names in vendored.BUILT_ON for name in names.split()}
     documented = {"Typer", "Option", "Argument", "Exit", "echo", "Context"}
-    tree = ast.parse(inspect.getsource(cli))
     used: set[str] = set()
-    for node in ast.walk(tree):
+    rooms = (cli, parsing)
+    for node in (node for each in rooms for node in ast.walk(ast.parse(inspect.getsource(each)))):
         match node:
             case ast.ClassDef(name=name):
-                kind = getattr(cli, name)
+                kind = getattr(parsing, name)
                 bases = [base for base in (TyperGroup, TyperCommand) if issubclass(kind, base)]
                 for each in node.body:
                     if isinstance(each, ast.FunctionDef):

@@ -60,7 +60,15 @@ NEEDED = (
     Part(aiohttp.TCPConnector, "_wrap_create_connection", "self addr_infos …"),
     Part(aiohttp.TCPConnector, "_release", "self key protocol should_close"),
     Part(aiohttp.TCPConnector, "_resolve_host", "self host port traces"),
-    Part(aiohttp.TCPConnector, "_start_tls_connection", "self …"),
+    Part(aiohttp.TCPConnector, "_create_proxy_connection", "self req traces timeout"),
+    Part(
+        aiohttp.TCPConnector,
+        "_start_tls_connection",
+        "self underlying_transport req timeout client_error",
+    ),
+    # Called.
+    Part(aiohttp.TCPConnector, "_create_direct_connection", "self req traces timeout client_error"),
+    Part(aiohttp.TCPConnector, "_update_proxy_auth_header_and_build_proxy_req", "self req"),
     # Set here, and read by aiohttp.
     Part(aiohttp.TCPConnector, "_factory"),
     Part(aiohttp.TCPConnector, "_resolver_owner"),
@@ -70,6 +78,7 @@ NEEDED = (
     Part(aiohttp.TCPConnector, "_family"),
     Part(aiohttp.TCPConnector, "_keepalive_timeout"),
     Part(aiohttp.TCPConnector, "_loop"),
+    Part(aiohttp.TCPConnector, "_resolver"),
     Part(aiohttp.TCPConnector, "_ssl"),
     Part(ResponseHandler, "_payload"),
     Part(ResponseHandler, "_tail", is_a=bytes),

@@ -86,7 +86,7 @@ class AnswerHead(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.heard = True
-        self._fail("the proxy closed the connection without an answer")
+        self._fail("the proxy closed the connection when it was asked for a tunnel")
 
     def _fail(self, reason: str) -> None:
         if not self.status.done():
@@ -136,7 +136,7 @@ async def _open_tunnel(transport: asyncio.Transport, request: ClientRequest) -> 
     head = AnswerHead(asyncio.get_running_loop(), opens_tunnel=True)
     transport.set_protocol(head)
     if transport.is_closing():
-        raise ProxyHungUpError("the proxy closed the connection without an answer")
+        raise ProxyHungUpError("the proxy closed the connection when it was asked for a tunnel")
     host = f"[{request.host}]" if ":" in request.host else request.host
     fields = cast("Mapping[str, str]", request.proxy_headers or {})
     authorization = fields.get(AUTHORIZATION)

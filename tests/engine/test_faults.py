@@ -254,9 +254,9 @@ class Row(NamedTuple):
             FailureKind.CONNECT, Fault.TOLD, False, "the proxy answered 403",
         ),
         Row(
-            ProxyHungUpError("the proxy closed the connection without an answer"),
+            ProxyHungUpError("the proxy closed the connection when it was asked for a tunnel"),
             FailureKind.CONNECT, Fault.DOUBTED, True,
-            "the proxy closed the connection without an answer",
+            "the proxy closed the connection when it was asked for a tunnel",
         ),
         Row(
             caused(ProxyUnreachableError(), REFUSED),
@@ -273,7 +273,7 @@ class Row(NamedTuple):
         ),
         Row(
             caused(ProxyUnreachableError(), OSError(errno.EMFILE, "x")),
-            FailureKind.CONNECT, Fault.DESCRIPTORS, True, "too many open files",
+            FailureKind.CONNECT, Fault.DESCRIPTORS, True, "too many open files {at}",
         ),
         Row(
             LookupFailedError("no such name", temporary=False, unasked=True),

@@ -134,9 +134,9 @@ def test_handshake_that_is_broken_off_is_told_as_one(
 @pytest.mark.parametrize(
     ("data", "end", "kind", "detail"),
     [
-        (b"", close, "connect", "the server closed the connection while the proxy was asked for"),
-        (b"", reset, "connect", "connection reset by peer while the proxy was asked for a tunnel"),
-        (b"", stall, "timeout", "no connection within 0.3 s, while the proxy was asked for a"),
+        (b"", close, "connect", "the proxy closed the connection when it was asked for a tunnel"),
+        (b"", reset, "connect", "the proxy closed the connection when it was asked for a tunnel"),
+        (b"", stall, "connect", "the proxy can't be reached, or doesn't answer"),
         (OK + b"\r\n", close, "connect", "the server closed the connection during the TLS"),
         (OK + b"\r\n", stall, "timeout", "no connection within 0.3 s, during the TLS handshake"),
     ],

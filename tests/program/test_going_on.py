@@ -206,7 +206,10 @@ def test_failures_have_one_label_whoever_tells_of_them(
     """What a URL is called whose host was given up: in `status`, and when a run goes on."""
     urls = [server.url("/ok"), server.url("/down?status=503"), server.url("/gone?status=404")]
     write_list(tmp_path / "list.txt", urls)
-    run_fetchpool(["get", "list.txt", "-o", "out", "--retries", "0"], cwd=tmp_path)
+    source, stdin = "list.txt", None
+    if listed == "pipe":
+        source, stdin = "-", "".join(f"{url}\n" for url in urls)
+    run_fetchpool(["get", source, "-o", "out", "--retries", "0"], stdin=stdin, cwd=tmp_path)
     ledger = tmp_path / "out" / "results.jsonl"
     ledger.write_text(ledger.read_text().replace('"status":503', '"status":null'))
     wanted = {"404": 1, "given up": 1}
@@ -216,10 +219,7 @@ def test_failures_have_one_label_whoever_tells_of_them(
     assert "given up" in run_fetchpool(["status", "out"], cwd=tmp_path).stdout
 
     before = len(server.counts.hits)
-    args = ["get", "list.txt", "-o", "out", "--once", "--metrics-file", "run.prom"]
-    stdin = None
-    if listed == "pipe":
-        args[1], stdin = "-", "".join(f"{url}\n" for url in urls)
+    args = ["get", source, "-o", "out", "--once", "--metrics-file", "run.prom"]
     again = run_fetchpool(args, stdin=stdin, cwd=tmp_path)
     assert len(server.counts.hits) == before, "all three are kept"
     assert re.search(r"given up +1\b", again.stderr)
