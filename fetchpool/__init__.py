@@ -14,28 +14,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fetchpool.config import Config as Config
     from fetchpool.config import ConfigError as ConfigError
-    from fetchpool.models import Failure as Failure
-    from fetchpool.models import FailureKind as FailureKind
-    from fetchpool.models import Outcome as Outcome
-    from fetchpool.models import Request as Request
-    from fetchpool.outcomes import Outcomes as Outcomes
-    from fetchpool.pool import FetchPool as FetchPool
-    from fetchpool.runner.runner import run as run
-    from fetchpool.stats import Summary as Summary
+    from fetchpool.model.values import Failure as Failure
+    from fetchpool.model.values import FailureKind as FailureKind
+    from fetchpool.model.values import Outcome as Outcome
+    from fetchpool.model.values import Request as Request
+    from fetchpool.pipeline.outcomes import Outcomes as Outcomes
+    from fetchpool.pipeline.pool import FetchPool as FetchPool
+    from fetchpool.reporting.stats import Summary as Summary
+    from fetchpool.run.runner import run as run
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Config": "fetchpool.config",
     "ConfigError": "fetchpool.config",
-    "Failure": "fetchpool.models",
-    "FailureKind": "fetchpool.models",
-    "FetchPool": "fetchpool.pool",
-    "Outcome": "fetchpool.models",
-    "Outcomes": "fetchpool.outcomes",
-    "Request": "fetchpool.models",
-    "Summary": "fetchpool.stats",
-    "run": "fetchpool.runner.runner",
+    "Failure": "fetchpool.model.values",
+    "FailureKind": "fetchpool.model.values",
+    "FetchPool": "fetchpool.pipeline.pool",
+    "Outcome": "fetchpool.model.values",
+    "Outcomes": "fetchpool.pipeline.outcomes",
+    "Request": "fetchpool.model.values",
+    "Summary": "fetchpool.reporting.stats",
+    "run": "fetchpool.run.runner",
 }
 
 __all__ = ["__version__", *_HOMES]

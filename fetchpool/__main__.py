@@ -24,7 +24,7 @@ def main() -> NoReturn:
         )  # a run listens itself; before it, no traceback
     gc.set_threshold(IMPORTS_MAKE, *gc.get_threshold()[1:])
     try:
-        from fetchpool.cli import main as run
+        from fetchpool.cli.app import main as run
     except ImportError as missing:
         _leave(f"this installation is not complete: {missing}. Install fetchpool again")
     status = run()

@@ -13,20 +13,19 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from fetchpool.engine import Answer, Miss
-from fetchpool.engine.exchange import Call
-from fetchpool.fetching import Fetching
-from fetchpool.jobs import Job
-from fetchpool.judge import Rules
-from fetchpool.models import Request, Target
-from fetchpool.scheduler import Limits, Scheduler
+from fetchpool.model.attempts import Answer, Call, Miss
+from fetchpool.model.values import Request, Target
+from fetchpool.pipeline.fetching import Fetching
+from fetchpool.reporting.stats import Stats
+from fetchpool.scheduling.backlog import Spill
+from fetchpool.scheduling.job import Job
+from fetchpool.scheduling.judge import Rules
+from fetchpool.scheduling.scheduler import Limits, Scheduler
 from fetchpool.sources import requests_from
-from fetchpool.spill import Spill
-from fetchpool.stats import Stats
 from tests.judging import Counts, answer, job
 
 if TYPE_CHECKING:
-    from fetchpool.engine import Engine
+    from fetchpool.http import Engine
 
 Result: TypeAlias = Answer | Miss | BaseException
 Urls: TypeAlias = Iterable[str | Request] | AsyncIterator[str | Request]

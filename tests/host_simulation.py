@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import count
 
-from fetchpool.engine import Answer, Fault, Miss
-from fetchpool.engine.core import Measures
-from fetchpool.jobs import Job
-from fetchpool.judge import Rules
-from fetchpool.models import Failure, FailureKind, Outcome
-from fetchpool.scheduler import Limits
+from fetchpool.model.attempts import Answer, Fault, Measures, Miss
+from fetchpool.model.values import Failure, FailureKind, Outcome
+from fetchpool.scheduling.job import Job
+from fetchpool.scheduling.judge import Rules
+from fetchpool.scheduling.scheduler import Limits
 from tests.judging import EPOCH, LOOPBACK, Court, answer, job
 
 Host = Callable[[int, float], Answer | Miss]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fetchpool.engine import Answer, Fault, Miss
-from fetchpool.engine.core import Measures
-from fetchpool.jobs import Job
-from fetchpool.judge import Judge, Rules
-from fetchpool.models import Failure, FailureKind, Head, Outcome, Request
-from fetchpool.scheduler import Limits, Scheduler
-from fetchpool.stores import Stored
-from fetchpool.urls import parse_url
+from fetchpool.model.attempts import Answer, Fault, Measures, Miss
+from fetchpool.model.bodies import Stored
+from fetchpool.model.urls import parse_url
+from fetchpool.model.values import Failure, FailureKind, Head, Outcome, Request
+from fetchpool.scheduling.job import Job
+from fetchpool.scheduling.judge import Judge, Rules
+from fetchpool.scheduling.scheduler import Limits, Scheduler
 
 EPOCH = 784_111_777.0
 """Sun, 06 Nov 1994 08:49:37 GMT: the time of day in a court."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from fetchpool.models import Failure, FailureKind
-from fetchpool.scheduler import Limits, Scheduler
+from fetchpool.model.values import Failure, FailureKind
+from fetchpool.scheduling.scheduler import Limits, Scheduler
 
 REFUSED = Failure(FailureKind.CONNECT, "connection refused")
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from fetchpool.ledger import Record, encode
-from fetchpool.ledger.entries import read_entry
-from fetchpool.models import FailureKind, Outcome, Request
-from fetchpool.runner.account import Account
-from fetchpool.stats import Ending, FailureGroup, Stats
+from fetchpool.model.values import FailureKind, Outcome, Request
+from fetchpool.output.ledger import Record, encode
+from fetchpool.output.ledger.entries import read_entry
+from fetchpool.reporting.stats import Ending, FailureGroup, Stats
+from fetchpool.run.account import Account
 from tests.ledger.runs import outcome
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.addresses import IPV4_NOT_PUBLIC, IPV6_NOT_PUBLIC, is_public, why_not_public
+from fetchpool.model.addresses import IPV4_NOT_PUBLIC, IPV6_NOT_PUBLIC, is_public, why_not_public
 
 PUBLIC = [
     "1.1.1.1",

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from fetchpool import __version__, cli
+from fetchpool import __version__
+from fetchpool.cli import app as cli
 from fetchpool.config import Config, ConfigError, options
-from fetchpool.exits import ExitStatus
+from fetchpool.model.exits import ExitStatus
 
 CANARY = "canary-5f1b"
-PROGRAM = "import sys; from fetchpool.cli import main; sys.exit(main())"
+PROGRAM = "import sys; from fetchpool.cli.app import main; sys.exit(main())"
 
 
 @pytest.fixture(autouse=True)
@@ -282,7 +283,7 @@ def test_mistake_found_by_the_run_is_one_line_too(
     def fail(*_: object) -> int:
         raise ConfigError("nowhere.txt can't be read: name another")
 
-    monkeypatch.setattr(sys.modules["fetchpool.runner"], "run_command", fail)
+    monkeypatch.setattr(sys.modules["fetchpool.run"], "run_command", fail)
     assert cli.main(["get", "nowhere.txt"]) == 2
     assert capsys.readouterr().err == "fetchpool: nowhere.txt can't be read: name another\n"
 
@@ -301,7 +302,7 @@ def test_interruption_and_closed_pipe_have_their_statuses(
     def fail(*_: object) -> int:
         raise trouble
 
-    monkeypatch.setattr(sys.modules["fetchpool.runner"], "run_command", fail)
+    monkeypatch.setattr(sys.modules["fetchpool.run"], "run_command", fail)
     monkeypatch.setattr(sys, "stdout", None)
     assert cli.main(["get", "x"]) == status
     assert capfd.readouterr().err == ""
@@ -311,7 +312,7 @@ def test_bug_of_ours_is_loud(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> N
     def fail(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sys.modules["fetchpool.runner"], "run_command", fail)
+    monkeypatch.setattr(sys.modules["fetchpool.run"], "run_command", fail)
     with pytest.raises(OSError, match="No space"):
         cli.main(["get", "x"])
 
@@ -422,7 +423,7 @@ def test_option_is_described_nowhere_but_in_the_config() -> None:
 
 HEAVY = """
 import sys
-from fetchpool.cli import main
+from fetchpool.cli.app import main
 status = main()
 heavy = {"aiohttp", "asyncio", "uvloop", "ada_url", "msgspec", "ssl"} & set(sys.modules)
 sys.exit(f"imported: {heavy}" if heavy else status)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fetchpool import cli
+from fetchpool.cli import app as cli
 from fetchpool.config import Config, ConfigError, check_output, load_settings, options
-from fetchpool.runner import run
+from fetchpool.run import run
 
 PLACES = (
     *("s3://bucket/x", "S3://bucket/x", "gs://bucket/x", "az://box/x", "abfss://a@b/x", "s3:/b/x"),

@@ -13,10 +13,10 @@ from aiohttp.abc import ResolveResult
 
 from fetchpool import FetchPool
 from fetchpool.config import Config
-from fetchpool.connector import dialling, make_connector
-from fetchpool.engine import Answer, Miss
-from fetchpool.models import FailureKind
-from fetchpool.resolver import RememberingResolver
+from fetchpool.model.attempts import Answer, Miss
+from fetchpool.model.values import FailureKind
+from fetchpool.network.connector import dialling, make_connector
+from fetchpool.network.resolver import RememberingResolver
 from tests.engine.rig import Visit, rig
 from tests.servers.counting import CountingServer
 

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetchpool import decoding
-from fetchpool.decoding import (
+from fetchpool.http import decoding
+from fetchpool.http.decoding import (
     ACCEPT_ENCODING,
     PIECE_BYTES,
     BodyError,
@@ -25,8 +25,8 @@ from fetchpool.decoding import (
     own_codings,
     unregistered,
 )
-from fetchpool.decoding.labels import codings_in
-from fetchpool.models import FailureKind
+from fetchpool.http.decoding.labels import codings_in
+from fetchpool.model.values import FailureKind
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from fetchpool import demo
+from fetchpool.cli import demo
+from fetchpool.cli.demo import closing, hosts, run_demo, server
+from fetchpool.cli.demo.closing import HostFacts, closing_lines, read_facts
 from fetchpool.config import Config
-from fetchpool.demo import closing, hosts, run_demo, server
-from fetchpool.demo.closing import HostFacts, closing_lines, read_facts
-from fetchpool.exits import ExitStatus
-from fetchpool.resolver import LookupFailedError, RememberingResolver
-from fetchpool.stats import Ending, Stats
+from fetchpool.model.exits import ExitStatus
+from fetchpool.network.resolver import LookupFailedError, RememberingResolver
+from fetchpool.reporting.stats import Ending, Stats
 from tests.harness import fetchpool_in_pty, run_fetchpool
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool import descriptors as room
-from fetchpool.descriptors import MOST, make_budget
+from fetchpool.network import descriptors as room
+from fetchpool.network.descriptors import MOST, make_budget
 
 UNLIMITED = -1
 

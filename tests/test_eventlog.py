@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.eventlog import EventLog, NullLog, open_event_log, timestamp
-from fetchpool.urls import hiding
+from fetchpool.model.urls import hiding
+from fetchpool.reporting.event_log import EventLog, NullLog, open_event_log, timestamp
 
 NOW = 1_763_845_315.123
 

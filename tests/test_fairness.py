@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import count
 from typing import Protocol
 
-from fetchpool.scheduler import Limits
+from fetchpool.scheduling.scheduler import Limits
 from tests.scheduling import scheduler
 
 

@@ -8,8 +8,8 @@ from itertools import count
 
 import pytest
 
-from fetchpool.models import FailureKind, Request
-from fetchpool.scheduler import Limits
+from fetchpool.model.values import FailureKind, Request
+from fetchpool.scheduling.scheduler import Limits
 from tests.fake_engine import FakeEngine, endless, fetching, loop_turns
 from tests.judging import job, miss, redirect
 
@@ -175,7 +175,7 @@ async def test_consumer_that_stops_reading_stops_also_the_lines_that_are_no_urls
 async def test_endless_list_of_one_host_is_read_while_others_might_come_but_in_bounds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fetchpool.scheduler.READ_AHEAD", 500)
+    monkeypatch.setattr("fetchpool.scheduling.scheduler.READ_AHEAD", 500)
     seen: list[int] = []
     engine = FakeEngine()
     async with fetching(endless(1, seen), engine, Limits(limit=10, per_host=1)) as fetch:

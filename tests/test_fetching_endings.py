@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 import pytest
 
-from fetchpool.engine import Answer, Fault, Miss
-from fetchpool.engine.exchange import Call
-from fetchpool.fetching import Fetching, OurSideDownError
-from fetchpool.models import FailureKind, Outcome, Target
-from fetchpool.scheduler import Limits
-from fetchpool.stores import Stored, StoreError
+from fetchpool.model.attempts import Answer, Call, Fault, Miss
+from fetchpool.model.bodies import Stored, StoreError
+from fetchpool.model.values import FailureKind, Outcome, Target
+from fetchpool.pipeline.fetching import Fetching, OurSideDownError
+from fetchpool.scheduling.scheduler import Limits
 from tests.fake_engine import FakeEngine, endless, fetching, loop_turns
 from tests.judging import Counts, answer, miss
 
 if TYPE_CHECKING:
-    from fetchpool.stores import BodyWriter
+    from fetchpool.model.bodies import BodyWriter
 
 # --- ending early
 
@@ -115,7 +114,7 @@ async def test_many_store_errors_at_once_are_one() -> None:
 async def test_store_out_of_descriptors_costs_nothing_but_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fetchpool.judge.DESCRIPTOR_PAUSE_S", 0.0)
+    monkeypatch.setattr("fetchpool.scheduling.judge.DESCRIPTOR_PAUSE_S", 0.0)
     engine = FakeEngine()
     engine.script["http://a.test/"] = [StoreError("cannot open", "x", errno.EMFILE)]
     async with fetching(["http://a.test/"], engine, retries=0) as fetch:
@@ -159,7 +158,7 @@ async def outcomes_of(fetch: Fetching) -> list[Outcome]:
 
 
 async def test_outage_pauses_then_goes_on_and_fails_no_url(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fetchpool.lookout.PROBE_EVERY_S", 0.001)
+    monkeypatch.setattr("fetchpool.pipeline.outage_probe.PROBE_EVERY_S", 0.001)
     engine = FakeEngine()
     engine.world_is_there.clear()
     urls = [f"http://h{number}.test/" for number in range(8)]
@@ -223,8 +222,8 @@ async def test_host_that_accepts_and_never_answers_ends_while_the_list_goes_on()
 
 
 async def test_outage_of_minutes_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fetchpool.lookout.PROBE_EVERY_S", 0.0)
-    monkeypatch.setattr("fetchpool.outage.GIVE_UP_AFTER_S", 0.0)
+    monkeypatch.setattr("fetchpool.pipeline.outage_probe.PROBE_EVERY_S", 0.0)
+    monkeypatch.setattr("fetchpool.scheduling.outage.GIVE_UP_AFTER_S", 0.0)
     engine = FakeEngine()
     engine.world_is_there.clear()
     urls = [f"http://h{number}.test/" for number in range(8)]
@@ -239,8 +238,8 @@ async def test_outage_over_few_hosts_gives_no_waiting_url_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Three hosts are too few to suspect ourselves by their number alone: look before giving up."""
-    monkeypatch.setattr("fetchpool.lookout.PROBE_EVERY_S", 0.001)
-    monkeypatch.setattr("fetchpool.health.PROBE_AFTER_S", 0.001)
+    monkeypatch.setattr("fetchpool.pipeline.outage_probe.PROBE_EVERY_S", 0.001)
+    monkeypatch.setattr("fetchpool.scheduling.host_health.PROBE_AFTER_S", 0.001)
     engine = FakeEngine()
     engine.world_is_there.clear()
     urls = [f"http://h{number % 3}.test/{number}" for number in range(60)]
@@ -295,7 +294,7 @@ async def test_aclose_in_an_outage_leaves_no_task() -> None:
 async def test_begin_and_end_of_an_outage_are_told_once_each(
     monkeypatch: pytest.MonkeyPatch, who_hears: str
 ) -> None:
-    monkeypatch.setattr("fetchpool.lookout.PROBE_EVERY_S", 0.001)
+    monkeypatch.setattr("fetchpool.pipeline.outage_probe.PROBE_EVERY_S", 0.001)
     engine, counts = FakeEngine(), Counts()
     engine.world_is_there.clear()
     urls = [f"http://h{number}.test/" for number in range(6)]

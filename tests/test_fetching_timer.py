@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fetchpool import crew as room
+from fetchpool.pipeline import task_pool as room
 from tests.fake_engine import FakeEngine, fetching
 
 

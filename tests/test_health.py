@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool import health as room
-from fetchpool.health import HostHealth
-from fetchpool.models import Failure, FailureKind
-from fetchpool.throttling import Refusal
+from fetchpool.model.values import Failure, FailureKind
+from fetchpool.scheduling import host_health as room
+from fetchpool.scheduling.host_health import HostHealth
+from fetchpool.scheduling.throttling import Refusal
 
 REFUSED = Failure(FailureKind.CONNECT, "connection refused")
 

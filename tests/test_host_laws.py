@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetchpool.engine import Answer, Miss
-from fetchpool.health import FAIL_FAST_AFTER, FIRST_WINDOW
-from fetchpool.judge import Rules
-from fetchpool.scheduler import Limits
-from fetchpool.throttling import GIVEN_UP_AFTER
+from fetchpool.model.attempts import Answer, Miss
+from fetchpool.scheduling.host_health import FAIL_FAST_AFTER, FIRST_WINDOW
+from fetchpool.scheduling.judge import Rules
+from fetchpool.scheduling.scheduler import Limits
+from fetchpool.scheduling.throttling import GIVEN_UP_AFTER
 from tests.host_simulation import SILENCE, Host, Limiter, Simulation, with_bad_lines
 from tests.judging import answer
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetchpool.engine import Answer, Fault, Miss
-from fetchpool.jobs import Job
-from fetchpool.judge import Rules
-from fetchpool.models import FailureKind, Head, Outcome
-from fetchpool.scheduler import Limits
+from fetchpool.model.attempts import Answer, Fault, Miss
+from fetchpool.model.values import FailureKind, Head, Outcome
+from fetchpool.scheduling.job import Job
+from fetchpool.scheduling.judge import Rules
+from fetchpool.scheduling.scheduler import Limits
 from tests.judging import EPOCH, Court, answer, job, miss, redirect
 
 # --- one attempt

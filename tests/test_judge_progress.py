@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.engine import Answer, Fault, Miss
-from fetchpool.engine.core import Measures
-from fetchpool.jobs import MIN_ADVANCE_BYTES, BodyProgress, Job
-from fetchpool.judge import Rules
-from fetchpool.models import Failure, FailureKind, Head
+from fetchpool.model.attempts import Answer, Fault, Measures, Miss
+from fetchpool.model.values import Failure, FailureKind, Head
+from fetchpool.scheduling.job import MIN_ADVANCE_BYTES, BodyProgress, Job
+from fetchpool.scheduling.judge import Rules
 from tests.judging import Court, job
 
 STEP = MIN_ADVANCE_BYTES

@@ -8,12 +8,12 @@ from email.utils import format_datetime
 
 import pytest
 
-from fetchpool.engine import Fault, Miss
-from fetchpool.jobs import Job
-from fetchpool.judge import DESCRIPTOR_PAUSE_S, Rules
-from fetchpool.models import FailureKind, Outcome
-from fetchpool.outage import SILENT_HOSTS
-from fetchpool.scheduler import Limits
+from fetchpool.model.attempts import Fault, Miss
+from fetchpool.model.values import FailureKind, Outcome
+from fetchpool.scheduling.job import Job
+from fetchpool.scheduling.judge import DESCRIPTOR_PAUSE_S, Rules
+from fetchpool.scheduling.outage import SILENT_HOSTS
+from fetchpool.scheduling.scheduler import Limits
 from tests.judging import EPOCH, LOOPBACK, Court, answer, job, miss
 
 # --- throttling

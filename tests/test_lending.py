@@ -22,12 +22,13 @@ from aiohttp.connector import TCPConnector
 from typer.core import TyperCommand, TyperGroup
 
 import fetchpool
-from fetchpool import cli, parsing, vendored
+from fetchpool.cli import app as cli
+from fetchpool.cli import parsing, vendored
 from fetchpool.config import Config
-from fetchpool.connector import UnfitLibraryError, lending, make_connector
-from fetchpool.connector.lending import LENDING, NEEDED, REQUEST_FIELDS, USEFUL, Part
-from fetchpool.engine.direct.exchange import Origin
-from fetchpool.pool import FetchPool, check_surroundings, make_exchange
+from fetchpool.http.direct.exchange import Origin
+from fetchpool.network.connector import UnfitLibraryError, lending, make_connector
+from fetchpool.network.connector.lending import LENDING, NEEDED, REQUEST_FIELDS, USEFUL, Part
+from fetchpool.pipeline.pool import FetchPool, check_surroundings, make_exchange
 from tests.harness import run_fetchpool
 from tests.program.helpers import one_line
 
@@ -147,7 +148,7 @@ def test_what_is_overridden_is_in_the_table_with_its_parameters() -> None:
 
 
 def test_stand_in_for_a_request_answers_all_that_it_is_said_to() -> None:
-    from fetchpool.models import Target
+    from fetchpool.model.values import Target
 
     origin = Origin(
         Target("http://a.test/", "http", "a.test", 80, "/", "a.test"), force_close=False
@@ -360,7 +361,7 @@ def test_looking_takes_next_to_nothing() -> None:
     """Counted in steps of the interpreter, which no busy machine changes: a start has millions."""
     code = """
 import sys
-from fetchpool.connector.lending import why_unfit
+from fetchpool.network.connector.lending import why_unfit
 why_unfit(lending=True)
 steps = 0
 def count(frame, event, arg):

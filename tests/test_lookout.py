@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from fetchpool import lookout as room
-from fetchpool.lookout import Lookout
-from fetchpool.outage import Outage
-from fetchpool.urls import parse_url
+from fetchpool.model.urls import parse_url
+from fetchpool.pipeline import outage_probe as room
+from fetchpool.pipeline.outage_probe import Lookout
+from fetchpool.scheduling.outage import Outage
 
 if TYPE_CHECKING:
-    from fetchpool.engine import Engine
-    from fetchpool.judge import Held
-    from fetchpool.models import Target
+    from fetchpool.http import Engine
+    from fetchpool.model.values import Target
+    from fetchpool.scheduling.judge import Held
 
 
 class FarWorld:

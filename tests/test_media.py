@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from fetchpool import media
-from fetchpool.media import answers_for, extension_of, is_medium, is_script, split_extension
+from fetchpool.output import media
+from fetchpool.output.media import answers_for, extension_of, is_medium, is_script, split_extension
 
 
 def test_every_type_is_one_and_has_an_extension_that_a_name_can_bear() -> None:

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from fetchpool.metrics import ENDED, LAST_SUCCESS, write_metrics, write_refusal
-from fetchpool.stats import Summary
+from fetchpool.reporting.metrics import ENDED, LAST_SUCCESS, write_metrics, write_refusal
+from fetchpool.reporting.stats import Summary
 from tests.test_report_summary import CLEAN, DONE
 
 

@@ -1,4 +1,4 @@
-"""Laws and examples of `fetchpool.names`."""
+"""Laws and examples of `fetchpool.output.names`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.models import Target
-from fetchpool.names import MAX_COMPONENT, MAX_PATH, alternate_path, body_path
-from fetchpool.urls import InvalidURLError, hiding, parse_url
+from fetchpool.model.urls import InvalidURLError, hiding, parse_url
+from fetchpool.model.values import Target
+from fetchpool.output.names import MAX_COMPONENT, MAX_PATH, alternate_path, body_path
 
 CANARY = "canary"
 HASH = re.compile(r"~[0-9a-f]{16}")

@@ -14,12 +14,12 @@ import pytest
 from aiohttp.abc import ResolveResult
 
 from fetchpool.config import Config
-from fetchpool.connector import make_connector
-from fetchpool.engine import Answer, Miss
-from fetchpool.models import FailureKind
-from fetchpool.resolver import LookupFailedError, RememberingResolver, system
-from fetchpool.resolver.hosts import HostsFile
-from fetchpool.resolver.system import AT_ONCE, may_know
+from fetchpool.model.attempts import Answer, Miss
+from fetchpool.model.values import FailureKind
+from fetchpool.network.connector import make_connector
+from fetchpool.network.resolver import LookupFailedError, RememberingResolver, system
+from fetchpool.network.resolver.hosts import HostsFile
+from fetchpool.network.resolver.system import AT_ONCE, may_know
 from tests.engine.rig import Visit, rig
 from tests.harness import run_fetchpool, why_no_resolver, with_resolver
 from tests.servers.counting import CountingServer

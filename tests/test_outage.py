@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.outage import GIVE_UP_AFTER_S, HELD_AT_MOST, SILENT_HOSTS, Outage
+from fetchpool.scheduling.outage import GIVE_UP_AFTER_S, HELD_AT_MOST, SILENT_HOSTS, Outage
 
 
 def outage() -> Outage[str]:

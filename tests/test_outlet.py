@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from fetchpool.jobs import target_of
-from fetchpool.models import Outcome, Request
-from fetchpool.outlet import Outlet
+from fetchpool.model.values import Outcome, Request
+from fetchpool.pipeline.outcome_queue import Outlet
+from fetchpool.scheduling.job import target_of
 
 
 def outcome(seq: int) -> Outcome:

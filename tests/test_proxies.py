@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fetchpool import Config, ConfigError
-from fetchpool.pool import check_surroundings
-from fetchpool.proxies import proxy_chooser
-from fetchpool.urls import parse_url
+from fetchpool.model.urls import parse_url
+from fetchpool.network.proxies import proxy_chooser
+from fetchpool.pipeline.pool import check_surroundings
 
 NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 

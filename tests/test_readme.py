@@ -17,17 +17,18 @@ import pytest
 import typer
 
 import fetchpool
-from fetchpool import cli
+from fetchpool.cli import app as cli
+from fetchpool.cli.demo import hosts
+from fetchpool.cli.demo.hosts import DemoHost
+from fetchpool.cli.demo.server import serving
 from fetchpool.config import options
-from fetchpool.demo import hosts
-from fetchpool.demo.hosts import DemoHost
-from fetchpool.demo.server import serving
-from fetchpool.exits import ExitStatus
-from fetchpool.models import FailureKind
-from fetchpool.names import body_path
-from fetchpool.retry import FIRST_PAUSE_S, PASSING_STATUSES
-from fetchpool.urls import InvalidURLError, parse_url
+from fetchpool.model.exits import ExitStatus
+from fetchpool.model.urls import InvalidURLError, parse_url
+from fetchpool.model.values import FailureKind
+from fetchpool.output.names import body_path
+from fetchpool.scheduling.retry import FIRST_PAUSE_S, PASSING_STATUSES
 from tests.harness import RECORD_KEYS, clean_environment
+from tests.test_imports import MAY_IMPORT
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -269,7 +270,7 @@ def test_look_for_bodies_that_are_gone_finds_them(shop: Path) -> None:
 def rooms() -> dict[str, int]:
     """Return each room of the table with its row's number."""
     table = rows(section("Rooms", ARCHITECTURE))
-    return {name: n for n, row in enumerate(table) for name in re.findall(r"`(\w+)`", row[0])}
+    return {name: n for n, row in enumerate(table) for name in re.findall(r"`(\w+)/?`", row[0])}
 
 
 def test_every_room_is_in_the_table() -> None:
@@ -277,6 +278,16 @@ def test_every_room_is_in_the_table() -> None:
     there = {path.stem for path in package.glob("[!_]*.py")}
     there |= {path.parent.name for path in package.glob("*/__init__.py")}
     assert set(rooms()) == there
+
+
+def test_what_a_room_stands_on_is_told_as_it_is() -> None:
+    for row in rows(section("Rooms", ARCHITECTURE)):
+        (room,) = re.findall(r"`(\w+)/`", row[0])
+        if told := re.findall(r"`(\w+)`", row[2]):
+            others = set(MAY_IMPORT[room].split())
+            assert set(told) <= others or row[2].startswith("all but"), room
+            if not row[2].startswith("all") and "and what" not in row[2]:
+                assert set(told) == others, room
 
 
 def test_imports_point_up_the_table_of_rooms() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fetchpool.models import Failure, FailureKind, Head
-from fetchpool.redirects import follow
+from fetchpool.model.values import Failure, FailureKind, Head
+from fetchpool.scheduling.redirects import follow
 from tests.judging import LOOPBACK, PUBLIC, job
 
 BACK = "http://a.test/dir/1?q=1"

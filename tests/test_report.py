@@ -10,10 +10,10 @@ import sys
 import msgspec
 import pytest
 
-from fetchpool.report import Heading, Reporter
-from fetchpool.report.terminal import ASCII, UNICODE, Glyphs, glyphs_for, terminal_size
-from fetchpool.stats import Summary
-from fetchpool.urls import hiding
+from fetchpool.model.urls import hiding
+from fetchpool.reporting.stats import Summary
+from fetchpool.reporting.terminal import Heading, Reporter
+from fetchpool.reporting.terminal.terminal import ASCII, UNICODE, Glyphs, glyphs_for, terminal_size
 from tests.test_report_progress import RUNNING
 from tests.test_report_summary import CLEAN, DONE
 
@@ -256,7 +256,7 @@ def test_size_of_what_is_no_terminal_is_eighty_by_twenty_four() -> None:
 def test_plain_mode_does_not_import_rich() -> None:
     code = (
         "import sys\n"
-        "from fetchpool.report import Heading, Reporter\n"
+        "from fetchpool.reporting.terminal import Heading, Reporter\n"
         "Reporter(sys.stderr).start(Heading('a', 'b', 1, 1))\n"
         "sys.exit('rich' in sys.modules)\n"
     )

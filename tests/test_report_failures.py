@@ -7,13 +7,13 @@ import io
 import msgspec
 import pytest
 
-from fetchpool.report import Heading, Reporter
-from fetchpool.report.failures import failure_lines, no_line_is_a_url, where_all_are
-from fetchpool.report.plain import bounds, first_failures
-from fetchpool.report.progress import render
-from fetchpool.report.summary import render_summary
-from fetchpool.report.terminal import ASCII, UNICODE
-from fetchpool.stats import FailedLine, FailureGroup, GivenUpHost
+from fetchpool.reporting.stats import FailedLine, FailureGroup, GivenUpHost
+from fetchpool.reporting.terminal import Heading, Reporter
+from fetchpool.reporting.terminal.failures import failure_lines, no_line_is_a_url, where_all_are
+from fetchpool.reporting.terminal.plain import bounds, first_failures
+from fetchpool.reporting.terminal.progress import render
+from fetchpool.reporting.terminal.summary import render_summary
+from fetchpool.reporting.terminal.terminal import ASCII, UNICODE
 from tests.test_report_progress import RUNNING
 from tests.test_report_summary import CLEAN, DONE
 

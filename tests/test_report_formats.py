@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.report import formats
+from fetchpool.reporting.terminal import formats
 
 
 @pytest.mark.parametrize(

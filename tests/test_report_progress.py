@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.report import Heading
-from fetchpool.report.live import ProgressDisplay, Screen
-from fetchpool.report.progress import render
-from fetchpool.report.terminal import ASCII, UNICODE, Glyphs, Writer
-from fetchpool.stats import HostState, Snapshot
+from fetchpool.reporting.stats import HostState, Snapshot
+from fetchpool.reporting.terminal import Heading
+from fetchpool.reporting.terminal.live import ProgressDisplay, Screen
+from fetchpool.reporting.terminal.progress import render
+from fetchpool.reporting.terminal.terminal import ASCII, UNICODE, Glyphs, Writer
 
 HEADING = Heading("urls.txt", "urls.fetched", 50, 10)
 RUNNING = Snapshot(

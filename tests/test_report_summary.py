@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from fetchpool.report.summary import render_summary
-from fetchpool.report.terminal import ASCII, UNICODE
-from fetchpool.stats import ParkedHost, SlowHost, Summary, Times
+from fetchpool.reporting.stats import ParkedHost, SlowHost, Summary, Times
+from fetchpool.reporting.terminal.summary import render_summary
+from fetchpool.reporting.terminal.terminal import ASCII, UNICODE
 
 DONE = Summary(
     exit_status=1,

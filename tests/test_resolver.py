@@ -7,15 +7,16 @@ import socket
 import pytest
 from aiohttp.abc import ResolveResult
 
-from fetchpool import FetchPool, resolver
-from fetchpool.models import FailureKind
-from fetchpool.resolver import (
+from fetchpool import FetchPool
+from fetchpool.model.values import FailureKind
+from fetchpool.network import resolver
+from fetchpool.network.resolver import (
     REMEMBER_TROUBLE_S,
     REMEMBER_UNKNOWN_S,
     LookupFailedError,
     RememberingResolver,
 )
-from fetchpool.retry import FIRST_PAUSE_S
+from fetchpool.scheduling.retry import FIRST_PAUSE_S
 
 
 class Clock:

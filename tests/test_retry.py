@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.models import FailureKind
-from fetchpool.retry import (
+from fetchpool.model.values import FailureKind
+from fetchpool.scheduling.retry import (
     MAX_RETRY_AFTER_S,
     RetryPolicy,
     Setback,

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool import scheduler as room
-from fetchpool.models import FailureKind
-from fetchpool.pacing import BURST_S, Pace
-from fetchpool.scheduler import Limits, Scheduler
-from fetchpool.throttling import Refusal
+from fetchpool.model.values import FailureKind
+from fetchpool.scheduling import scheduler as room
+from fetchpool.scheduling.rate_limit import BURST_S, Pace
+from fetchpool.scheduling.scheduler import Limits, Scheduler
+from fetchpool.scheduling.throttling import Refusal
 from tests.scheduling import REFUSED, FakeBacklog, host_of, scheduler, taken
 
 # --- rates
@@ -380,7 +380,7 @@ def test_endless_list_of_one_host_is_read_in_bounds(monkeypatch: pytest.MonkeyPa
 
 
 def test_busiest_of_a_great_many_hosts_are_found_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fetchpool.hosts.LOOKED_AT", 10)
+    monkeypatch.setattr("fetchpool.scheduling.host_slot.LOOKED_AT", 10)
     sched = scheduler()
     for number in range(95):
         for _ in range(3 if number == 5 else 2 if number == 50 else 1):

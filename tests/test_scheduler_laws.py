@@ -19,10 +19,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from fetchpool import scheduler as room
-from fetchpool.pacing import BURST_S
-from fetchpool.scheduler import Limits
-from fetchpool.throttling import Refusal
+from fetchpool.scheduling import scheduler as room
+from fetchpool.scheduling.rate_limit import BURST_S
+from fetchpool.scheduling.scheduler import Limits
+from fetchpool.scheduling.throttling import Refusal
 from tests.scheduling import REFUSED, scheduler, taken
 
 

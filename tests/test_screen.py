@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from fetchpool.exits import ExitStatus
-from fetchpool.hosts import HostState
-from fetchpool.runner.screen import busiest, message
-from fetchpool.runner.stopping import Stopper
+from fetchpool.model.exits import ExitStatus
+from fetchpool.run.screen import busiest, message
+from fetchpool.run.stopping import Stopper
+from fetchpool.scheduling.host_slot import HostState
 
 
 class Run:

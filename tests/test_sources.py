@@ -18,7 +18,7 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetchpool.models import Request
+from fetchpool.model.values import Request
 from fetchpool.sources import (
     MAX_LINE,
     Batch,

@@ -15,8 +15,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fetchpool.blocks import MAX_BLOCK
-from fetchpool.spill import Spill
+from fetchpool.scheduling.backlog import Spill
+from fetchpool.scheduling.blocks import MAX_BLOCK
 
 
 def as_is(data: bytes) -> bytes:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.models import FailureKind, Outcome, Request
-from fetchpool.stats import Ending, RunState, Stats, Summary, failure_label
-from fetchpool.stats.hosts import GivenUpHost, GivenUpTable, HostTable, ParkedTable
-from fetchpool.stats.pace import Pace
+from fetchpool.model.values import FailureKind, Outcome, Request
+from fetchpool.reporting.stats import Ending, RunState, Stats, Summary, failure_label
+from fetchpool.reporting.stats.hosts import GivenUpHost, GivenUpTable, HostTable, ParkedTable
+from fetchpool.reporting.stats.pace import Pace
 
 ENDED = Ending(exit_status=0)
 

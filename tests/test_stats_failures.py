@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.models import FailureKind
-from fetchpool.stats import (
+from fetchpool.model.values import FailureKind
+from fetchpool.reporting.stats import (
     FailedLine,
     FailureTable,
     another_try_may_help,
     failure_label,
     failure_reason,
 )
-from fetchpool.stats.failures import share_out
+from fetchpool.reporting.stats.failures import share_out
 
 
 def line(seq: int, reason: str | None = None) -> FailedLine:

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from fetchpool.exits import ExitStatus
-from fetchpool.ledger import HostFailures, Record, RunStatus, Totals, encode
-from fetchpool.report.terminal import ASCII, UNICODE
-from fetchpool.status import Screen, show_status, status_lines, status_object
+from fetchpool.cli.status import Screen, show_status, status_lines, status_object
+from fetchpool.model.exits import ExitStatus
+from fetchpool.output.ledger import HostFailures, Record, RunStatus, Totals, encode
+from fetchpool.reporting.terminal.terminal import ASCII, UNICODE
 from tests.harness import fetchpool_in_pty, run_fetchpool
 from tests.ledger.runs import Run, outcome, urls
 

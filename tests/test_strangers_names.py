@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from fetchpool.names import body_path
-from fetchpool.urls import parse_url
+from fetchpool.model.urls import parse_url
+from fetchpool.output.names import body_path
 from tests.harness import Result, check_bodies, run_fetchpool
 from tests.servers.thread import ThreadedServer
 

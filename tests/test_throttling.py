@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fetchpool import throttling as room
-from fetchpool.throttling import Refusal, Throttling
+from fetchpool.scheduling import throttling as room
+from fetchpool.scheduling.throttling import Refusal, Throttling
 
 FRESH = Refusal(503)
 REPEATED = Refusal(503, is_first=False)

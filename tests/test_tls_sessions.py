@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from fetchpool import Config, FetchPool, Outcome
-from fetchpool.trust import MAX_HOSTS, ClientContext
+from fetchpool.network.tls import MAX_HOSTS, ClientContext
 from tests.loops import LOOPS
 from tests.servers.counting import CountingServer
 from tests.servers.tls import NAMES, Authority

@@ -1,4 +1,4 @@
-"""Laws and examples of `fetchpool.urls`."""
+"""Laws and examples of `fetchpool.model.urls`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fetchpool.models import Target
-from fetchpool.urls import (
+from fetchpool.model.urls import (
     BlockedSchemeError,
     InvalidURLError,
     conceals,
@@ -30,6 +29,7 @@ from fetchpool.urls import (
     redaction,
     text_of_line,
 )
+from fetchpool.model.values import Target
 
 CANARY = "Canary7"
 

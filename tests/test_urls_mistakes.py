@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.jobs import target_of
-from fetchpool.models import Outcome, Request, Target
+from fetchpool.model.urls import InvalidURLError, hiding, parse_url
+from fetchpool.model.values import Outcome, Request, Target
+from fetchpool.scheduling.job import target_of
 from fetchpool.sources.lines import BLANKS, problem_in
-from fetchpool.urls import InvalidURLError, hiding, parse_url
 
 SEVERAL = "several URLs on one line"
 NOTE = "a note behind the URL"

@@ -70,7 +70,9 @@ class FailureKinds(Kind):
         return tuple(kinds)
 
     def _kind(self, item: object) -> str:
-        from fetchpool.models import FailureKind  # brings msgspec, which most starts don't need
+        from fetchpool.model.values import (
+            FailureKind,  # brings msgspec, which most starts don't need
+        )
 
         kind = item.strip().lower() if isinstance(item, str) else ""
         known = [member.value for member in FailureKind]

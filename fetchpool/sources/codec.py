@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from fetchpool.models import Request
+from fetchpool.model.values import Request
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[str, int, str | None, int | None, str | None]).decode

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from fetchpool.model.urls import display, redact
 from fetchpool.sources.lines import BLANKS, BLOCK, MAX_LINE, Stretch, foreign_format, stretches
-from fetchpool.urls import display, redact
 
 _HEAD = 4096
 """Bytes looked at to tell text from something else."""

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from fetchpool.models import Request
-from fetchpool.urls import redact, text_of_line
+from fetchpool.model.urls import redact, text_of_line
+from fetchpool.model.values import Request
 
 BLOCK = 64 * 1024
 """Bytes read at a time."""
@@ -183,7 +183,7 @@ def problem_in(url: str) -> str | None:
 
     Browsers drop tabs and line ends inside a URL (WHATWG, basic URL parser, step 3): in a list
     they are a second column or old Mac line ends rather than part of the address. What differs from
-    line to line stands behind the colon, as in `fetchpool.urls.mistakes`.
+    line to line stands behind the colon, as in `fetchpool.model.urls.mistakes`.
     """
     found = _CONTROL.search(url)
     if found is None:

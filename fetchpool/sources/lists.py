@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from fetchpool.model.urls import display
 from fetchpool.sources.kinds import (
     ArgumentSource,
     InputError,
@@ -14,7 +15,6 @@ from fetchpool.sources.kinds import (
     source_of,
 )
 from fetchpool.sources.lines import BATCH, Batch, Origin, Stretch, batches
-from fetchpool.urls import display
 
 _KEPT_OPEN = 8
 """Lists whose descriptor stays open for them to be read again: few, as sockets need theirs."""

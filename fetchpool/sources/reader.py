@@ -12,9 +12,9 @@ from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, 
 from contextlib import suppress
 from typing import Protocol
 
-from fetchpool.models import Request
+from fetchpool.model.urls import text_of_line
+from fetchpool.model.values import Request
 from fetchpool.sources.lines import BATCH, BLANKS, Batch, problem_in
-from fetchpool.urls import text_of_line
 
 WINDOW = 2 * BATCH
 """Requests read ahead of the consumer: two batches, one to work on while one is read."""

@@ -9,15 +9,16 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from fetchpool.connector import FetchConnector
-from fetchpool.engine import Answer, Engine, Miss
-from fetchpool.engine.direct import DirectExchange
-from fetchpool.engine.exchange import Call, Exchange
-from fetchpool.engine.receiver import BodyPolicy
-from fetchpool.engine.session import SessionExchange
-from fetchpool.engine.watch import Timeouts
-from fetchpool.stores.memory import MemoryStore
-from fetchpool.urls import parse_url
+from fetchpool.http import Engine
+from fetchpool.http.direct import DirectExchange
+from fetchpool.http.exchange import Exchange
+from fetchpool.http.receiver import BodyPolicy
+from fetchpool.http.session import SessionExchange
+from fetchpool.http.watch import Timeouts
+from fetchpool.model.attempts import Answer, Call, Miss
+from fetchpool.model.urls import parse_url
+from fetchpool.network.connector import FetchConnector
+from fetchpool.output.sinks.memory import MemoryStore
 
 HEADERS = (("Accept", "*/*"),)
 

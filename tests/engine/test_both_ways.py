@@ -13,8 +13,8 @@ from typing import Literal, TypeAlias
 import pytest
 
 from fetchpool import Config, FetchPool, Outcome
-from fetchpool.engine import Miss
-from fetchpool.models import FailureKind
+from fetchpool.model.attempts import Miss
+from fetchpool.model.values import FailureKind
 from tests.engine.rig import Visit, body_of, rig
 from tests.loops import LOOPS, Run
 from tests.servers.tls import Authority

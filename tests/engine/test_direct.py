@@ -13,16 +13,16 @@ import aiohttp
 import pytest
 
 from fetchpool.config import Config
-from fetchpool.connector import FetchConnector, UnfitLibraryError, lending, make_connector
-from fetchpool.engine import Answer, Miss
-from fetchpool.engine.direct import DirectExchange
-from fetchpool.engine.direct.exchange import Origin
-from fetchpool.engine.exchange import Call, Exchange, ExchangeError
-from fetchpool.engine.session import SessionExchange
-from fetchpool.engine.watch import Timeouts
-from fetchpool.models import Failure, FailureKind
-from fetchpool.pool import make_exchange
-from fetchpool.urls import parse_url
+from fetchpool.http.direct import DirectExchange
+from fetchpool.http.direct.exchange import Origin
+from fetchpool.http.exchange import Exchange, ExchangeError
+from fetchpool.http.session import SessionExchange
+from fetchpool.http.watch import Timeouts
+from fetchpool.model.attempts import Answer, Call, Miss
+from fetchpool.model.urls import parse_url
+from fetchpool.model.values import Failure, FailureKind
+from fetchpool.network.connector import FetchConnector, UnfitLibraryError, lending, make_connector
+from fetchpool.pipeline.pool import make_exchange
 from tests.engine.rig import Behaviour, Visit, body_of, rig
 from tests.loops import Run
 from tests.servers.tls import Authority

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetchpool.connector import Handler
-from fetchpool.decoding import BodyError
-from fetchpool.engine import Answer, Miss
-from fetchpool.engine.direct.protocol import ClientProtocol, Departures, receive_buffer
-from fetchpool.engine.exchange import Call, ExchangeError
-from fetchpool.engine.framing import MAX_HEAD_BYTES, MAX_HEADERS, MAX_INTERIM, MAX_LINE_BYTES
-from fetchpool.engine.receiver import Appetite, BodyPolicy, Receiver
-from fetchpool.engine.watch import Timeouts, Watch
-from fetchpool.models import FailureKind
-from fetchpool.stores.memory import MemoryStore
-from fetchpool.urls import parse_url
+from fetchpool.http.decoding import BodyError
+from fetchpool.http.direct.protocol import ClientProtocol, Departures, receive_buffer
+from fetchpool.http.exchange import ExchangeError
+from fetchpool.http.framing import MAX_HEAD_BYTES, MAX_HEADERS, MAX_INTERIM, MAX_LINE_BYTES
+from fetchpool.http.receiver import Appetite, BodyPolicy, Receiver
+from fetchpool.http.watch import Timeouts, Watch
+from fetchpool.model.attempts import Answer, Call, Miss
+from fetchpool.model.urls import parse_url
+from fetchpool.model.values import FailureKind
+from fetchpool.network.connector import Handler
+from fetchpool.output.sinks.memory import MemoryStore
 from tests.engine.rig import Visit, rig
 
 CALL = Call(parse_url("http://h.example/"), ())

@@ -16,16 +16,17 @@ import pytest
 from aiohttp import client_exceptions, http_exceptions
 from aiohttp.client_reqrep import ConnectionKey
 
-from fetchpool.connector import (
+from fetchpool.http.exchange import ExchangeError
+from fetchpool.http.faults import translate
+from fetchpool.model.attempts import Fault
+from fetchpool.model.values import FailureKind, Phase
+from fetchpool.network.connector import (
     BlockedAddressError,
     ProxyHungUpError,
     ProxyRefusedError,
     ProxyUnreachableError,
 )
-from fetchpool.engine.exchange import ExchangeError, Fault
-from fetchpool.engine.faults import translate
-from fetchpool.models import FailureKind, Phase
-from fetchpool.resolver import LookupFailedError
+from fetchpool.network.resolver import LookupFailedError
 
 KEY = ConnectionKey("a.test", 443, True, True, None, None, None)
 REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 443)")

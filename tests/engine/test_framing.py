@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.engine.exchange import ExchangeError, Fault
-from fetchpool.engine.framing import body_length
-from fetchpool.models import FailureKind, Head
+from fetchpool.http.exchange import ExchangeError
+from fetchpool.http.framing import body_length
+from fetchpool.model.attempts import Fault
+from fetchpool.model.values import FailureKind, Head
 
 Fields = tuple[tuple[str, str], ...]
 

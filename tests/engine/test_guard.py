@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetchpool.engine.exchange import ExchangeError
-from fetchpool.engine.framing import (
+from fetchpool.http.exchange import ExchangeError
+from fetchpool.http.framing import (
     CHUNK_FRAMING_BYTES,
     MAX_HEAD_BYTES,
     MAX_INTERIM,
     MAX_LINE_BYTES,
 )
-from fetchpool.engine.guard import Guard
-from fetchpool.models import FailureKind
+from fetchpool.http.guard import Guard
+from fetchpool.model.values import FailureKind
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"

@@ -9,16 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetchpool.connector import Handler
-from fetchpool.decoding import BodyError
-from fetchpool.engine.direct import heads
-from fetchpool.engine.direct.heads import read_normal
-from fetchpool.engine.direct.protocol import ClientProtocol, Departures, receive_buffer
-from fetchpool.engine.exchange import Call, ExchangeError
-from fetchpool.engine.receiver import BodyPolicy, Receiver
-from fetchpool.engine.watch import Timeouts, Watch
-from fetchpool.stores.memory import MemoryStore
-from fetchpool.urls import parse_url
+from fetchpool.http.decoding import BodyError
+from fetchpool.http.direct import heads
+from fetchpool.http.direct.heads import read_normal
+from fetchpool.http.direct.protocol import ClientProtocol, Departures, receive_buffer
+from fetchpool.http.exchange import ExchangeError
+from fetchpool.http.receiver import BodyPolicy, Receiver
+from fetchpool.http.watch import Timeouts, Watch
+from fetchpool.model.attempts import Call
+from fetchpool.model.urls import parse_url
+from fetchpool.network.connector import Handler
+from fetchpool.output.sinks.memory import MemoryStore
 from tests.engine.test_direct_laws import Wire
 
 OK = b"HTTP/1.1 200 OK\r\n"

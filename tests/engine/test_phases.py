@@ -11,11 +11,11 @@ from contextlib import closing
 
 import pytest
 
-from fetchpool.engine import Miss
-from fetchpool.engine.session import SessionExchange
-from fetchpool.engine.watch import Timeouts
-from fetchpool.models import FailureKind
-from fetchpool.resolver import RememberingResolver
+from fetchpool.http.session import SessionExchange
+from fetchpool.http.watch import Timeouts
+from fetchpool.model.attempts import Miss
+from fetchpool.model.values import FailureKind
+from fetchpool.network.resolver import RememberingResolver
 from tests.engine.rig import Behaviour, Rig, Visit, rig
 from tests.loops import Run
 from tests.servers.tls import Authority

@@ -19,17 +19,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetchpool.connector import FetchConnector
-from fetchpool.engine import Answer, Engine, Miss, receiver, resuming
-from fetchpool.engine.exchange import Call, ExchangeError
-from fetchpool.engine.framing import body_length
-from fetchpool.engine.receiver import Appetite, BodyPolicy, Receiver
-from fetchpool.engine.resuming import Reply, Resumption, representation
-from fetchpool.engine.watch import Timeouts, Watch
-from fetchpool.models import Failure, FailureKind, Head, Target
-from fetchpool.stores import PartWriter, Representation
-from fetchpool.stores.directory import DirectoryStore
-from fetchpool.urls import parse_url
+from fetchpool.http import Engine, receiver, resuming
+from fetchpool.http.exchange import ExchangeError
+from fetchpool.http.framing import body_length
+from fetchpool.http.receiver import Appetite, BodyPolicy, Receiver
+from fetchpool.http.resuming import Reply, Resumption, representation
+from fetchpool.http.watch import Timeouts, Watch
+from fetchpool.model.attempts import Answer, Call, Miss
+from fetchpool.model.bodies import PartWriter, Representation
+from fetchpool.model.urls import parse_url
+from fetchpool.model.values import Failure, FailureKind, Head, Target
+from fetchpool.network.connector import FetchConnector
+from fetchpool.output.sinks.directory import DirectoryStore
 from tests.stores.bodies import files_in, parts_in
 
 BODY = bytes(range(256)) * 8

@@ -9,10 +9,10 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 
 from fetchpool import Config, FetchPool
-from fetchpool.connector import UnfitLibraryError, why_not_guardable
-from fetchpool.engine import Answer, Miss
-from fetchpool.engine.session import SessionExchange
-from fetchpool.models import FailureKind
+from fetchpool.http.session import SessionExchange
+from fetchpool.model.attempts import Answer, Miss
+from fetchpool.model.values import FailureKind
+from fetchpool.network.connector import UnfitLibraryError, why_not_guardable
 from tests.engine.rig import Visit, body_of, rig
 from tests.loops import Run
 from tests.servers.proxy import RecordingProxy

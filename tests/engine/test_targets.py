@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetchpool.connector import FetchConnector
-from fetchpool.engine import Engine
-from fetchpool.engine.exchange import Call
-from fetchpool.engine.receiver import BodyPolicy
-from fetchpool.engine.session import SessionExchange
-from fetchpool.engine.watch import Timeouts
-from fetchpool.stores.memory import MemoryStore
-from fetchpool.urls import InvalidURLError, parse_url
+from fetchpool.http import Engine
+from fetchpool.http.receiver import BodyPolicy
+from fetchpool.http.session import SessionExchange
+from fetchpool.http.watch import Timeouts
+from fetchpool.model.attempts import Call
+from fetchpool.model.urls import InvalidURLError, parse_url
+from fetchpool.network.connector import FetchConnector
+from fetchpool.output.sinks.memory import MemoryStore
 from tests.engine.rig import HEADERS, Visit, rig
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

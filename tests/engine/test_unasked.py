@@ -12,15 +12,16 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from fetchpool.connector import FetchConnector, Handler
-from fetchpool.engine import Answer, Engine
-from fetchpool.engine.direct import DirectExchange
-from fetchpool.engine.exchange import Call, Exchange
-from fetchpool.engine.receiver import BodyPolicy
-from fetchpool.engine.session import SessionExchange
-from fetchpool.engine.watch import Timeouts
-from fetchpool.stores.memory import MemoryStore
-from fetchpool.urls import parse_url
+from fetchpool.http import Engine
+from fetchpool.http.direct import DirectExchange
+from fetchpool.http.exchange import Exchange
+from fetchpool.http.receiver import BodyPolicy
+from fetchpool.http.session import SessionExchange
+from fetchpool.http.watch import Timeouts
+from fetchpool.model.attempts import Answer, Call
+from fetchpool.model.urls import parse_url
+from fetchpool.network.connector import FetchConnector, Handler
+from fetchpool.output.sinks.memory import MemoryStore
 from tests.engine.rig import body_of
 from tests.loops import Run
 from tests.servers.tls import Authority

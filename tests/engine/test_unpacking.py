@@ -22,17 +22,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetchpool.connector import Handler
-from fetchpool.decoding import PIECE_BYTES, BodyError, make_decoder
-from fetchpool.engine import Miss, unpacking
-from fetchpool.engine.direct.protocol import ClientProtocol, Departures, receive_buffer
-from fetchpool.engine.exchange import ExchangeError
-from fetchpool.engine.receiver import Appetite, BodyPolicy, Receiver
-from fetchpool.engine.unpacking import MUCH_BYTES, STEP_PIECES, Unpacking
-from fetchpool.engine.watch import Timeouts, Watch
-from fetchpool.models import FailureKind
-from fetchpool.stores.directory import DirectoryStore
-from fetchpool.stores.memory import MemoryStore
+from fetchpool.http import unpacking
+from fetchpool.http.decoding import PIECE_BYTES, BodyError, make_decoder
+from fetchpool.http.direct.protocol import ClientProtocol, Departures, receive_buffer
+from fetchpool.http.exchange import ExchangeError
+from fetchpool.http.receiver import Appetite, BodyPolicy, Receiver
+from fetchpool.http.unpacking import MUCH_BYTES, STEP_PIECES, Unpacking
+from fetchpool.http.watch import Timeouts, Watch
+from fetchpool.model.attempts import Miss
+from fetchpool.model.values import FailureKind
+from fetchpool.network.connector import Handler
+from fetchpool.output.sinks.directory import DirectoryStore
+from fetchpool.output.sinks.memory import MemoryStore
 from tests.engine.rig import Behaviour, Rig, Visit, body_of, rig
 from tests.engine.test_direct_laws import CALL, POLICY, Wire, broken_answers, read
 from tests.loops import Run

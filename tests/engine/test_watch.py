@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.engine.watch import SPEED_WINDOW_S, Timeouts, Watch
+from fetchpool.http.watch import SPEED_WINDOW_S, Timeouts, Watch
 
 NO_LIMITS = Timeouts(connect_s=0.0, silence_s=0.0, min_speed=0.0)
 TICK_S = 0.1

@@ -12,7 +12,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from fetchpool.ledger import (
+from fetchpool.model.values import FailureKind, Outcome, Request
+from fetchpool.output.ledger import (
     BodyOptions,
     Durability,
     Flag,
@@ -21,7 +22,6 @@ from fetchpool.ledger import (
     RunOptions,
     encode,
 )
-from fetchpool.models import FailureKind, Outcome, Request
 
 BATCH = 3
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetchpool.ledger import BodyOptions, CannotGoOnError, Flag, read_status
-from fetchpool.models import Request
-from fetchpool.urls import hiding
+from fetchpool.model.urls import hiding
+from fetchpool.model.values import Request
+from fetchpool.output.ledger import BodyOptions, CannotGoOnError, Flag, read_status
 from tests.ledger.runs import Run, urls
 from tests.ledger.test_kills import LIST
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fetchpool.ledger import (
+from fetchpool.output.ledger import (
     BodyOptions,
     CannotGoOnError,
     DirectoryBusyError,
@@ -38,7 +38,7 @@ def test_second_run_is_refused_while_the_first_is_on(run: Run) -> None:
 def test_lock_is_free_when_its_process_is_killed(run: Run) -> None:
     script = (
         "import os, sys; from pathlib import Path\n"
-        "from fetchpool.ledger import RunDirectory, RunOptions\n"
+        "from fetchpool.output.ledger import RunDirectory, RunOptions\n"
         "held = RunDirectory.open(Path(sys.argv[1]), RunOptions(), named=True, sources=['-'])\n"
         "print('held', flush=True); sys.stdin.read()"
     )

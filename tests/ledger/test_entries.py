@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.ledger import Record, encode, entries
-from fetchpool.ledger.bitmap import PAGE_BYTES, Bitmap
-from fetchpool.ledger.entries import read_blocks, read_entries, read_entry, renumbered
-from fetchpool.models import FailureKind, Request, failure_label
+from fetchpool.model.values import FailureKind, Request, failure_label
+from fetchpool.output.ledger import Record, encode, entries
+from fetchpool.output.ledger.bitmap import PAGE_BYTES, Bitmap
+from fetchpool.output.ledger.entries import read_blocks, read_entries, read_entry, renumbered
 from tests.ledger.runs import outcome
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fetchpool.ledger import Record, encode
-from fetchpool.ledger.failures import FailedEntry, read_failed
-from fetchpool.models import FailureKind, Request
+from fetchpool.model.values import FailureKind, Request
+from fetchpool.output.ledger import Record, encode
+from fetchpool.output.ledger.failures import FailedEntry, read_failed
 from tests.ledger.runs import outcome
 
 

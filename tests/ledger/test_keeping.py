@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fetchpool.ledger import Flag, Kept, Previous, decide
-from fetchpool.models import FailureKind, Outcome, Request
+from fetchpool.model.values import FailureKind, Outcome, Request
+from fetchpool.output.ledger import Flag, Kept, Previous, decide
 from tests.ledger.runs import Run, outcome, urls
 
 TABLE = {

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
-from fetchpool.ledger import Durability, Flag, Kept, decide
+from fetchpool.output.ledger import Durability, Flag, Kept, decide
 from tests.ledger.runs import BATCH, LoggedRun, urls, whole_lines
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fetchpool.ledger import Flag, OutputError, RunDirectory, RunOptions, matching, waiting
-from fetchpool.models import Request
-from fetchpool.urls import hiding
+from fetchpool.model.urls import hiding
+from fetchpool.model.values import Request
+from fetchpool.output.ledger import Flag, OutputError, RunDirectory, RunOptions, matching, waiting
 from tests.ledger.runs import Run, read_records, urls, whole_lines
 
 NewDirectory = Callable[[], Path]

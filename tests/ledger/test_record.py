@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.ledger import Record, encode, recorded_url
-from fetchpool.ledger.record import rfc3339
-from fetchpool.models import FailureKind, Request
-from fetchpool.urls import hiding
+from fetchpool.model.urls import hiding
+from fetchpool.model.values import FailureKind, Request
+from fetchpool.output.ledger import Record, encode, recorded_url
+from fetchpool.output.ledger.record import rfc3339
 from tests.ledger.runs import outcome
 
 KEYS = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fetchpool.ledger import NotARunError, read_status, status
+from fetchpool.output.ledger import NotARunError, read_status, status
 from tests.ledger.runs import Run, urls
 
 

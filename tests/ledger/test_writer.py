@@ -10,11 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from fetchpool.ledger import BodyOptions, Flag, Ledger, Previous, checkpoint, directory, writer
-from fetchpool.ledger.bitmap import Bitmap
-from fetchpool.ledger.layout import Layout
-from fetchpool.ledger.standing import Standing
-from fetchpool.ledger.state import State, read_state
+from fetchpool.output.ledger import (
+    BodyOptions,
+    Flag,
+    Ledger,
+    Previous,
+    checkpoint,
+    directory,
+    writer,
+)
+from fetchpool.output.ledger.bitmap import Bitmap
+from fetchpool.output.ledger.layout import Layout
+from fetchpool.output.ledger.standing import Standing
+from fetchpool.output.ledger.state import State, read_state
 from tests.ledger.runs import Run, urls, whole_lines
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fetchpool.config import Config
-from fetchpool.runner.choices import destination
+from fetchpool.run.choices import destination
 from tests.harness import PROGRAM, check_bodies, clean_environment, read_records, run_fetchpool
 from tests.program.helpers import eventually, hits, one_line, start, write_list
 from tests.servers.counting import CountingServer

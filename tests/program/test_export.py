@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fetchpool.export import Form, Replacement, copy_records, is_stream
-from fetchpool.ledger import Record, encode
-from fetchpool.models import FailureKind
+from fetchpool.model.values import FailureKind
+from fetchpool.output.export import Form, Replacement, copy_records, is_stream
+from fetchpool.output.ledger import Record, encode
 from tests.harness import RECORD_KEYS, Result, read_records, run_fetchpool
 from tests.program.helpers import PIPE, eventually, one_line, start, write_list
 from tests.servers.counting import CountingServer
@@ -95,7 +95,7 @@ def test_memory_stays_flat_however_many_records_there_are(tmp_path: Path, form: 
     (tmp_path / "l").write_bytes(encode(GOOD) * 300_000)
     script = (
         "import sys; from io import FileIO; from pathlib import Path\n"
-        "from fetchpool.export import Form, copy_records\n"
+        "from fetchpool.output.export import Form, copy_records\n"
         "copy_records(FileIO(sys.argv[1]), Form(sys.argv[2]), len)\n"
         "status = Path('/proc/self/status').read_text()\n"
         "print(status.split('VmHWM:')[1].split()[0])"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fetchpool.config import Config
-from fetchpool.runner.choices import failed_records
+from fetchpool.run.choices import failed_records
 from tests.harness import fetchpool_in_pty, read_records, run_fetchpool
 from tests.program.helpers import PIPE, answer, eventually, start, write_list
 from tests.program.test_terminal import HOSTILE, OURS, check_harmless

@@ -112,7 +112,7 @@ def test_mistakes_are_raised_before_anything_is_done(
         """
         import asyncio
         from fetchpool.sources import InputError
-        from fetchpool.ledger import OutputError
+        from fetchpool.output.ledger import OutputError
         threads = threading.active_count()
         config = fetchpool.Config()
         raised = []

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from fetchpool.fetching import NoDescriptorsError, OurSideDownError
-from fetchpool.runner.records import RecordsError
-from fetchpool.runner.trouble import trouble_of
+from fetchpool.model.bodies import StoreError
+from fetchpool.output.records import RecordsError
+from fetchpool.pipeline.fetching import NoDescriptorsError, OurSideDownError
+from fetchpool.run.trouble import trouble_of
 from fetchpool.sources import SourceReadError
-from fetchpool.stores import StoreError
 from tests.harness import PROGRAM, check_bodies, read_records, run_fetchpool, stored_files
 from tests.program.helpers import (
     check_records,

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.export import Form, form_of
-from fetchpool.ledger import Record, encode
-from fetchpool.models import FailureKind
-from fetchpool.runner.records import CsvFile, RecordsFile
+from fetchpool.model.values import FailureKind
+from fetchpool.output.export import Form, form_of
+from fetchpool.output.ledger import Record, encode
+from fetchpool.output.records import CsvFile, RecordsFile
 from tests.harness import RECORD_KEYS, read_records, run_fetchpool
 from tests.program.helpers import PIPE, start, write_list
 from tests.servers.counting import CountingServer

@@ -27,8 +27,8 @@ MARKED = ["--secret-param", "token", "--secret-param", "api key", "--retries", "
 
 _BROKEN = """
 import os
-from fetchpool.engine.direct import DirectExchange
-from fetchpool.fetching import Fetching
+from fetchpool.http.direct import DirectExchange
+from fetchpool.pipeline.fetching import Fetching
 
 send = DirectExchange.send
 

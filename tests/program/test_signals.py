@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fetchpool.exits import ExitStatus
-from fetchpool.runner import stopping
-from fetchpool.runner.stopping import Stopper
+from fetchpool.model.exits import ExitStatus
+from fetchpool.run import stopping
+from fetchpool.run.stopping import Stopper
 from tests.harness import PROGRAM, check_bodies, read_records, run_fetchpool
 from tests.program.helpers import (
     PIPE,
@@ -60,7 +60,7 @@ def test_ctrl_c_before_the_run_has_begun_is_quiet(tmp_path: Path) -> None:
         "import os, signal, sys\n"
         "class Interrupts:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'fetchpool.cli':\n"
+        "        if name == 'fetchpool.cli.app':\n"
         "            os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Interrupts())\n"
         "from fetchpool.__main__ import main\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fetchpool.workers.sharing import owner
+from fetchpool.scaling.sharing import owner
 from tests.harness import (
     PROGRAM,
     clean_environment,
@@ -207,23 +207,23 @@ def test_rate_of_a_host_holds_over_the_death_of_its_worker(
 BROKEN = """
 import sys
 sys.path[:0] = {path!r}
-import fetchpool.workers.hiring as hiring
-from fetchpool.workers.tally import Tally
+import fetchpool.scaling.hiring as hiring
+from fetchpool.scaling.tally import Tally
 Tally.request_sent = None
 spawned = hiring.subprocess.Popen
 
 def spawn(command, **options):
-    command[-1] = command[-1].replace("from fetchpool.workers.child import main", {break_it!r})
+    command[-1] = command[-1].replace("from fetchpool.scaling.child import main", {break_it!r})
     return spawned(command, **options)
 
 hiring.subprocess.Popen = spawn
-from fetchpool.cli import main
+from fetchpool.cli.app import main
 sys.exit(main())
 """
 
 COUNTS_NOTHING = (
-    "from fetchpool.workers.tally import Tally; Tally.request_sent = None; "
-    "from fetchpool.workers.child import main"
+    "from fetchpool.scaling.tally import Tally; Tally.request_sent = None; "
+    "from fetchpool.scaling.child import main"
 )
 
 

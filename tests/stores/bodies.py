@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from fetchpool.models import Head, Target
-from fetchpool.names import body_path
+from fetchpool.model.values import Head, Target
+from fetchpool.output.names import body_path
 
 CONTENT_TYPE = "image/jpeg"
 HEAD = Head(200, (("server", "test"), ("content-type", CONTENT_TYPE)))

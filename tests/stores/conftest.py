@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fetchpool.stores.directory import DirectoryStore
+from fetchpool.output.sinks.directory import DirectoryStore
 
 OpenStore = Callable[..., DirectoryStore]
 

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fetchpool.names import alternate_path
-from fetchpool.stores import StoreError
-from fetchpool.stores.directory import DirectoryStore
-from fetchpool.stores.tree import DirectoryTree
+from fetchpool.model.bodies import StoreError
+from fetchpool.output.names import alternate_path
+from fetchpool.output.sinks.directory import DirectoryStore
+from fetchpool.output.sinks.tree import DirectoryTree
 from tests.stores.bodies import (
     CONTENT_TYPE,
     HEAD,
@@ -146,7 +146,7 @@ def opened(dest: Path) -> Iterator[DirectoryStore]:
 def test_sigkill_while_a_body_streams_leaves_no_file(dest: Path) -> None:
     program = (
         "import sys\n"
-        "from fetchpool.stores.directory import DirectoryStore\n"
+        "from fetchpool.output.sinks.directory import DirectoryStore\n"
         "from tests.stores.bodies import HEAD, target_of\n"
         "store = DirectoryStore(sys.argv[1], is_foreign=lambda _: False)\n"
         "writer = store.open(target_of(), HEAD)\n"

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.models import Head
-from fetchpool.names import alternate_path, body_path
-from fetchpool.stores import StoreError
-from fetchpool.stores import directory as directory_module
-from fetchpool.stores.directory import DirectoryStore
+from fetchpool.model.bodies import StoreError
+from fetchpool.model.values import Head
+from fetchpool.output.names import alternate_path, body_path
+from fetchpool.output.sinks import directory as directory_module
+from fetchpool.output.sinks.directory import DirectoryStore
 from tests.stores.bodies import (
     CONTENT_TYPE,
     HEAD,

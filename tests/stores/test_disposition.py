@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.models import Head
-from fetchpool.stores.disposition import suggested_filename
+from fetchpool.model.disposition import suggested_filename
+from fetchpool.model.values import Head
 
 
 def suggested(value: str | bytes) -> str | None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fetchpool.models import Head, Target
-from fetchpool.stores.directory import DirectoryStore
+from fetchpool.model.values import Head, Target
+from fetchpool.output.sinks.directory import DirectoryStore
 from tests.stores.bodies import files_in, target_of
 from tests.stores.conftest import OpenStore
 

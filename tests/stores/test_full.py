@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from fetchpool.stores import StoreError
-from fetchpool.stores.directory import DirectoryStore
+from fetchpool.model.bodies import StoreError
+from fetchpool.output.sinks.directory import DirectoryStore
 from tests.stores.bodies import (
     HEAD,
     files_in,

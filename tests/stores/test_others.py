@@ -5,9 +5,9 @@ import tracemalloc
 
 import pytest
 
-from fetchpool.stores import Store, Stored, StoreError
-from fetchpool.stores.memory import MemoryStore
-from fetchpool.stores.null import NullStore
+from fetchpool.model.bodies import Store, Stored, StoreError
+from fetchpool.output.sinks.memory import MemoryStore
+from fetchpool.output.sinks.null import NullStore
 from tests.stores.bodies import HEAD, target_of
 
 TARGET = target_of()

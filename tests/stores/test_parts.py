@@ -15,13 +15,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fetchpool.models import Head
-from fetchpool.stores import PartWriter, Representation, StoreError
-from fetchpool.stores.directory import DirectoryStore
-from fetchpool.stores.disposition import suggested_filename
-from fetchpool.stores.memory import MemoryStore
-from fetchpool.stores.null import NullStore
-from fetchpool.urls import hiding
+from fetchpool.model.bodies import PartWriter, Representation, StoreError
+from fetchpool.model.disposition import suggested_filename
+from fetchpool.model.urls import hiding
+from fetchpool.model.values import Head
+from fetchpool.output.sinks.directory import DirectoryStore
+from fetchpool.output.sinks.memory import MemoryStore
+from fetchpool.output.sinks.null import NullStore
 from tests.stores.bodies import HEAD, files_in, open_descriptors, parts_in, path_of, target_of
 from tests.stores.conftest import OpenStore
 from tests.stores.test_attacks import KilledError, Killer

@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from fetchpool.workers.channel import Channel, open_channel
-from fetchpool.workers.messages import (
+from fetchpool.scaling.channel import Channel, open_channel
+from fetchpool.scaling.messages import (
     Abort,
     Bye,
     FromParent,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fetchpool.jobs import BodyProgress, Job
-from fetchpool.models import Request
-from fetchpool.urls import parse_url
-from fetchpool.workers.messages import Away, Hop, JobState, encode, from_parent, from_worker
+from fetchpool.model.urls import parse_url
+from fetchpool.model.values import Request
+from fetchpool.scaling.messages import Away, Hop, JobState, encode, from_parent, from_worker
+from fetchpool.scheduling.job import BodyProgress, Job
 
 
 def there_and_back(job: Job) -> Job:

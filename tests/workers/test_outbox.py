@@ -9,9 +9,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fetchpool.models import Request
-from fetchpool.workers.messages import Requests, from_parent
-from fetchpool.workers.outbox import BATCH_REQUESTS, Outbox, Shelf
+from fetchpool.model.values import Request
+from fetchpool.scaling.messages import Requests, from_parent
+from fetchpool.scaling.outbox import BATCH_REQUESTS, Outbox, Shelf
 
 
 def sent(data: bytes) -> list[Request]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fetchpool.workers.messages import Park
-from fetchpool.workers.pauses import Pauses
+from fetchpool.scaling.messages import Park
+from fetchpool.scaling.pauses import Pauses
 
 
 def test_pause_is_extended_from_where_it_would_have_ended() -> None:

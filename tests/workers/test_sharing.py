@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchpool.config import Config
-from fetchpool.pacing import BURST_S
-from fetchpool.workers.sharing import owner, shares, worker_count
+from fetchpool.scaling.sharing import owner, shares, worker_count
+from fetchpool.scheduling.rate_limit import BURST_S
 
 
 @given(workers=st.integers(1, 64), limit=st.integers(1, 5000), rate=st.floats(0.01, 1e5))

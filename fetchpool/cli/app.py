@@ -1,0 +1,396 @@
+"""The command line: options become a `Config`, mistakes become one line and exit status 2.
+
+    argv ──Typer──▶ texts by option ──load_settings──▶ Config ──▶ the room that does it
+
+The parameters of `get` are made from the options of `fetchpool.config`, so an option exists in one
+place. Typer sees texts only; what they mean and whether they are accepted is the config's business.
+Nothing heavy is imported before a command runs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, TextIO
+
+import typer
+
+from fetchpool import __version__
+from fetchpool.cli.parsing import LAST_PANEL, Commands, PlainCommand, SettingsCommand
+from fetchpool.cli.vendored import why_unfit
+from fetchpool.config import (
+    ConfigError,
+    Option,
+    Settings,
+    check_export,
+    load_settings,
+    nearest,
+    options,
+    user_file,
+)
+from fetchpool.model.exits import ExitStatus
+
+Job = Callable[[], int]
+"""What a command line asks for, run after parsing is over; returns the exit status."""
+Command = Callable[..., Job | None]
+
+_EPILOG = """\
+[bold]Examples[/bold]
+  fetchpool get urls.txt                   bodies and records: urls.fetched/
+  fetchpool get urls.txt -o pages --limit 50 --per-host 5
+  fetchpool get urls.txt --retry-failed    what failed, once more
+  sort -u lists/* | fetchpool get --no-body --records - > records.jsonl
+
+[bold]Settings[/bold]
+  may also stand in the environment (--per-host is FETCHPOOL_PER_HOST) and in
+  a TOML file (per-host = 5). The command line wins, then the environment;
+  --no-SWITCH takes a switch of theirs back. See fetchpool config.
+
+[bold]Exit status[/bold]
+   0  every URL ok, or within --fail-if    75  stopped early; run it again
+   1  URLs failed                         130  Ctrl-C (143, 129 by signal);
+   2  bad usage, nothing was fetched           run it again to go on
+  73  the output can't be created         141  standard output was closed
+  74  disk or list failed on the way
+"""
+
+app = typer.Typer(
+    name="fetchpool",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _typer_option(option: Option) -> Any:
+    """Return the Typer parameter of a setting: its flags and help, no type and no default."""
+    default = "" if option.is_switch else option.default_text
+    suffix = f" [dim](default {default})[/dim]" if default else ""
+    choices = option.kind.choices
+    return typer.Option(
+        None,
+        *option.flags,
+        metavar=option.kind.metavar,
+        help=option.help + suffix,
+        show_default=False,
+        rich_help_panel=option.panel.value,
+        autocompletion=(lambda: list(choices)) if choices else None,
+    )
+
+
+def _parameter(name: str, kind: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+def _takes(
+    wanted: Iterable[Option],
+    first: Sequence[inspect.Parameter] = (),
+    last: Sequence[inspect.Parameter] = (),
+) -> Callable[[Command], Command]:
+    """Give a command that takes `**given` the signature that Typer reads its parameters from."""
+
+    def dress(command: Command) -> Command:
+        parameters = list(first)
+        for option in wanted:
+            kind: Any = list[str] if option.kind.repeatable else str
+            kind = bool if option.is_switch else kind
+            parameters.append(_parameter(option.name, kind | None, _typer_option(option)))
+        parameters.extend(last)
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in parameters}
+        return command
+
+    return dress
+
+
+_SOURCES = _parameter(
+    "sources",
+    list[str] | None,
+    typer.Argument(None, metavar="SOURCE", hidden=True),
+)
+_CONFIG_FILE = _parameter(
+    "config_file",
+    str | None,
+    typer.Option(
+        None,
+        "--config",
+        metavar="FILE",
+        help="TOML file of settings; '' = none [dim](default: the user's own)[/dim]",
+        show_default=False,
+        rich_help_panel=LAST_PANEL,
+    ),
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fetchpool {__version__}")
+        raise typer.Exit
+
+
+@app.callback(cls=Commands)
+def fetchpool(
+    version: bool = typer.Option(
+        False,
+        "--version",
+        "-V",
+        help="Show the version and exit",
+        callback=_show_version,
+        is_eager=True,
+    ),
+) -> None:
+    """Fetch a list of URLs: one honest answer per line, one record per answer.
+
+    Try [bold]fetchpool demo[/bold] first: it needs no network.
+    """
+
+
+@app.command(cls=SettingsCommand, epilog=_EPILOG)
+@_takes(options(), first=[_SOURCES], last=[_CONFIG_FILE])
+def get(sources: list[str] | None, config_file: str | None, **given: Any) -> Job:
+    """Fetch every URL of the sources; bodies and records go to a directory.
+
+    SOURCE is a file of URLs, one a line; - for standard input, which is also
+    read without any SOURCE; or a URL itself. A stopped run goes on when the
+    same command is run again.
+    """
+    settings = load_settings(given, os.environ, file=config_file)
+    chosen = list(sources) if sources else [_standard_input()]
+
+    def run() -> int:
+        from fetchpool.network.tls import import_aiohttp_sparingly
+
+        import_aiohttp_sparingly()
+        from fetchpool.run import run_command
+
+        return run_command(settings.config, chosen, settings.output)
+
+    return run
+
+
+@app.command(cls=SettingsCommand)
+@_takes(o for o in options() if o.name in {"limit", "per_host", "progress", "quiet"})
+def demo(**given: Any) -> Job:
+    """Fetch a list from a small server on this machine; needs no network.
+
+    It goes through the same code as [bold]get[/bold] and shows progress and summary.
+    """
+    # Of the user's own settings none apply: a proxy or --public-only would keep it from loopback.
+    settings = load_settings({**given, "proxy": ""}, {}, file="")
+
+    def run() -> int:
+        from fetchpool.network.tls import import_aiohttp_sparingly
+
+        import_aiohttp_sparingly()
+        from fetchpool.cli.demo import run_demo
+
+        return run_demo(settings.config)
+
+    return run
+
+
+@app.command(cls=PlainCommand)
+def status(
+    dest: str = typer.Argument(metavar="DEST", hidden=True),
+    as_json: bool = typer.Option(False, "--json", help="One JSON object, for scripts"),
+) -> Job:
+    """Say what a run directory holds: done, failed by kind, left, worst hosts.
+
+    DEST is the directory that [bold]get[/bold] wrote to.
+    """
+
+    def run() -> int:
+        from fetchpool.cli.status import show_status
+
+        return show_status(dest, as_json)
+
+    return run
+
+
+@app.command(cls=PlainCommand)
+def export(
+    dest: str = typer.Argument(metavar="DEST", hidden=True),
+    output: str | None = typer.Option(
+        None, "--output", "-o", metavar="FILE", help="Where to; else standard output"
+    ),
+    form: str | None = typer.Option(
+        None, "--format", metavar="FORMAT", help="csv or jsonl; else by the name of FILE"
+    ),
+) -> Job:
+    """Write the records of a run directory as JSON Lines or CSV.
+
+    DEST is the directory that [bold]get[/bold] wrote to; a run may be on there.
+    FILE is replaced in one step, once all of it is written.
+    """
+    chosen = check_export(output, form)
+
+    def run() -> int:
+        from fetchpool.cli.export import export
+
+        return export(dest, *chosen)
+
+    return run
+
+
+@app.command(cls=SettingsCommand)
+@_takes(options(), last=[_CONFIG_FILE])
+def config(config_file: str | None, **given: Any) -> None:
+    """Show every setting in force and where it came from; secrets are hidden.
+
+    Takes the options of [bold]get[/bold], to see what they would come to.
+    """
+    settings = load_settings(given, os.environ, file=config_file)
+
+    _write(sys.stdout, describe_settings(settings))
+    if settings.strangers:
+        names = _printable(", ".join(settings.strangers))
+        _write(sys.stderr, f"fetchpool: ignored, no setting is named so: {names}\n")
+
+
+def describe_settings(settings: Settings) -> str:
+    """Return a line for every setting: its key, its value without secrets, where it came from."""
+    rows = [
+        (option.key, option.show(settings.value(option)), settings.origins[option.name])
+        for option in options()
+    ]
+    wide = max(len(key) for key, _, _ in rows)
+    # One long value should not push all origins off the screen.
+    broad = min(30, max(len(value) for _, value, _ in rows))
+    lines = [f"{key:<{wide}}  {value:<{broad}}  {origin}" for key, value, origin in rows]
+    place = settings.file or user_file()
+    found = "is read" if settings.file else "would be read if it were there"
+    head = f"# {_printable(str(place))} {found}" if place else "# no configuration file"
+    return "\n".join([head, *lines]) + "\n"
+
+
+def _standard_input() -> str:
+    """Return the source `-` where something is piped in; else the command lacks its list."""
+    try:
+        missing = sys.stdin is None or sys.stdin.isatty()
+    except ValueError:  # closed
+        missing = True
+    if missing:
+        raise ConfigError(
+            "nothing to fetch: name a file of URLs or a URL, as in fetchpool get urls.txt, "
+            "or pipe a list in"
+        )
+    return "-"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command in *argv* (without the program's name) and return its exit status."""
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        job = _parse(words)
+        status = job() if callable(job) else job
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except ConfigError as mistake:
+        return _refuse(words, str(mistake))
+    except ImportError as missing:
+        incomplete = f"this installation is not complete: {missing}. Install fetchpool again"
+        return _refuse(words, incomplete)
+    except KeyboardInterrupt:
+        return ExitStatus.INTERRUPTED
+    except BrokenPipeError:
+        return _reader_has_gone()
+    except SystemExit as end:
+        # Typer and rich leave with status 1 when the reader of a help page has gone.
+        if isinstance(end.__context__, BrokenPipeError):
+            return _reader_has_gone()
+        raise
+    return status
+
+
+def _parse(argv: list[str]) -> Job | int:
+    """Let Typer read *argv*; return what is to be done, or a status where it is done (help).
+
+    Jobs run outside of Typer, which would make exit status 1 of any closed pipe; inside, only
+    standard output is written to.
+    """
+    if (missing := why_unfit()) is not None:
+        raise ConfigError(missing)
+    command = typer.main.get_command(app)
+    try:
+        result: Job | int | None = command.main(
+            args=argv, prog_name="fetchpool", standalone_mode=False
+        )
+    except typer.TyperException as mistake:
+        raise ConfigError(_explain(mistake)) from None
+    except OSError as trouble:
+        _write(sys.stderr, f"fetchpool: can't write to standard output: {trouble.strerror}\n")
+        return ExitStatus.IO_ERROR
+    return result or ExitStatus.OK
+
+
+def _explain(mistake: Any) -> str:
+    """Return Typer's complaint as one line that echoes nothing but option names."""
+    context = getattr(mistake, "ctx", None)
+    here = context.command_path if context else "fetchpool"
+    manual = f"see {here} --help"
+    if hasattr(mistake, "possibilities"):
+        near = nearest(mistake.option_name.lstrip("-"), _long_options(context))
+        hint = f"did you mean --{near}?" if near else manual
+        return f"no such option {_clean(mistake.option_name)}: {hint}"
+    if hasattr(mistake, "option_name") or hasattr(mistake, "param"):
+        text = _clean(mistake.format_message().rstrip("."))
+        return f"{text[:1].lower()}{text[1:]}: {manual}"
+    if isinstance(getattr(context, "command", None), Commands):
+        return f"no command given: try fetchpool get urls.txt, or {manual}"
+    return f"too many arguments: {manual}"
+
+
+def _long_options(context: Any) -> list[str]:
+    """Return the names of the long options of *context*'s command, without their dashes."""
+    if context is None:
+        return []
+    flags = [flag for param in context.command.get_params(context) for flag in param.opts]
+    names = [flag.removeprefix("--") for flag in flags if flag.startswith("--")]
+    if isinstance(context.command, SettingsCommand):
+        names += [f"no-{option.key}" for option in options() if option.is_switch]
+    return names
+
+
+def _clean(text: str) -> str:
+    """Return a word of the command line, short, printable, and without a URL's userinfo."""
+    text = re.sub(r"\S*@", "***@", text)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _refuse(argv: list[str], message: str) -> ExitStatus:
+    """Write *message* as the one line of a usage error, and its status to `--metrics-file`."""
+    from fetchpool.run.refusal import tell_refusal
+
+    _write(sys.stderr, f"fetchpool: {_printable(message)}\n")
+    with suppress(ImportError):
+        tell_refusal(argv, os.environ, ExitStatus.USAGE)
+    return ExitStatus.USAGE
+
+
+def _printable(text: str) -> str:
+    """Return *text* as one line in which a terminal finds nothing to obey."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    """Write *text*, escaping what the stream's encoding lacks; a dead standard error is ignored."""
+    if stream is None:
+        return
+    encoding = stream.encoding or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except (OSError, ValueError):
+        if stream is sys.stdout:
+            raise
+
+
+def _reader_has_gone() -> ExitStatus:
+    """Leave quietly: what Python would still flush at exit goes nowhere."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitStatus.PIPE_CLOSED

@@ -1,0 +1,91 @@
+"""`fetchpool export DEST`: the records of a run directory for other programs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from io import FileIO
+from pathlib import Path
+
+from fetchpool.config.values import ConfigError
+from fetchpool.model.exits import ExitStatus
+from fetchpool.output.export.copy import Form, copy_records, form_of
+from fetchpool.output.export.files import Replacement, is_stream, write_whole
+from fetchpool.output.ledger.layout import Layout
+from fetchpool.reporting.terminal.plain import shown
+from fetchpool.reporting.terminal.terminal import Writer, glyphs_for
+
+_STDOUT = 1
+
+
+def export(dest: str, output: str, wanted: str) -> int:
+    """Write the records in *dest* to *output*, a path or `-`; return the exit status.
+
+    *wanted* is `jsonl`, `csv` or `auto`. A run that is on is not disturbed: what it had recorded at
+    this moment is written. 2, with one line on standard error, where there is no run; 73 where
+    *output* can't be made, 74 where it can't be written on. Raises BrokenPipeError if the reader
+    has gone, `ConfigError` if *output* is the ledger itself.
+    """
+    ledger_path = Layout(Path(dest)).ledger
+    try:
+        ledger = FileIO(ledger_path)
+    except (FileNotFoundError, NotADirectoryError):
+        return _complain(
+            f"{dest} holds no run: there is no {ledger_path.name}. Name the directory that "
+            "fetchpool get wrote to.",
+            ExitStatus.USAGE,
+        )
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        return _complain(f"cannot read {dest}: {reason}", ExitStatus.USAGE)
+    with ledger:
+        form = form_of(wanted, output)
+        if not is_stream(output):
+            return _to_file(ledger, form, output)
+        return _to_stream(ledger, form, output)
+
+
+def _to_file(ledger: FileIO, form: Form, output: str) -> int:
+    try:
+        if os.path.exists(output) and os.path.samestat(  # noqa: PTH110
+            os.fstat(ledger.fileno()),
+            os.stat(output),  # noqa: PTH116
+        ):
+            raise ConfigError(f"--output {output} is the ledger itself: name another file")
+        replacement = Replacement(output)
+    except OSError as error:
+        return _complain(f"cannot write {output}: {error.strerror}", ExitStatus.CANNOT_CREATE)
+    return _copied(
+        output, lambda: replacement.write(lambda write: copy_records(ledger, form, write))
+    )
+
+
+def _to_stream(ledger: FileIO, form: Form, output: str) -> int:
+    name = "standard output" if output == "-" else output
+    if output == "-" and sys.stdout is None:  # its number may be another file's by now
+        return _complain("standard output is closed: name a file with -o", ExitStatus.CANNOT_CREATE)
+    try:
+        fd = os.dup(_STDOUT) if output == "-" else os.open(output, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError as error:
+        return _complain(f"cannot write {name}: {error.strerror}", ExitStatus.CANNOT_CREATE)
+    try:
+        return _copied(name, lambda: copy_records(ledger, form, lambda data: write_whole(fd, data)))
+    finally:
+        os.close(fd)
+
+
+def _copied(name: str, copy: Callable[[], None]) -> int:
+    try:
+        copy()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _complain(f"cannot write {name}: {error.strerror}", ExitStatus.IO_ERROR)
+    return ExitStatus.OK
+
+
+def _complain(message: str, status: ExitStatus) -> ExitStatus:
+    line = shown(message, glyphs_for(sys.stderr, os.environ))
+    Writer(sys.stderr).write(f"fetchpool: {line}\n")
+    return status

@@ -1,0 +1,247 @@
+"""The engine: drives one exchange within its time limits and turns every ending into a value."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from fetchpool.http.decoding import BodyError
+from fetchpool.http.exchange import Exchange, ExchangeError
+from fetchpool.http.receiver import BodyPolicy, Receiver
+from fetchpool.http.resuming import Resumption, StartAnewError, may_resume
+from fetchpool.http.watch import Timeouts, Watch
+from fetchpool.model.attempts import Answer, Call, Fault, Measures, Miss
+from fetchpool.model.bodies import StoreError
+from fetchpool.model.urls import redact_in
+from fetchpool.model.values import Failure, FailureKind, Target
+
+if TYPE_CHECKING:
+    from fetchpool.model.bodies import PartWriter, Store
+    from fetchpool.network.connector import FetchConnector
+
+log = logging.getLogger("fetchpool")
+
+TICK_S = 0.1
+"""How often the time limits are looked at, in seconds: their precision."""
+
+MAX_THREADS = 4
+"""Threads that decode at once, where there are as many cores: they keep up with what one event loop
+can receive and store."""
+
+ASLEEP_S = 2.0
+"""A tick late by more than this means the process itself was not running."""
+
+
+PROBE_TIMEOUT_S = 5.0
+"""How long a look at whether a host is reachable may take."""
+
+
+class Engine:
+    """Makes attempts, many at a time, through one exchange."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        connector: FetchConnector,
+        timeouts: Timeouts,
+        bodies: BodyPolicy,
+        store: Store,
+    ) -> None:
+        self._exchange = exchange
+        self._connector = connector
+        self._timeouts = timeouts
+        self._bodies = bodies
+        self._store = store
+        self._watches: set[Watch] = set()
+        self._received = 0
+        self._threads = ThreadPoolExecutor(
+            min(MAX_THREADS, os.cpu_count() or 1), thread_name_prefix="fetchpool-unpacking"
+        )
+        self._ticker: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def connections_opened(self) -> int:
+        """Connections opened so far."""
+        return self._connector.opened
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes that came over connections so far, those of running exchanges included."""
+        return self._received + sum(watch.bytes_seen for watch in self._watches)
+
+    async def attempt(self, call: Call, budget_s: float | None) -> Answer | Miss:
+        """Exchange *call* for an answer within *budget_s* seconds (None = no such limit).
+
+        A kept connection that its server has closed meanwhile doesn't count: the call goes out
+        again, at the latest on a new one. Nor, once, does one on which no answer but something else
+        came. Nor does an answer that shows that a body which broke off can't be gone on with.
+        Raises `StoreError`: our disk's trouble is no URL's.
+        """
+        if self._ticker is None:
+            self._ticker = asyncio.create_task(self._tick(), name="fetchpool-ticker")
+            self._loop = asyncio.get_running_loop()
+        left_s = budget_s
+        anew = excused = False
+        while True:
+            named_by = call.named_by or call.target
+            whole = anew or call.whole
+            part = None if whole else self._store.reopen(named_by, call.target.url)
+            resumption = None if part is None else await self._resume(call, part)
+            now = monotonic()
+            # Without the loop current_task() makes a system call, up to Python 3.11.
+            watch = Watch(self._timeouts, left_s, now, asyncio.current_task(self._loop))
+            receiver = Receiver(call, self._bodies, self._store, resumption, self._threads)
+            self._watches.add(watch)
+            sent = call if resumption is None else resumption.request(call)
+            try:
+                await self._exchange.send(sent, watch, receiver)
+                return _answer(watch, receiver)
+            except BaseException as ending:
+                error = _understood(ending, watch, receiver)
+                kept = receiver.abandon(keep=_may_go_on(error or ending))
+                if error is None:
+                    raise
+                if isinstance(error, StartAnewError):
+                    anew = True
+                elif not error.stale:
+                    if excused or not _may_be_of_another(error, watch, receiver):
+                        error = await self._exchange.weigh(call, error)
+                        part_bytes = self._part_bytes(call) if kept else 0
+                        return _miss(error, watch, receiver, part_bytes)
+                    excused = True
+            finally:
+                self._watches.discard(watch)
+                self._received += watch.bytes_seen
+            if left_s is not None:
+                left_s -= monotonic() - watch.started_at
+
+    async def _resume(self, call: Call, part: PartWriter) -> Resumption | None:
+        """Return the resumption of *part*; None if *call* can't ask for its rest."""
+        if may_resume(call, part):
+            return await Resumption.of(part, sha256=self._bodies.sha256)
+        part.suspend()
+        return None
+
+    def _part_bytes(self, call: Call) -> int:
+        """Return how many bytes wait for the rest of *call*'s body."""
+        part = self._store.reopen(call.named_by or call.target, call.target.url)
+        if part is None:
+            return 0
+        length = part.length
+        part.suspend()
+        return length
+
+    async def _tick(self) -> None:
+        """End what has taken too long; close what has been idle for too long."""
+        last = monotonic()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = monotonic()
+            asleep_s = now - last - TICK_S
+            last = now
+            if asleep_s > ASLEEP_S:
+                for watch in self._watches:
+                    watch.shift(asleep_s)
+            for watch in self._watches:
+                if watch.verdict is None:
+                    watch.verdict = watch.overdue(now)
+                    if watch.verdict is not None and watch.task is not None:
+                        watch.task.cancel()
+            self._connector.sweep(now)
+
+    async def reachable(self, target: Target) -> bool:
+        """Return True if *target*'s server gives any sign of life: a connection can be made or is
+        refused, or the name is said not to exist. Behind a proxy: if that is there and takes us."""
+        try:
+            return await asyncio.wait_for(self._exchange.reachable(target), PROBE_TIMEOUT_S)
+        except TimeoutError:
+            return False
+
+    async def close(self) -> None:
+        """Stop the ticker, close every connection, and end the threads, after a step at most."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.gather(self._ticker, return_exceptions=True)
+        await self._exchange.close()
+        self._threads.shutdown(cancel_futures=True)
+
+
+def _understood(
+    ending: BaseException, watch: Watch, receiver: Receiver
+) -> ExchangeError | StartAnewError | None:
+    """Return how an exchange ended other than well; None if *ending* is no matter of its URL."""
+    match ending:
+        case ExchangeError() | StartAnewError():
+            return ending
+        case BodyError():
+            is_cut = ending.failure.kind is FailureKind.TRUNCATED
+            return ExchangeError(ending.failure, transient=is_cut)
+        case asyncio.CancelledError():
+            if watch.verdict is None:
+                return None
+            assert watch.task is not None
+            if watch.task.uncancel() > 0:  # somebody else wants this task to end, too
+                return None
+            phase = watch.phase(answering=receiver.answer is not None)
+            return _timed_out(f"{watch.verdict}, {phase}")
+        case Exception() if not isinstance(ending, StoreError):
+            log.error("internal error while fetching", exc_info=ending)
+            return ExchangeError(Failure(FailureKind.INTERNAL, redact_in(repr(ending))))
+    return None
+
+
+def _may_be_of_another(error: ExchangeError, watch: Watch, receiver: Receiver) -> bool:
+    """Return whether what was no HTTP may have been the end of the answer before, come late."""
+    is_protocol = error.failure.kind is FailureKind.PROTOCOL
+    return is_protocol and watch.reused and receiver.answer is None
+
+
+def _may_go_on(ending: BaseException) -> bool:
+    """Return whether a body that ended so may be gone on with: nothing was wrong but its end."""
+    if isinstance(ending, ExchangeError):
+        return ending.transient
+    return isinstance(ending, asyncio.CancelledError)
+
+
+def _timed_out(detail: str) -> ExchangeError:
+    # Silent: whether the server is slow or our network gone can't be told from one time-out.
+    failure = Failure(FailureKind.TIMEOUT, detail)
+    return ExchangeError(failure, transient=True, fault=Fault.SILENT)
+
+
+def _answer(watch: Watch, receiver: Receiver) -> Answer:
+    assert receiver.answer is not None
+    return Answer(
+        receiver.answer,
+        receiver.stored,
+        receiver.body_bytes,
+        receiver.sha256,
+        _measures(watch, receiver),
+        receiver.draft,
+        receiver.note,
+    )
+
+
+def _measures(watch: Watch, receiver: Receiver, part_bytes: int = 0) -> Measures:
+    first_byte_s = None
+    if watch.first_byte_at is not None and watch.connected_at is not None:
+        first_byte_s = watch.first_byte_at - watch.connected_at
+    return Measures(
+        monotonic() - watch.started_at,
+        first_byte_s,
+        receiver.wire_bytes,
+        watch.reused,
+        watch.peer,
+        receiver.resumed_at,
+        part_bytes,
+    )
+
+
+def _miss(error: ExchangeError, watch: Watch, receiver: Receiver, part_bytes: int = 0) -> Miss:
+    measures = _measures(watch, receiver, part_bytes)
+    return Miss(error.failure, error.transient, error.fault, receiver.answer, measures)

@@ -1,0 +1,58 @@
+"""The small interface behind which a request is exchanged for an answer.
+
+There is more than one way to do it (through `ClientSession.request`, or directly on the session's
+connector). Each pushes what arrives into a `Receiver` and says what went wrong as an
+`ExchangeError`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from fetchpool.http.receiver import Receiver
+from fetchpool.http.watch import Watch
+from fetchpool.model.attempts import Call, Fault
+from fetchpool.model.values import Failure, Target
+
+
+class ExchangeError(Exception):
+    """An exchange that brought no complete answer."""
+
+    def __init__(
+        self,
+        failure: Failure,
+        *,
+        transient: bool = False,
+        fault: Fault = Fault.URL,
+        stale: bool = False,
+    ) -> None:
+        super().__init__(failure.detail)
+        self.failure = failure
+        self.transient = transient
+        """Whether another attempt may do better."""
+        self.fault = fault
+        self.stale = stale
+        """A kept connection had been closed by the server: the request was not refused, it just
+        has to be sent again (RFC 9112 §9.3.1); that is no attempt."""
+
+
+class Exchange(Protocol):
+    """One way to exchange a request for an answer."""
+
+    async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
+        """Send *call*; push its answer into *receiver*; return when that has finished.
+
+        The connection is given back, or closed, before this returns or raises. Raises
+        `ExchangeError`, `BodyError` (from the receiver) or `StoreError` (our disk).
+        """
+
+    async def weigh(self, call: Call, error: ExchangeError) -> ExchangeError:
+        """Return how *call* ended, *error*, in the light of whether its proxy is there."""
+        ...
+
+    async def reachable(self, target: Target) -> bool:
+        """Return True if *target*'s server can be connected to or refuses; its proxy is there."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""

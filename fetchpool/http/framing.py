@@ -1,0 +1,99 @@
+"""What a head may say about the body that follows: stricter than the parsers underneath.
+
+A too lenient reading of a length is a wrong body.
+"""
+
+from __future__ import annotations
+
+from fetchpool.http.exchange import ExchangeError
+from fetchpool.model.values import Failure, FailureKind, Head
+
+MAX_LENGTH = 2**63 - 1
+"""Longer bodies overflow somebody's integer; nobody serves them."""
+
+MAX_LENGTH_DIGITS = len(str(MAX_LENGTH))
+
+MAX_LINE_BYTES = 64 * 1024
+"""Longest header line taken, name and value: aiohttp's 8,190 refuses servers that exist."""
+
+MAX_HEAD_BYTES = 300 * 1024
+"""Longest head taken, with all interim ones before it: curl's limit (MAX_HTTP_RESP_HEADER_SIZE)."""
+
+MAX_HEADERS = 500
+
+MAX_INTERIM = 10
+"""Interim (1xx) answers taken before the final one."""
+
+CHUNK_FRAMING_BYTES = 64 * 1024
+"""Most bytes spent on extensions and trailers, beyond what a plain chunk needs."""
+
+PLAIN_CHUNK_BYTES = 32
+"""What the framing of one chunk may take: a size of up to 16 digits, blanks, two line ends."""
+
+_CODINGS = frozenset({"chunked", "identity"})
+"""Transfer codings taken; `identity` is RFC 2616's word for none."""
+
+BODILESS_STATUSES = frozenset({204, 304})
+"""RFC 9112 §6.3: answers that end with their head."""
+
+
+def body_length(head: Head) -> int | None:
+    """Return the length of the body after *head*, or None if only its end will tell.
+
+    That is the case of a chunked body, and of one that ends with its connection. Raises
+    `ExchangeError` (protocol) if the head frames its body ambiguously or impossibly (RFC 9112
+    §6.1–6.3, RFC 9110 §8.6 and §15): one valid length at most, or one transfer coding alone, which
+    is chunked or, as older servers say it, none; a final status between 200 and 999; nothing asked
+    for 101; one Location.
+    """
+    status = head.status
+    if not 200 <= status <= 999:
+        raise not_http(f"a final status can't be {status}")
+    fields = dict(head.headers)
+    if len(fields) != len(head.headers):
+        _check_repeated(head)
+    declared = fields.get("content-length")
+    coding = fields.get("transfer-encoding")
+    if coding is not None:
+        if declared is not None:
+            raise not_http("both Content-Length and Transfer-Encoding")
+        if coding.strip(" \t").lower() not in _CODINGS:
+            raise not_http("a Transfer-Encoding other than chunked")
+    length = None if declared is None else _parse_length(declared)
+    return 0 if status in BODILESS_STATUSES else length
+
+
+def is_chunked(head: Head) -> bool:
+    """Return True if the body after *head*, which has no known length, comes in chunks."""
+    coding = head.get("transfer-encoding")
+    return coding is not None and coding.strip(" \t").lower() == "chunked"
+
+
+def _check_repeated(head: Head) -> None:
+    """Refuse fields that say two things where only one can be true."""
+    if len(head.get_all("transfer-encoding")) > 1:
+        raise not_http("a Transfer-Encoding other than chunked")
+    if len({_parse_length(value) for value in head.get_all("content-length")}) > 1:
+        raise not_http("several different Content-Lengths")
+    if len(set(head.get_all("location"))) > 1:
+        raise not_http("two different Locations")
+
+
+def _parse_length(text: str) -> int:
+    """Return the one length that the value of a Content-Length says, if need be several times."""
+    if not (text.isascii() and text.isdigit()):
+        values = {part.strip(" \t") for part in text.split(",")}
+        if len(values) > 1:
+            raise not_http("several different Content-Lengths")
+        (text,) = values
+        if not (text.isascii() and text.isdigit()):
+            raise not_http("a Content-Length that is no number")
+    length = int(text) if len(text) <= MAX_LENGTH_DIGITS else MAX_LENGTH + 1
+    if length > MAX_LENGTH:
+        raise not_http("an impossible Content-Length")
+    return length
+
+
+def not_http(what: str) -> ExchangeError:
+    """Return the error of an answer that isn't HTTP, *what* saying why not."""
+    return ExchangeError(Failure(FailureKind.PROTOCOL, f"not HTTP: {what}"))

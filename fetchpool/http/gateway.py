@@ -1,0 +1,211 @@
+"""A proxy as our side sees it: who we are to it, and whether it is there and takes us.
+
+    attempt fails ──▶ weigh ──(the proxy is there)──▶ the URL's own matter
+                        └─────(it is not)──▶ Fault.PROXY: nobody's record, a pause, probes
+
+From one failure it can't be told whose it is: a proxy that has gone cuts bodies, tunnels and
+time-outs as a server does. So it is looked at, once for all that fail together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections import Counter, deque
+from collections.abc import Coroutine
+from time import monotonic
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from yarl import URL
+
+from fetchpool.http.exchange import ExchangeError
+from fetchpool.http.faults import CREDENTIALS_WANTED
+from fetchpool.model.attempts import Call, Fault
+from fetchpool.model.values import Failure, FailureKind, Target
+from fetchpool.network.connector import AUTHORIZATION, connect_request
+
+if TYPE_CHECKING:
+    from fetchpool.network.connector import FetchConnector
+
+LOOK_S = 3.0
+"""How long a look at a proxy may take: less than a probe (`engine.core.PROBE_TIMEOUT_S`)."""
+
+KNOWN_SERVED = 3
+"""Hosts that were reached through a proxy lately, remembered to see whether it still takes us."""
+
+EXCUSED_AT_MOST = 3
+"""How often the same URL is asked for again because the proxy took us for it when it was looked
+at: a look can't ask quite the same."""
+
+REMEMBER_EXCUSES = 10_000
+
+LATE_S = 0.9
+"""A proxy that takes longer than this to say something was away when it was asked."""
+
+LATE_AT_MOST = 20
+"""How often that is believed in a run: there are proxies that are always slow."""
+
+_OUR_OWN = frozenset({Fault.PROXY, Fault.DESCRIPTORS, Fault.TOLD})
+"""What needs no look."""
+
+
+class Gateway:
+    """One proxy."""
+
+    def __init__(self, connector: FetchConnector, url: str) -> None:
+        """*url* may have credentials: they are sent as the bytes that their escapes stand for."""
+        self._connector = connector
+        with_credentials = URL(url, encoded=True)
+        self.address = with_credentials.with_user(None)
+        """The proxy's URL without credentials."""
+        self.authorization = _basic(with_credentials)
+        self._served: deque[Target] = deque(maxlen=KNOWN_SERVED)
+        self._refused: Target | None = None
+        """What it didn't take us for, while that is why it is lost."""
+        self._excuses: Counter[str] = Counter()
+        self._late = 0
+        self._looks: dict[str, asyncio.Task[bool]] = {}
+
+    def fields(self) -> dict[str, str]:
+        """Return the header fields that say who we are."""
+        return {AUTHORIZATION: self.authorization} if self.authorization else {}
+
+    def serves(self, call: Call) -> None:
+        """Take note that an answer has come through the proxy.
+
+        Hosts that a redirect leads to are never probed: the list doesn't name them.
+        """
+        target = call.target
+        if _is_of_list(call) and all(each.host_key != target.host_key for each in self._served):
+            self._served.append(target)
+
+    async def weigh(self, call: Call, error: ExchangeError) -> ExchangeError:
+        """Return *error* as it is if the proxy is there and takes us, else the proxy's."""
+        if error.fault in _OUR_OWN:
+            return error
+        if error.fault is Fault.DOUBTED:
+            return await self._weigh_refusal(call, error)
+        if self._is_unanswered(call, error):
+            failure = Failure(FailureKind.CONNECT, "the proxy closed the connection unanswered")
+            return await self._weigh_refusal(call, ExchangeError(failure, transient=True))
+        if not error.transient:
+            return error
+        if await self._together("there", self._was_there()):
+            return _settled(error) if error.fault is Fault.HOST else error
+        failure = Failure(FailureKind.CONNECT, "the proxy can't be reached, or doesn't answer")
+        return _lost(failure)
+
+    async def _weigh_refusal(self, call: Call, error: ExchangeError) -> ExchangeError:
+        """Weigh *error*, by which the proxy didn't take us: it is the URL's own only if the proxy
+        takes us for others, and does the same again for this one."""
+        if not await self._together("takes us", self._takes_us(call.target)):
+            self._refused = call.target if _is_of_list(call) else None
+            return _lost(error.failure)
+        may_excuse = self._excuses[call.target.url] < EXCUSED_AT_MOST
+        if may_excuse and await self._takes_us_for(call.target):  # it was for a moment only
+            self._excuse(call.target)
+            return _lost(error.failure)
+        return _settled(error)
+
+    def _excuse(self, target: Target) -> None:
+        if len(self._excuses) >= REMEMBER_EXCUSES:
+            self._excuses.clear()
+        self._excuses[target.url] += 1
+
+    async def is_back(self) -> bool:
+        """Return True if the proxy is there, and takes us again if it did not."""
+        if self._refused is None:
+            return await self._is_there()
+        if await self._takes_us(self._refused):
+            self._refused = None
+            return True
+        return False
+
+    async def close(self) -> None:
+        """End the looks that are under way."""
+        looks = list(self._looks.values())
+        for look in looks:
+            look.cancel()
+        await asyncio.gather(*looks, return_exceptions=True)
+
+    @staticmethod
+    def _is_unanswered(call: Call, error: ExchangeError) -> bool:
+        """Tell whether it was the proxy that closed without an answer: for http it is asked."""
+        is_asked = call.target.scheme == "http"
+        return is_asked and error.fault is Fault.URL and error.failure.kind is FailureKind.CONNECT
+
+    async def _was_there(self) -> bool:
+        """Tell whether the proxy answers so soon that it may have been there all the time."""
+        began = monotonic()
+        there = await self._is_there()
+        if there and monotonic() - began > LATE_S and self._late < LATE_AT_MOST:
+            self._late += 1
+            return False
+        return there
+
+    # -- looks -----------------------------------------------------------------------------------
+
+    async def _together(self, what: str, look: Coroutine[None, None, bool]) -> bool:
+        """Return what *look* finds, or another that was begun before and asks the same."""
+        running = self._looks.get(what)
+        if running is None:
+            running = self._looks[what] = asyncio.create_task(look)
+            running.add_done_callback(lambda _: self._looks.pop(what, None))
+        else:
+            look.close()
+        return await asyncio.shield(running)
+
+    async def _is_there(self) -> bool:
+        """Return True if the proxy can be connected to, and says something or hangs up.
+
+        It is asked for itself: whatever it answers takes nobody else.
+        """
+        host = self.address.host_port_subcomponent
+        request = f"OPTIONS * HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        look = await self._connector.look_at_proxy(self.address, request.encode(), LOOK_S)
+        return look.connected and look.heard
+
+    async def _takes_us(self, target: Target) -> bool:
+        """Return True if the proxy takes us for a host it served before, else for *target*."""
+        targets = list(self._served) or [target]
+        return any(await asyncio.gather(*(self._takes_us_for(each) for each in targets)))
+
+    async def _takes_us_for(self, target: Target) -> bool:
+        request = self._question(target)
+        look = await self._connector.look_at_proxy(self.address, request, LOOK_S)
+        if look.status is None:
+            return look.connected and not look.heard  # silence refuses nobody
+        return look.status != CREDENTIALS_WANTED
+
+    def _question(self, target: Target) -> bytes:
+        """Return a request through the proxy that asks nothing of *target*'s server."""
+        host = f"[{target.host}]" if ":" in target.host else target.host
+        authority = f"{host}:{target.port}"
+        if target.scheme == "https":
+            return connect_request(authority, self.authorization)
+        # With no forward left the proxy answers by itself (RFC 9110 §7.6.2).
+        lines = [f"OPTIONS http://{authority}/ HTTP/1.1", f"Host: {authority}", "Max-Forwards: 0"]
+        lines += (f"{name}: {value}" for name, value in self.fields().items())
+        return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
+
+
+def _lost(failure: Failure) -> ExchangeError:
+    return ExchangeError(failure, transient=True, fault=Fault.PROXY)
+
+
+def _settled(error: ExchangeError) -> ExchangeError:
+    """Return *error* as its host's own matter, which the proxy has told us of."""
+    return ExchangeError(error.failure, transient=error.transient, fault=Fault.TOLD)
+
+
+def _is_of_list(call: Call) -> bool:
+    return call.named_by is None or call.named_by.url == call.target.url
+
+
+def _basic(url: URL) -> str | None:
+    """Return the credentials of *url* as a header's value (RFC 7617 §2), None if it has none."""
+    if url.raw_user is None and url.raw_password is None:
+        return None
+    pair = [unquote_to_bytes(part or "") for part in (url.raw_user, url.raw_password)]
+    return "Basic " + base64.b64encode(b":".join(pair)).decode()

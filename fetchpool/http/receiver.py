@@ -1,0 +1,339 @@
+"""What to do with an answer's head and body while it arrives: count, decode, hash, store.
+
+The exchange pushes (`head`, `feed`…, `finish`); this side never waits, but while it is `behind`
+(see `unpacking`) the exchange does. Nothing gets a final name before `finish` has found the body
+complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import Enum
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fetchpool.http.decoding import BodyError, make_decoder, own_codings, unregistered
+from fetchpool.http.resuming import (
+    PARTIAL_CONTENT,
+    Reply,
+    StartAnewError,
+    asks_for_range,
+    representation,
+)
+from fetchpool.http.unpacking import Unpacking
+from fetchpool.model.bodies import Chunk, Stored
+from fetchpool.model.disposition import suggested_filename
+from fetchpool.model.values import REDIRECT_STATUSES, Failure, FailureKind, Head, is_redirect
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from fetchpool.http.resuming import Resumption
+    from fetchpool.http.watch import Watch
+    from fetchpool.model.attempts import Call
+    from fetchpool.model.bodies import BodyWriter, Store
+
+WHOLE_BODY_BYTES = 256 * 1024
+"""Bodies up to this length are gathered and stored with one call, longer ones stream."""
+
+DRAIN_BYTES = 64 * 1024
+"""How much of an unwanted body is read to keep its connection: about what a round trip costs."""
+
+_LONGEST_LABEL = 100
+
+ACCEPTED = 202
+"""RFC 9110 §15.3.3: the answer proper may come later."""
+
+
+class Appetite(Enum):
+    """How much of a body is wanted."""
+
+    ALL = "all"
+    DRAIN = "drain"
+    """Not wanted, but worth reading to its end if that is near: the connection is kept."""
+    NONE = "none"
+
+
+class BodyPolicy(msgspec.Struct, frozen=True):
+    """What is done with bodies in this run."""
+
+    max_bytes: int = 1 << 30
+    """Largest body, on the wire or decoded; 0 = no cap."""
+    keep_errors: bool = False
+    sha256: bool = False
+    follow_redirects: bool = True
+    as_received: bool = False
+    """Leave every content coding on."""
+
+
+class Receiver:
+    """Takes in one answer. Raises `BodyError` for a body that can't be had whole.
+
+    What there is much of is decoded by *threads* (None: the loop's own).
+
+    With a *resumption*, *call* asked for the rest of a part: the body then is the part and that
+    rest, or a whole one, or `StartAnewError` is raised. The part is the receiver's until `finish`
+    has returned or `abandon` was called.
+    """
+
+    __slots__ = (
+        "_call",
+        "_claimed",
+        "_hash",
+        "_length",
+        "_pending",
+        "_policy",
+        "_resumption",
+        "_store",
+        "_threads",
+        "_total",
+        "_unpacking",
+        "_writer",
+        "answer",
+        "appetite",
+        "body_bytes",
+        "draft",
+        "resumed_at",
+        "stored",
+        "wire_bytes",
+    )
+
+    def __init__(
+        self,
+        call: Call,
+        policy: BodyPolicy,
+        store: Store,
+        resumption: Resumption | None = None,
+        threads: Executor | None = None,
+    ) -> None:
+        self._call = call
+        self._policy = policy
+        self._resumption = resumption
+        self._length: int | None = None
+        self._total: int | None = None  # of a body that may be gone on with
+        self._claimed: int | None = None  # what an answer that says to be the whole must come to
+        self._store = store
+        self._threads = threads
+        self._unpacking: Unpacking | None = None  # None: what comes is the body
+        self._writer: BodyWriter | None = None
+        self._pending: list[bytes] = []
+        self._hash = hashlib.sha256() if policy.sha256 else None
+        self.appetite = Appetite.NONE
+        self.resumed_at = None if resumption is None else resumption.part.length
+        """From which byte on the body was asked for."""
+        self.answer: Head | None = None
+        self.wire_bytes = 0
+        self.body_bytes = 0
+        self.stored: Stored | None = None
+        self.draft: BodyWriter | None = None
+        """A complete body that is to be committed only if its answer is its URL's outcome."""
+
+    @property
+    def sha256(self) -> str | None:
+        """The body's hash in hexadecimal, once complete and if asked for."""
+        is_complete = self.stored is not None or self.draft is not None
+        return self._hash.hexdigest() if self._hash is not None and is_complete else None
+
+    @property
+    def note(self) -> str | None:
+        """What is to be said of a complete body's coding, in a sentence; None = nothing."""
+        codings = [] if self.answer is None else self.answer.get_all("content-encoding")
+        if not codings or not self.body_bytes:
+            return None
+        if self._policy.as_received:
+            label = ", ".join(codings)[:_LONGEST_LABEL]
+            return f"stored as received, with Content-Encoding {label!r}"
+        if unknown := unregistered(codings):
+            names = ", ".join(map(repr, unknown))[:_LONGEST_LABEL]
+            return f"Content-Encoding: {names} is no registered coding, and was passed over"
+        return None
+
+    def _own_codings(self, head: Head) -> frozenset[str]:
+        """Return the codings that the file itself has, which *head* may have labelled."""
+        if not 200 <= head.status < 300:
+            return frozenset()  # an error page is not the file
+        call = self._call
+        paths = {each.path.partition("?")[0] for each in (call.target, call.named_by) if each}
+        return own_codings(head.get("content-type"), [*paths, suggested_filename(head)])
+
+    def head(self, head: Head, length: int | None) -> Appetite:
+        """Take the answer's head; return how much of its body is wanted.
+
+        *length* is that of the body, None where only its end will tell.
+        """
+        self.answer = head
+        self._length = length
+        if self._resumption is not None:
+            if self._goes_on(self._resumption, head, length):
+                return self.appetite
+        elif head.status == PARTIAL_CONTENT and not asks_for_range(self._call):
+            # Never stored: who asked for a whole body would take a part of it for that.
+            what = "not HTTP: a 206 without having been asked for a part"
+            raise BodyError(Failure(FailureKind.PROTOCOL, what))
+        if head.status in REDIRECT_STATUSES and self._policy.follow_redirects and is_redirect(head):
+            return self.appetite  # the way goes on, whatever becomes of this body
+        if 200 <= head.status < 300 or self._policy.keep_errors:
+            cap = self._policy.max_bytes
+            if cap and length is not None and length > cap:
+                raise _too_big(f"Content-Length is {length} bytes", cap)
+            codings = head.get_all("content-encoding")
+            if codings and not self._policy.as_received:
+                decoder = make_decoder(codings, cap, self._own_codings(head))
+                self._unpacking = Unpacking(decoder, self._threads)
+            self.appetite = Appetite.ALL
+        elif length is None or length <= DRAIN_BYTES:
+            self.appetite = Appetite.DRAIN
+        return self.appetite
+
+    def _goes_on(self, resumption: Resumption, head: Head, length: int | None) -> bool:
+        """Return True if the body with *head* is the rest of the part."""
+        part = resumption.part
+        reply = resumption.judge(head, length)
+        if reply.keeps_part:
+            part.suspend()
+        elif reply is not Reply.REST:
+            part.discard()
+        self._resumption = None
+        if reply.asks_anew:
+            raise StartAnewError
+        if reply is Reply.WHOLE:
+            self._claimed = resumption.total_of(head)
+        if reply is not Reply.REST:
+            return False
+        self._writer = part
+        self._hash = resumption.sha256
+        self._total = part.about.total
+        self.wire_bytes = self.body_bytes = part.length
+        self.answer = resumption.complete(head)
+        self.appetite = Appetite.ALL
+        cap = self._policy.max_bytes
+        if cap and self._total > cap:
+            raise _too_big(f"the body has {self._total} bytes", cap)
+        return True
+
+    def feed(self, chunk: bytes | memoryview) -> bool:
+        """Take a piece of the body as received; return False if no more of it is wanted.
+
+        Not while `behind`, which this may begin. The memory behind a memoryview is the caller's
+        again after the call: what is kept is copied.
+        """
+        self.wire_bytes += len(chunk)
+        if self.appetite is not Appetite.ALL:
+            return self.wire_bytes <= DRAIN_BYTES
+        cap = self._policy.max_bytes
+        if cap and self.wire_bytes > cap:
+            raise _too_big("the body is longer", cap)
+        if self._total is not None and self.wire_bytes > self._total:
+            raise StartAnewError  # a chunked rest that is longer than its Content-Range
+        if self._unpacking is None:
+            if self._claimed is not None and self.wire_bytes > self._claimed:
+                raise StartAnewError
+            self._keep(chunk)
+        else:
+            self._unpacking.feed(chunk, self._keep)
+        return True
+
+    @property
+    def behind(self) -> bool:
+        """Whether decoding has not caught up with what was fed: `catch_up` is to be awaited."""
+        return self._unpacking is not None and self._unpacking.behind
+
+    async def catch_up(self, watch: Watch) -> None:
+        """Wait until all that was fed is decoded and kept; raises as `feed` does.
+
+        To *watch* it is time in which nothing is read. Cancelled, the body is to be abandoned.
+        """
+        assert self._unpacking is not None
+        watch.pause(monotonic())
+        try:
+            await self._unpacking.catch_up(self._keep)
+        finally:
+            watch.resume(monotonic())
+
+    def _keep(self, piece: Chunk) -> None:
+        self.body_bytes += len(piece)
+        if self._hash is not None:
+            self._hash.update(piece)
+        if self._writer is not None:
+            self._writer.write(piece)
+            return
+        self._pending.append(bytes(piece))  # no copy of what is bytes already
+        if self.body_bytes > WHOLE_BODY_BYTES:
+            assert self.answer is not None
+            call = self._call
+            about = representation(call.target.url, self.answer, self._length)
+            self._total = None if about is None else about.total
+            self._writer = self._store.open(call.named_by or call.target, self.answer, about)
+            for early in self._pending:
+                self._writer.write(early)
+            self._pending.clear()
+
+    def finish(self, *, proven: bool = True) -> None:
+        """The answer is complete: store the body under its final name, if it is wanted.
+
+        Unless *proven*, the body ended as anybody on the way can make it end (RFC 9112 §9.8): only
+        its length, or a coding that has an end of its own, can show that it is whole. Else raises
+        `BodyError`.
+
+        The body of an answer which may be tried again becomes `draft`: what the next attempt brings
+        may have another name, or none.
+        """
+        if self._unpacking is not None:
+            self._unpacking.finish(self._keep)
+        has_own_end = self._unpacking is not None and self._unpacking.has_own_end
+        if not proven and not has_own_end and self._total is None:
+            what = "the TLS connection ended within the body, without saying so (no close_notify)"
+            raise BodyError(Failure(FailureKind.TRUNCATED, what))
+        if self.appetite is not Appetite.ALL:
+            return
+        assert self.answer is not None
+        if self._claimed not in (None, self.body_bytes):
+            raise StartAnewError  # in chunks, up to the close, or coded: now it shows
+        if self._total is not None and self.body_bytes != self._total:
+            what = f"the body ended after {self.body_bytes} of {self._total} bytes"
+            raise BodyError(Failure(FailureKind.TRUNCATED, what))
+        call = self._call
+        named_by = call.named_by or call.target
+        if not is_final(self.answer):
+            self.draft = self._writer or self._store.open(named_by, self.answer)
+            self._writer = None
+            for piece in self._pending:
+                self.draft.write(piece)
+        elif self._writer is not None:
+            self.stored = self._writer.commit()
+            self._writer = None
+        else:
+            pending = self._pending
+            body = pending[0] if len(pending) == 1 else b"".join(pending)
+            self.stored = self._store.put(named_by, self.answer, body)
+
+    def abandon(self, *, keep: bool) -> bool:
+        """Leave nothing of an unfinished body behind; with *keep*, what may be gone on with.
+
+        Returns whether there was such a body.
+        """
+        self._pending.clear()
+        kept = keep and self._writer is not None and self._total is not None
+        if self._resumption is not None:  # no answer came: nothing was said about the part
+            self._resumption.part.suspend()
+            self._resumption = None
+        if self._writer is not None:
+            if keep:
+                self._writer.suspend()
+            else:
+                self._writer.discard()
+            self._writer = None
+        if self.draft is not None:
+            self.draft.discard()
+        return kept
+
+
+def is_final(head: Head) -> bool:
+    """Return True if a complete answer with *head* is its URL's outcome, whatever else is set."""
+    return 200 <= head.status < 300 and head.status != ACCEPTED
+
+
+def _too_big(what: str, cap: int) -> BodyError:
+    return BodyError(Failure(FailureKind.TOO_BIG, f"{what}; --max-size allows {cap} bytes"))

@@ -1,0 +1,219 @@
+"""The reference way to exchange a request for an answer: through `ClientSession.request`."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, cast
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from fetchpool.http.exchange import ExchangeError
+from fetchpool.http.faults import CREDENTIALS_WANTED, refused_by_proxy, translate
+from fetchpool.http.framing import MAX_HEADERS, MAX_LINE_BYTES, body_length
+from fetchpool.http.gateway import Gateway
+from fetchpool.http.guard import Guard
+from fetchpool.http.receiver import Appetite, Receiver
+from fetchpool.model.attempts import Call
+from fetchpool.model.values import Head, Phase, Target
+from fetchpool.network.connector import (
+    AUTHORIZATION,
+    FetchConnector,
+    PolicedRequest,
+    UnfitLibraryError,
+    demand_public,
+    guard,
+    watcher,
+    why_not_guardable,
+)
+from fetchpool.network.connector import close as close_connector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiohttp.connector import Connection
+
+    from fetchpool.http.watch import Watch
+    from fetchpool.network.proxies import ProxyFor
+
+READ_BUFFER_BYTES = 256 * 1024
+
+_target: ContextVar[Target] = ContextVar("target")
+"""What the request that is being made asks for."""
+
+
+class _AsItIs:
+    """A URL whose target is written as it stands: yarl drops the `?` of an empty query."""
+
+    def __init__(self, url: URL, target: Target) -> None:
+        self._url = url
+        self._target = target
+        self.raw_path_qs = target.path
+
+    def __str__(self) -> str:
+        return self._target.url
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._url, name)
+
+
+class _Request(PolicedRequest):
+    """A request whose target leaves as it stands in the list, byte for byte."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """Write the request; return its response, yet to come."""
+        url = self.url
+        self.url = cast("URL", _AsItIs(url, _target.get()))
+        try:
+            response = await super().send(conn)
+        finally:
+            self.url = url
+        current = watcher.get()
+        if current is not None:
+            current.entered(Phase.WAITING)
+        return response
+
+
+class SessionExchange:
+    """Exchanges through one shared `ClientSession`, everything automatic switched off."""
+
+    def __init__(self, connector: FetchConnector, proxy_for: ProxyFor) -> None:
+        if (missing := why_not_guardable(asyncio.get_running_loop())) is not None:
+            raise UnfitLibraryError(missing)
+        self._connector = connector
+        self._proxy_for = proxy_for
+        self._gateways: dict[str, Gateway] = {}
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            request_class=_Request,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),  # no state from one URL to another
+            auto_decompress=False,  # aiohttp takes a cut gzip for a clean end
+            requote_redirect_url=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # engine.watch judges
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_LINE_BYTES,
+            max_headers=MAX_HEADERS,
+            read_bufsize=READ_BUFFER_BYTES,
+        )
+        # aiohttp re-sends an idempotent request once by itself; attempts are counted here instead.
+        self._session._retry_connection = False
+
+    async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
+        """Send *call*; see `Exchange.send`."""
+        watcher.set(watch)
+        judge = Guard()
+        guard.set(judge)
+        _target.set(call.target)
+        gateway = self._gateway(call.target)
+        response: aiohttp.ClientResponse | None = None
+        try:
+            response = await self._ask(call, gateway)
+            if gateway is not None:
+                _check_taken(call, response)
+                gateway.serves(call)
+            await self._read(response, judge, watch, receiver)
+        except ExchangeError:
+            raise
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError) as error:
+            if isinstance(judge.refusal, ExchangeError):
+                raise judge.refusal from error
+            raise translate(
+                judge.refusal or error,  # what aiohttp refused, it may tell as a lost connection
+                at=watch.phase(answering=receiver.answer is not None),
+                reused=watch.reused,
+            ) from error
+        finally:
+            if response is not None:
+                response.close()  # a no-op where the body was read to its end
+
+    async def _ask(self, call: Call, gateway: Gateway | None) -> aiohttp.ClientResponse:
+        """Send *call* and return its answer, unread."""
+        headers = CIMultiDict(call.headers)
+        to_proxy = None if gateway is None else gateway.fields()
+        if to_proxy and call.target.scheme == "http":
+            headers[AUTHORIZATION] = to_proxy[AUTHORIZATION]
+        return await self._session.request(
+            "GET",
+            URL(call.target.url, encoded=True),
+            headers=headers,
+            allow_redirects=False,
+            middlewares=(demand_public,) if call.public_only else (),
+            proxy=None if gateway is None else gateway.address,
+            proxy_headers=to_proxy,
+        )
+
+    def _gateway(self, target: Target) -> Gateway | None:
+        """Return the proxy that *target* is asked through; None: it is asked itself."""
+        url = self._proxy_for(target)
+        if url is None:
+            return None
+        if url not in self._gateways:
+            self._gateways[url] = Gateway(self._connector, url)
+        return self._gateways[url]
+
+    async def _read(
+        self, response: aiohttp.ClientResponse, judge: Guard, watch: Watch, receiver: Receiver
+    ) -> None:
+        # What aiohttp read is the guard's word for it, but for one that can't be guarded.
+        head = judge.head or Head(
+            response.status,
+            tuple((key.decode("latin-1").lower(), value.decode("latin-1"))
+                  for key, value in response.raw_headers),
+        )  # fmt: skip
+        if receiver.head(head, body_length(head)) is Appetite.NONE:
+            return
+        async for chunk in response.content.iter_any():
+            if not receiver.feed(chunk):
+                return
+            if receiver.behind:
+                with _unread(response):
+                    await receiver.catch_up(watch)
+        receiver.finish(proven=judge.proven)
+        response.release()
+
+    async def weigh(self, call: Call, error: ExchangeError) -> ExchangeError:
+        """See `Exchange.weigh`."""
+        gateway = self._gateway(call.target)
+        return error if gateway is None else await gateway.weigh(call, error)
+
+    async def reachable(self, target: Target) -> bool:
+        """See `Exchange.reachable`."""
+        gateway = self._gateway(target)
+        if gateway is not None:
+            return await gateway.is_back()
+        return await self._connector.reachable(target.host, target.port)
+
+    async def close(self) -> None:
+        """Close the session and every connection."""
+        for gateway in self._gateways.values():
+            await gateway.close()
+        await self._session.close()
+        await close_connector(self._connector)
+        await asyncio.sleep(0)
+
+
+def _check_taken(call: Call, response: aiohttp.ClientResponse) -> None:
+    """Raise `ExchangeError` if the proxy, asked for plain http, wants credentials."""
+    if call.target.scheme == "http" and response.status == CREDENTIALS_WANTED:
+        raise refused_by_proxy(response.status)
+
+
+@contextmanager
+def _unread(response: aiohttp.ClientResponse) -> Iterator[None]:
+    """Leave with the system what else comes for *response*, and the connection's end.
+
+    To aiohttp a lost connection comes before what it has buffered.
+    """
+    transport = response.connection and response.connection.transport
+    if not transport or transport.is_closing() or not transport.is_reading():
+        yield
+        return
+    transport.pause_reading()
+    yield
+    if not transport.is_closing():
+        transport.resume_reading()

@@ -1,0 +1,175 @@
+"""How long an exchange may take: every time-out of an attempt, judged in one place.
+
+    start ── connect ──▶ connected ── first byte ──▶ … bytes … ──▶ end
+      └ connect_s ┘           └───── silence_s between any two of them ─────┘
+                                             └ min_speed, over 30 s ┘
+      └────────────────────────── budget_s ───────────────────────────────┘
+
+Time in which we don't read is neither silence nor slow; it counts against the budget alone.
+
+One ticker looks at all exchanges a few times a second: four asyncio timers a request would cost
+more than everything else here. Pure: `now` is monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fetchpool.model.values import Phase
+
+if TYPE_CHECKING:
+    import asyncio
+
+SPEED_WINDOW_S = 30.0
+"""Over how long a server's speed is measured (CONTRACT, `--min-speed`)."""
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    """The time limits of a run, in seconds and bytes per second; 0 = none."""
+
+    connect_s: float = 10.0
+    silence_s: float = 30.0
+    min_speed: float = 64.0
+
+
+class Watch:
+    """The clock of one exchange; `verdict` says why it was ended, or is None."""
+
+    __slots__ = (
+        "_away_s",
+        "_budget_end",
+        "_last_byte",
+        "_limits",
+        "_paused_at",
+        "_phase",
+        "_samples",
+        "bytes_seen",
+        "connect_s",
+        "connected_at",
+        "first_byte_at",
+        "peer",
+        "reused",
+        "started_at",
+        "task",
+        "verdict",
+    )
+
+    def __init__(
+        self,
+        limits: Timeouts,
+        budget_s: float | None,
+        now: float,
+        task: asyncio.Task[object] | None,
+    ) -> None:
+        self._limits = limits
+        self._budget_end = None if budget_s is None else now + budget_s
+        self._last_byte = now
+        self._paused_at: float | None = None
+        self._phase = Phase.CONNECT  # up to the answer's first byte
+        self._away_s = 0.0  # in which we didn't read
+        self._samples: deque[tuple[float, int]] | None = None
+        self.started_at = now
+        self.connected_at: float | None = None
+        self.connect_s: float | None = None
+        self.first_byte_at: float | None = None
+        self.bytes_seen = 0
+        self.reused = False
+        """Whether the connection had carried an exchange before."""
+        self.peer: str | None = None
+        """The address connected to."""
+        self.task = task
+        self.verdict: str | None = None
+
+    def entered(self, phase: Phase) -> None:
+        """Take note that *phase* has begun: of connecting, or of waiting for an answer."""
+        self._phase = phase
+
+    def phase(self, *, answering: bool) -> Phase:
+        """Return how far the exchange has come; *answering*: the head of the answer is there."""
+        if answering:
+            return Phase.BODY
+        return self._phase if self.first_byte_at is None else Phase.HEAD
+
+    def connected(self, now: float, peer: str | None, *, reused: bool) -> None:
+        """Take note that a connection is there and the request is about to leave."""
+        self._phase = Phase.SENDING
+        self.connected_at = self._last_byte = now
+        self.peer = peer
+        self.reused = reused
+
+    def departed(self, now: float) -> None:
+        """Take note that the request has left a little later than it was `connected`."""
+        self._phase = Phase.WAITING
+        self.connected_at = self._last_byte = now
+
+    def received(self, length: int, now: float) -> None:
+        """Take note of *length* bytes from the server."""
+        self._last_byte = now
+        self.bytes_seen += length
+        if self.first_byte_at is None:
+            self.first_byte_at = now
+
+    def pause(self, now: float) -> None:
+        """Nothing is read from *now* on: what doesn't come is no fault of the server's."""
+        self._paused_at = now
+
+    def resume(self, now: float) -> None:
+        """Everything is read again from *now* on."""
+        assert self._paused_at is not None
+        self._away_s += now - self._paused_at
+        self._paused_at = None
+        self._last_byte = now
+
+    def overdue(self, now: float) -> str | None:
+        """Return a sentence saying which limit is exceeded at *now*, or None."""
+        limits = self._limits
+        if self._budget_end is not None and now >= self._budget_end:
+            return "took longer than --timeout allows"
+        if self.connected_at is None:
+            if limits.connect_s and now - self.started_at >= limits.connect_s:
+                return f"no connection within {limits.connect_s:g} s"
+            return None
+        if self._paused_at is not None:
+            return None
+        if limits.silence_s and now - self._last_byte >= limits.silence_s:
+            what = "no answer" if self.first_byte_at is None else "silence"
+            return f"{what} for {limits.silence_s:g} s"
+        if limits.min_speed and self.first_byte_at is not None:
+            return self._too_slow(now - self._away_s)
+        return None
+
+    def _too_slow(self, now: float) -> str | None:
+        """Look at the speed at *now*, on a clock that stands while we don't read."""
+        samples = self._samples
+        if samples is None:
+            assert self.first_byte_at is not None
+            samples = self._samples = deque([(self.first_byte_at, 0)])
+        if now - samples[-1][0] >= 1.0:
+            samples.append((now, self.bytes_seen))
+        while len(samples) > 1 and now - samples[1][0] >= SPEED_WINDOW_S:
+            samples.popleft()
+        since, before = samples[0]
+        if now - since < SPEED_WINDOW_S:
+            return None
+        speed = (self.bytes_seen - before) / (now - since)
+        if speed >= self._limits.min_speed:
+            return None
+        return f"{speed:.0f} bytes/s over the last {SPEED_WINDOW_S:g} s"
+
+    def shift(self, seconds: float) -> None:
+        """Don't count the last *seconds*: this process was not running (stopped, suspended)."""
+        self.started_at += seconds
+        self._last_byte += seconds
+        if self._budget_end is not None:
+            self._budget_end += seconds
+        if self.connected_at is not None:
+            self.connected_at += seconds
+        if self.first_byte_at is not None:
+            self.first_byte_at += seconds
+        if self._paused_at is not None:
+            self._paused_at += seconds
+        if self._samples is not None:
+            self._samples = deque((at + seconds, total) for at, total in self._samples)

@@ -1,0 +1,1 @@
+"""Names, TLS, proxies, descriptors, and the one TCPConnector."""

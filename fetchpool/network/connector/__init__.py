@@ -1,0 +1,416 @@
+"""The user's flags → the one `TCPConnector`: limits, reuse, DNS, address policy.
+
+What is added to aiohttp's connector, and why (each is a measured trap):
+
+- an idle connection on which bytes arrive is closed at once, and on one on which they lie unread no
+  request leaves: they would become the *next* request's answer;
+- what arrives for a request goes by its watcher, and by its guard, before aiohttp has it;
+- idle connections are bounded, the oldest goes first: `limit` doesn't count them, and many hosts
+  times fifteen seconds of keep-alive is more than there are descriptors;
+- idle connections are closed when their time is up, not up to twice that;
+- every address is looked at before it is connected to, where the request demands a public one;
+- TLS connections are aborted, not shut down: a peer that ignores the shutdown keeps the
+  descriptor for thirty seconds;
+- a kept connection can be taken and given back without waiting (`take`, `release`): what the
+  direct exchange lives on, in the same books as everything else.
+
+Together with `http/` the only importer of aiohttp's client; the parts of it that aren't public are
+overridden here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+import ssl
+import warnings
+from collections import OrderedDict
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
+
+import aiohttp
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
+
+from fetchpool.network.connector.dialling import Dialler, family_of
+from fetchpool.network.connector.handler import (
+    Guard,
+    Handler,
+    Watcher,
+    guard,
+    watcher,
+    why_not_guardable,
+)
+from fetchpool.network.connector.lending import (
+    UnfitLibraryError,
+    check_new,
+    why_not_lendable,
+    why_unfit,
+)
+from fetchpool.network.connector.looks import ProxyLook, is_reachable, look_at_proxy
+from fetchpool.network.connector.policy import (
+    BlockedAddressError,
+    PolicedRequest,
+    demand_public,
+    demands_public,
+    refuse_non_public,
+)
+from fetchpool.network.connector.tunnel import (
+    AUTHORIZATION,
+    ProxyError,
+    ProxyHungUpError,
+    ProxyRefusedError,
+    ProxyUnreachableError,
+    connect_request,
+    connect_through_proxy,
+)
+from fetchpool.network.resolver import RememberingResolver
+from fetchpool.network.tls import ClientContext
+
+if TYPE_CHECKING:
+    from aiohttp.abc import ResolveResult
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.tracing import Trace
+    from yarl import URL
+
+    from fetchpool.config import Config
+
+
+__all__ = [
+    "AUTHORIZATION",
+    "BlockedAddressError",
+    "FetchConnector",
+    "Guard",
+    "Handler",
+    "PolicedRequest",
+    "ProxyError",
+    "ProxyHungUpError",
+    "ProxyLook",
+    "ProxyRefusedError",
+    "ProxyUnreachableError",
+    "UnfitLibraryError",
+    "Watcher",
+    "close",
+    "connect_request",
+    "demand_public",
+    "guard",
+    "make_connector",
+    "refuse_non_public",
+    "watcher",
+    "why_not_guardable",
+    "why_not_lendable",
+    "why_unfit",
+]
+
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
+
+
+class FetchConnector(Dialler):
+    """A `TCPConnector` that counts, bounds and guards its connections."""
+
+    def __init__(
+        self,
+        *,
+        idle_limit: int,
+        dns_ttl_s: float = float("inf"),
+        public_only: bool = False,
+        **options: Any,
+    ) -> None:
+        resolver = RememberingResolver(dns_ttl_s)
+        super().__init__(resolver=resolver, **options)
+        check_new(self)
+        self._resolver_owner = True
+        self._factory = cast(
+            "functools.partial[ResponseHandler]", functools.partial(Handler, loop=self._loop)
+        )
+        self._public_only = public_only
+        self.idle_limit = idle_limit
+        self.idle: OrderedDict[Handler, float] = OrderedDict()
+        """Idle connections and since when, the oldest first."""
+        self.opened = 0
+        """Connections opened so far."""
+
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> Connection:
+        """Return a connection for *req*, new or kept; tells the watcher which.
+
+        Through a proxy only an address in the URL itself can be judged: the proxy looks up names.
+        """
+        policed = demands_public(req)
+        if policed and req.proxy is not None and family_of(req.host) is not None:
+            refuse_non_public(req.host)
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            handler = connection.protocol
+            assert isinstance(handler, Handler)
+            reused = handler.idle_in is not None
+            handler.leave_idle()
+            if handler.borrower is not None and handler.transport is not None:
+                handler.borrower = None
+                handler.transport.set_protocol(handler)
+            # Bytes came between its release and now: nobody asked for them.
+            if reused and (handler.should_close or handler.has_unread()):
+                connection.close()
+                continue
+            if not reused and handler.spoke_first():
+                handler.force_close()  # what it says may be an answer, but once only
+            break
+        try:
+            peer = self._peer(handler) if req.proxy is None else None
+            if policed and peer is not None:
+                refuse_non_public(peer)
+        except BlockedAddressError:
+            connection.close()
+            raise
+        handler.peer = peer
+        handler.guard = guard.get()
+        handler.watcher = current = watcher.get()
+        if current is not None:
+            current.connected(monotonic(), peer, reused=reused)
+        return connection
+
+    @staticmethod
+    def _peer(handler: Handler) -> str | None:
+        name = handler.transport.get_extra_info("peername") if handler.transport else None
+        return str(name[0]) if name else None
+
+    async def _create_connection(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> ResponseHandler:
+        context = self._ssl if isinstance(self._ssl, ClientContext) else None
+        name = req.host.rstrip(".")
+        offers = context.offers(name) if context is not None else 0
+        try:
+            handler = await super()._create_connection(req, traces, timeout)
+        except BaseException as error:
+            # A server that stumbles over a session of its own shall not lose us a URL, whatever it
+            # does then: an alert, a reset, silence until the time is up.
+            if context is None or context.offers(name) == offers:
+                raise
+            context.resume_no_more(name)
+            if not isinstance(error, aiohttp.ClientError | OSError):
+                raise
+            handler = await super()._create_connection(req, traces, timeout)
+        self.opened += 1
+        return handler
+
+    async def _create_proxy_connection(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> tuple[asyncio.BaseTransport, ResponseHandler]:
+        return await connect_through_proxy(self, req, timeout)
+
+    async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
+        if self._family and family_of(host) not in (self._family, None):
+            flag = "-4" if self._family == socket.AF_INET else "-6"
+            raise BlockedAddressError(f"{host} is of the family that {flag} leaves out")
+        return await super()._resolve_host(host, port, traces)
+
+    def _release(
+        self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False
+    ) -> None:
+        assert isinstance(protocol, Handler)
+        protocol.watcher = protocol.guard = None
+        closing = self.force_close or should_close or protocol.should_close or not self.idle_limit
+        if key.is_ssl:
+            self._note_session(protocol)
+            if closing:
+                protocol.abort()
+        super()._release(key, protocol, should_close=closing)
+        if not closing and not self.closed:
+            self._keep_idle(key, protocol, monotonic())
+
+    def _keep_idle(self, key: ConnectionKey, handler: Handler, now: float) -> None:
+        handler.idle_in = self
+        handler.idle_key = key
+        self.idle[handler] = now
+        if len(self.idle) > self.idle_limit:
+            self._drop_oldest()
+
+    def _note_session(self, handler: Handler) -> None:
+        if not handler.is_noted and isinstance(self._ssl, ClientContext):
+            handler.is_noted = True
+            transport = handler.transport
+            connection = None if transport is None else transport.get_extra_info("ssl_object")
+            if connection is not None:
+                self._ssl.note_session(connection)
+
+    # -- for the direct exchange -----------------------------------------------------------------
+
+    def take(self, key: ConnectionKey) -> Handler | None:
+        """Return a kept connection for *key*, or None: what `connect` does first, without waiting.
+
+        The one that was given back last, which its server has least likely closed meanwhile. To be
+        given to `release`. Whether its address is allowed, and whether something has come on it
+        that nobody has read, is the caller's to see.
+        """
+        kept = self._conns.get(key)
+        if kept is None:
+            return None
+        taken: Handler | None = None
+        while kept and taken is None:
+            handler: Handler = kept.pop()[0]  # type: ignore[assignment]
+            handler.leave_idle()
+            if handler.is_connected():
+                taken = handler
+        if not kept:
+            del self._conns[key]
+        if taken is not None:
+            self._acquired.add(taken)
+            if self._limit_per_host:
+                self._acquired_per_host[key].add(taken)
+        return taken
+
+    async def open(self, request: ClientRequest) -> Handler:
+        """Return a connection for *request* as `connect` does, to be given to `release`.
+
+        No time limit holds but the watcher's.
+        """
+        connection = await self.connect(request, [], _NO_TIMEOUT)
+        handler, connection._protocol = connection.protocol, None  # or it warns when it is freed
+        assert isinstance(handler, Handler)
+        handler.watcher = handler.guard = None
+        return handler
+
+    def release(self, key: ConnectionKey, handler: Handler, *, reusable: bool) -> None:
+        """Take back what `take` or `open` returned: keep it where *reusable*, else close it."""
+        if (
+            not reusable
+            or key.is_ssl
+            or self._force_close
+            or not self.idle_limit
+            or self._waiters
+            or self._closed
+            or self._cleanup_handle is None
+            or handler.should_close
+        ):
+            self._release(key, handler, should_close=not reusable)
+            return
+        # What `_release` comes to for a plain connection that is kept, in a third of its time.
+        self._acquired.discard(handler)
+        if self._limit_per_host:
+            taken = self._acquired_per_host[key]
+            taken.discard(handler)
+            if not taken:
+                del self._acquired_per_host[key]
+        now = monotonic()
+        self._conns[key].append((handler, now))
+        self._keep_idle(key, handler, now)
+
+    # -- upkeep ----------------------------------------------------------------------------------
+
+    def _drop_oldest(self) -> None:
+        handler = next(iter(self.idle))
+        handler.end_idle()
+        handler.abort()
+
+    def discard(self, key: ConnectionKey, handler: Handler) -> None:
+        """Keep *handler*, which is idle under *key*, no longer: it is of no use to anybody.
+
+        aiohttp itself finds that out once in a keep-alive time: hosts met once would add up.
+        """
+        kept = self._conns.get(key)
+        if kept is None:
+            return
+        for entry in kept:
+            if entry[0] is handler:
+                kept.remove(entry)
+                break
+        if not kept:
+            del self._conns[key]
+
+    async def reachable(self, host: str, port: int) -> bool:
+        """Return True if a connection to *host* can be made, or is refused by somebody.
+
+        No request, but a packet to its address all the same: with `--public-only` none to another
+        than a public one.
+        """
+        return await is_reachable(self, host, port, public_only=self._public_only)
+
+    async def look_at_proxy(self, proxy: URL, request: bytes | None, timeout_s: float) -> ProxyLook:
+        """Return what *proxy* does when it is connected to and, with *request*, asked."""
+        return await look_at_proxy(self, proxy, request, timeout_s)
+
+    def sweep(self, now: float) -> None:
+        """Close the connections that have been idle for longer than the keep-alive time-out."""
+        if self._keepalive_timeout is None:
+            return
+        deadline = now - self._keepalive_timeout
+        while self.idle and next(iter(self.idle.values())) <= deadline:
+            self._drop_oldest()
+
+
+def make_connector(config: Config, *, limit: int, idle_limit: int) -> FetchConnector:
+    """Return the connector that the flags in *config* describe; needs a running loop.
+
+    *limit* is `--limit` after descriptors were counted; *idle_limit* bounds the idle connections.
+    """
+    options: dict[str, Any] = {
+        "limit": limit,
+        "limit_per_host": config.per_host,
+        "force_close": config.force_close,
+        "enable_cleanup_closed": config.cleanup_closed,
+        "use_dns_cache": config.dns_ttl > 0,
+        "ttl_dns_cache": config.dns_ttl or None,
+        "dns_cache_max_size": 100_000,
+        "family": address_family(config),
+        "ssl": tls_context(config),
+    }
+    if not config.force_close:
+        options["keepalive_timeout"] = config.keepalive_s
+    with warnings.catch_warnings():
+        # Where Python needs no clean-up, aiohttp says so here; our users get a plain line instead.
+        warnings.filterwarnings("ignore", "enable_cleanup_closed", DeprecationWarning)
+        return FetchConnector(
+            idle_limit=0 if config.force_close else idle_limit,
+            dns_ttl_s=config.dns_ttl,
+            public_only=config.public_only,
+            **options,
+        )
+
+
+def cleanup_closed_is_needless() -> bool:
+    """Return True where `enable_cleanup_closed` does nothing: this Python closes TLS by itself."""
+    from aiohttp.connector import NEEDS_CLEANUP_CLOSED
+
+    return not NEEDS_CLEANUP_CLOSED
+
+
+def address_family(config: Config) -> socket.AddressFamily:
+    """Return which address family `-4` and `-6` ask for."""
+    if config.ipv4:
+        return socket.AF_INET
+    return socket.AF_INET6 if config.ipv6 else socket.AF_UNSPEC
+
+
+def tls_context(config: Config) -> ssl.SSLContext | bool:
+    """Return what aiohttp's `ssl=` takes: a context, or False for no verification.
+
+    Built once: a context is part of the key under which connections are kept.
+    """
+    if config.insecure:
+        return False
+    if config.cacert is None:
+        return ClientContext(ssl.create_default_context)
+    context = ssl.create_default_context()
+    context.load_verify_locations(cafile=config.cacert)
+    return ClientContext(lambda: context)
+
+
+async def close(connector: FetchConnector) -> None:
+    """Close every connection and wait until the transports are gone."""
+    for handler in list(connector.idle):
+        handler.abort()
+    await connector.close()
+    await asyncio.sleep(0)

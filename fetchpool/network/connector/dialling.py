@@ -1,0 +1,111 @@
+"""Makes connections: which addresses are allowed, and how far the making has come.
+
+LOOKUP ──▶ CONNECT ──▶ HANDSHAKE
+               └──▶ TUNNEL ──▶ HANDSHAKE   (HTTPS through a proxy)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+import aiohappyeyeballs
+import aiohttp
+
+from fetchpool.model.values import Phase
+from fetchpool.network.connector.handler import watcher
+from fetchpool.network.connector.lending import USEFUL, is_there
+from fetchpool.network.connector.policy import demands_public, refuse_non_public
+
+if TYPE_CHECKING:
+    from aiohttp.abc import ResolveResult
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.connector import AddrInfoType
+
+_CONNECTS_ITSELF = all(is_there(part) for part in USEFUL)
+HAPPY_EYEBALLS_DELAY_S = 0.25
+"""aiohttp's own (RFC 8305 §5)."""
+
+
+def family_of(host: str) -> socket.AddressFamily | None:
+    """Return the family of *host*, an IP address; None for a name."""
+    try:
+        version = ip_address(host).version
+    except ValueError:
+        return None
+    return socket.AF_INET if version == 4 else socket.AF_INET6
+
+
+def _enter(phase: Phase) -> None:
+    """Tell who watches the connection that is being made how far that has come."""
+    current = watcher.get()
+    if current is not None:
+        current.entered(phase)
+
+
+class Dialler(aiohttp.TCPConnector):
+    """A `TCPConnector` that tells the watcher how far the making of a connection has come."""
+
+    async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
+        if family_of(host) is None:
+            _enter(Phase.LOOKUP)
+        return await super()._resolve_host(host, port, traces)
+
+    async def _wrap_create_connection(
+        self, *args: Any, addr_infos: list[AddrInfoType], **options: Any
+    ) -> tuple[asyncio.Transport, ResponseHandler]:
+        """Connect, telling the watcher how far that has come.
+
+        Refuses addresses that the request may not be connected to: one of them is enough, as it may
+        be dialled next.
+        """
+        _enter(Phase.CONNECT)
+        if demands_public(options["req"]):
+            for info in addr_infos:  # as they are dialled, however they were spelt
+                refuse_non_public(str(info[4][0]))
+        if options.get("ssl") and _CONNECTS_ITSELF:
+            sock = await _dial(addr_infos, options["req"], options.get("client_error"))
+            _enter(Phase.HANDSHAKE)
+            made = await self._wrap_existing_connection(*args, sock=sock, **options)
+        else:
+            made = await self._connect_plainly(*args, addr_infos=addr_infos, **options)
+        if options.get("client_error") is aiohttp.ClientProxyConnectionError:
+            _enter(Phase.TUNNEL)
+        return made
+
+    async def _start_tls_connection(
+        self, *args: Any, **options: Any
+    ) -> tuple[asyncio.BaseTransport, ResponseHandler]:
+        _enter(Phase.HANDSHAKE)
+        return await super()._start_tls_connection(*args, **options)
+
+    async def _connect_plainly(
+        self, *args: Any, addr_infos: list[AddrInfoType], **options: Any
+    ) -> tuple[asyncio.Transport, ResponseHandler]:
+        """Let the loop connect by itself where there is but one address: 20 µs less."""
+        if _CONNECTS_ITSELF and len(addr_infos) == 1:
+            family, _, _, _, address = addr_infos[0]
+            if not any(address[2:]):  # flow and scope of IPv6, which a loop isn't told
+                return await self._wrap_existing_connection(
+                    *args, host=address[0], port=address[1], family=family, **options
+                )
+        return await super()._wrap_create_connection(*args, addr_infos=addr_infos, **options)
+
+
+async def _dial(
+    addr_infos: list[AddrInfoType],
+    req: ClientRequest,
+    client_error: type[aiohttp.ClientConnectorError] | None,
+) -> socket.socket:
+    """Return a connected socket, for TLS to begin on: what breaks it off then is not TCP's."""
+    try:
+        return await aiohappyeyeballs.start_connection(
+            addr_infos,
+            happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY_S,
+        )
+    except OSError as error:
+        kind = client_error or aiohttp.ClientConnectorError
+        raise kind(req.connection_key, error) from error

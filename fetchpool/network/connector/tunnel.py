@@ -1,0 +1,146 @@
+"""Connections through an HTTP proxy: to it, and the tunnel that CONNECT opens.
+
+    connection to the proxy ──(http)──▶ requests in absolute form
+              └──CONNECT──▶ any 2xx ──▶ TLS with the origin (https)
+
+aiohttp's own way takes no other 2xx than 200 for a tunnel, and tells the proxy's trouble with TLS
+and names as the origin's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, cast
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.client_reqrep import ClientRequest
+
+    from fetchpool.network.connector import FetchConnector
+
+MAX_HEAD_BYTES = 64 * 1024
+
+AUTHORIZATION = "Proxy-Authorization"
+
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n")
+
+
+class ProxyError(aiohttp.ClientConnectionError):
+    """The proxy's trouble, or its word, where a connection was wanted."""
+
+
+class ProxyUnreachableError(ProxyError):
+    """There is no connection to the proxy itself; its cause says why."""
+
+
+class ProxyHungUpError(ProxyError):
+    """The proxy closed the connection, or sent what is no HTTP, instead of an answer."""
+
+
+class ProxyRefusedError(ProxyError):
+    """The proxy answered that it opens no tunnel."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the proxy answered {status}")
+        self.status = status
+
+
+class AnswerHead(asyncio.Protocol):
+    """Reads the head of a proxy's answer; `status` gets its number, or `ProxyHungUpError`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, opens_tunnel: bool = False) -> None:
+        self._opens_tunnel = opens_tunnel
+        self.status: asyncio.Future[int] = loop.create_future()
+        self.status.add_done_callback(_look_at)
+        self.heard = False
+        """True once anything has come, the end included."""
+        self._data = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = True
+        self._data += data
+        while not self.status.done() and (end := _HEAD_END.search(self._data)) is not None:
+            line = _STATUS_LINE.match(self._data)
+            if line is None:
+                self._fail("what the proxy sent is no HTTP")
+                return
+            status = int(line[1])
+            del self._data[: end.end()]
+            if status >= 200:  # what is below announces another answer (RFC 9110 §15.2)
+                self._end(status)
+        if len(self._data) > MAX_HEAD_BYTES:
+            self._fail("what the proxy sent is no HTTP")
+
+    def _end(self, status: int) -> None:
+        # A tunnel is silent until we begin TLS: bytes before that are nobody's.
+        if self._opens_tunnel and self._data and status < 300:
+            self._fail("the proxy sent something before it was asked")
+        else:
+            self.status.set_result(status)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.heard = True
+        self._fail("the proxy closed the connection when it was asked for a tunnel")
+
+    def _fail(self, reason: str) -> None:
+        if not self.status.done():
+            self.status.set_exception(ProxyHungUpError(reason))
+
+
+def _look_at(status: asyncio.Future[int]) -> None:
+    """Take the exception out of a future that nobody may wait for any more."""
+    if not status.cancelled():
+        status.exception()
+
+
+def connect_request(authority: str, authorization: str | None) -> bytes:
+    """Return the request that asks a proxy for a tunnel to *authority* (host and port)."""
+    field = f"{AUTHORIZATION}: {authorization}\r\n" if authorization else ""
+    return f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{field}\r\n".encode("latin-1")
+
+
+async def connect_through_proxy(
+    connector: FetchConnector,
+    request: ClientRequest,
+    timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
+) -> tuple[asyncio.BaseTransport, ResponseHandler]:
+    """Return a connection to *request*'s proxy; a tunnel with TLS in it where it is for https.
+
+    Raises `ProxyError`, or what aiohttp raises of the TLS in the tunnel.
+    """
+    to_proxy = connector._update_proxy_auth_header_and_build_proxy_req(request)
+    try:
+        transport, handler = await connector._create_direct_connection(
+            to_proxy, [], timeout, client_error=aiohttp.ClientProxyConnectionError
+        )
+    except (aiohttp.ClientError, OSError) as error:
+        raise ProxyUnreachableError from error
+    if not request.is_ssl():
+        return transport, handler
+    try:
+        await _open_tunnel(transport, request)
+        return await connector._start_tls_connection(transport, request, timeout)
+    except BaseException:
+        transport.abort()
+        raise
+
+
+async def _open_tunnel(transport: asyncio.Transport, request: ClientRequest) -> None:
+    """Ask for a tunnel; any 2xx opens it (RFC 9110 §9.3.6)."""
+    head = AnswerHead(asyncio.get_running_loop(), opens_tunnel=True)
+    transport.set_protocol(head)
+    if transport.is_closing():
+        raise ProxyHungUpError("the proxy closed the connection when it was asked for a tunnel")
+    host = f"[{request.host}]" if ":" in request.host else request.host
+    fields = cast("Mapping[str, str]", request.proxy_headers or {})
+    authorization = fields.get(AUTHORIZATION)
+    transport.write(connect_request(f"{host}:{request.port}", authorization))
+    status = await head.status
+    if not 200 <= status < 300:
+        raise ProxyRefusedError(status)

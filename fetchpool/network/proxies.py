@@ -1,0 +1,153 @@
+"""Which proxy a URL goes through, read from the environment once.
+
+aiohttp's `trust_env` looks it up anew for each request, in a thread: 233 µs became 1,262 µs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import NamedTuple
+
+from fetchpool.model.values import Target
+
+ProxyFor = Callable[[Target], str | None]
+
+SCHEMES = ("http", "https")
+
+
+class Named(NamedTuple):
+    """A proxy as the environment names it."""
+
+    variable: str
+    """As it was read: `HTTP_PROXY`, `https_proxy`, …"""
+    url: str
+
+
+def environment_proxies(environment: Mapping[str, str] | None = None) -> dict[str, Named]:
+    """Return the proxy that *environment* (None: ours) names for each scheme that has one.
+
+    `HTTP_PROXY`, `HTTPS_PROXY`, and `ALL_PROXY` for a scheme without its own; each in small letters
+    too, which win, be they empty. None where `NO_PROXY` is `*`. They are as they stand there:
+    whoever uses them checks them.
+    """
+    variables = os.environ if environment is None else environment
+    if Exceptions(_exceptions(variables)).everything:
+        return {}
+    found = {}
+    for scheme in SCHEMES:
+        named = _named(variables, f"{scheme}_proxy") or _named(variables, "all_proxy")
+        if named is not None:
+            found[scheme] = named
+    return found
+
+
+def _named(variables: Mapping[str, str], name: str) -> Named | None:
+    read = _read(variables, name)
+    if read is None or not read[1]:
+        return None
+    variable, value = read
+    return Named(variable, value if "://" in value else f"http://{value}")
+
+
+def _read(variables: Mapping[str, str], name: str) -> tuple[str, str] | None:
+    """Return the variable *name* (small letters) as it stands there, and its value."""
+    if name in variables:
+        return name, variables[name]
+    # To a CGI program HTTP_PROXY is what a client sent as the header "Proxy" (CVE-2016-5385).
+    if name == "http_proxy" and "REQUEST_METHOD" in variables:
+        return None
+    upper = name.upper()
+    return (upper, variables[upper]) if upper in variables else None
+
+
+def _exceptions(variables: Mapping[str, str]) -> str:
+    read = _read(variables, "no_proxy")
+    return "" if read is None else read[1]
+
+
+def environment_has_proxy() -> bool:
+    """Tell whether the environment names a proxy, and doesn't except all hosts from it."""
+    return bool(environment_proxies())
+
+
+def proxy_chooser(proxy: str | None) -> ProxyFor:
+    """Return a function from target to proxy URL, or None for a direct connection.
+
+    *proxy* is `--proxy`: a URL for all requests, an empty string for none, None for what
+    `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say (either case, as curl reads them).
+    """
+    if proxy is not None:
+        return lambda target: proxy or None
+    proxies = environment_proxies()
+    if not proxies:
+        return lambda target: None
+    excepted = Exceptions(_exceptions(os.environ))
+
+    @lru_cache(maxsize=4096)
+    def choose(scheme: str, host: str, port: int) -> str | None:
+        named = proxies.get(scheme)
+        return None if named is None or excepted.holds(host, port) else named.url
+
+    return lambda target: choose(target.scheme, target.host, target.port)
+
+
+_HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:]*)(?::([0-9]{1,5}))?")
+
+
+class Exceptions:
+    """The hosts of `NO_PROXY`, which are asked directly.
+
+    Names, between commas or blanks, of any case: each is that host and all below it, with or
+    without `.` or `*.` before it and `.` behind it. Addresses, and networks such as `10.0.0.0/8`
+    or `fd00::/8`. `*` alone is everything. What curl doesn't know, but others do: a `:PORT` behind
+    a name or an address means that port alone.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.everything = text.strip() == "*"
+        self._names: dict[str, set[int | None]] = {}
+        self._networks: list[tuple[IPv4Network | IPv6Network, int | None]] = []
+        for entry in re.split(r"[,\s]+", text):
+            self._add(entry.lower())
+
+    def _add(self, entry: str) -> None:
+        if entry and not self._add_network(entry, None):
+            match = _HOST_AND_PORT.fullmatch(entry)
+            if match is None:
+                return  # no name of any host
+            host, port = match[1], int(match[2]) if match[2] else None
+            if not self._add_network(host.strip("[]"), port):
+                name = host.removeprefix("*").strip(".")
+                if name:
+                    self._names.setdefault(name, set()).add(port)
+
+    def _add_network(self, text: str, port: int | None) -> bool:
+        try:
+            self._networks.append((ip_network(text.strip("[]"), strict=False), port))
+        except ValueError:
+            return False
+        return True
+
+    def holds(self, host: str, port: int) -> bool:
+        """Return whether *host*, a name or an address without brackets, is asked directly."""
+        if self.everything:
+            return True
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return self._holds_name(host.lower().rstrip("."), port)
+        return any(_lies_in(address, network) and only in (None, port)
+                   for network, only in self._networks)  # fmt: skip
+
+    def _holds_name(self, name: str, port: int) -> bool:
+        labels = name.split(".")
+        above = (".".join(labels[at:]) for at in range(len(labels)))
+        return any({None, port} & self._names.get(each, set()) for each in above)
+
+
+def _lies_in(address: IPv4Address | IPv6Address, network: IPv4Network | IPv6Network) -> bool:
+    return address.version == network.version and address in network

@@ -1,0 +1,1 @@
+"""All that is written: bodies, the ledger, records, names."""

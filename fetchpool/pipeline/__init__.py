@@ -1,0 +1,1 @@
+"""One list in one process: from requests to outcomes."""

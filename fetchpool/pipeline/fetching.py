@@ -1,0 +1,447 @@
+"""Drives one list through scheduler and engine: workers, intake, delivery.
+
+    reader ──▶ intake ──▶ scheduler ──▶ workers ──▶ judge ──▶ outcomes ──▶ batch()
+                  ▲                        │                     │
+                  └── hungry? ─────────────┴── room? ────────────┘
+
+A fixed set of workers, made as they are needed, none of them a task per URL. A consumer that stops
+reading fills the outcomes' buffer; then workers wait *without a slot*, then the intake, then the
+source.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine
+from time import monotonic, time
+from typing import TYPE_CHECKING, Protocol
+
+from fetchpool.model.attempts import Answer, Call, Fault
+from fetchpool.model.bodies import StoreError
+from fetchpool.model.values import Outcome, Request, Target
+from fetchpool.pipeline.outage_probe import Lookout, OutageObserver
+from fetchpool.pipeline.outcome_queue import Outlet
+from fetchpool.pipeline.task_pool import Crew
+from fetchpool.scheduling.job import Job, target_of
+from fetchpool.scheduling.judge import STARVED_AT_MOST_S, Judge, Observer, Rules
+
+if TYPE_CHECKING:
+    from fetchpool.http import Engine
+    from fetchpool.model.attempts import Miss
+    from fetchpool.scheduling.scheduler import HostState, Scheduler
+    from fetchpool.sources import RequestReader
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class RunObserver(Observer, OutageObserver, Protocol):
+    """Who counts what happens in a run beside outcomes."""
+
+
+class Counters(Observer, Protocol):
+    """Who counts what outcomes took; an outcome counts for whoever records it, once it has."""
+
+    def line_skipped(self, count: int) -> None: ...
+    def request_sent(self, reused: bool) -> None: ...
+
+
+class Border(Protocol):
+    """What lies beyond the hosts of this process, where several work on one list."""
+
+    def hand_over(self, job: Job, at: float) -> bool:
+        """Take *job*, to go on from *at* on, if its host is another's; tell whether it was."""
+
+
+class OurSideDownError(Exception):
+    """The network on our side has been down for too long; what is left can be fetched later."""
+
+
+class NoDescriptorsError(Exception):
+    """Somebody else has every descriptor, for too long; what is left can be fetched later."""
+
+
+class Fetching:
+    """One list on its way: an asynchronous iterator of outcomes, in the order they end."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        scheduler: Scheduler[Job],
+        reader: RequestReader,
+        stats: Counters,
+        *,
+        rules: Rules,
+        observer: RunObserver | None = None,
+        headers_for: Callable[[Job], Headers],
+        budget_s: float | None,
+        public_only: bool = False,
+        insecure: bool = False,
+        border: Border | None = None,
+        buffer: int = 16,
+    ) -> None:
+        self._engine = engine
+        self._scheduler = scheduler
+        self._reader = reader
+        self.stats = stats
+        self._judge = Judge(
+            scheduler, rules, observer or stats, random.random, self._hand_over if border else None
+        )
+        self._border = border
+        self._may_end = border is None
+        self._lookout = Lookout(engine, self._judge.outage, self._heard, observer)
+        self._retries = rules.retries
+        self._headers_for = headers_for
+        self._budget_s = budget_s
+        self._public_only = public_only
+        self._insecure = insecure
+        self._low_water = max(64, 2 * scheduler.limit)
+
+        self.read = 0
+        """Requests read from the source."""
+        self.delivered = 0
+        """Outcomes ready for, or taken by, the consumer; in the end equal to `read`."""
+        self.source_ended = False
+        self._out = Outlet(max(buffer, scheduler.limit))
+        self._hungry = asyncio.Event()
+        self._crew = Crew(scheduler.limits.limit, self._hire, self._kick)
+        self._workers: set[asyncio.Task[None]] = set()
+        self._helpers: set[asyncio.Task[None]] = set()
+        self._looking = False
+        self._stopping = False
+        self._started = False
+
+    # -- for the consumer ------------------------------------------------------------------------
+
+    def __aiter__(self) -> AsyncIterator[Outcome]:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        await self._wait()
+        outcome = self._out.take_one()
+        if outcome is None:
+            raise StopAsyncIteration
+        return outcome
+
+    async def batch(self) -> list[Outcome]:
+        """Return the outcomes there are, at least one; an empty list at the end.
+
+        Raises `StoreError`, `OurSideDownError`, `NoDescriptorsError` or what the source raised,
+        once the outcomes before it have been taken.
+        """
+        await self._wait()
+        return self._out.take_all()
+
+    async def _wait(self) -> None:
+        if not self._started and not self._stopping:
+            self._started = True
+            self._help(self._take_in())
+        await self._out.until_any()
+
+    def stop(self) -> None:
+        """Start nothing more; what runs may end. The iteration then ends by itself."""
+        self._stopping = True
+        for helper in self._helpers:
+            helper.cancel()
+        self._crew.wake_all()
+        if not self._workers:
+            self._finish()
+
+    # -- for a process among several -------------------------------------------------------------
+
+    def take_over(self, job: Job, at: float) -> None:
+        """Go on with *job*, begun by another process, from *at* on."""
+        if not self._stopping:
+            self.read += 1
+            self._judge.take_over(job, at, monotonic())
+            self._kick()
+
+    def park(self, host: str, until: float, status: int) -> None:
+        """Leave *host* alone: it answered *status* to another process."""
+        self._scheduler.park(host, until, status, monotonic())
+
+    def let_end(self) -> None:
+        """End when everything has its outcome: no job will come from elsewhere any more."""
+        self._may_end = True
+        self._check_end()
+
+    def answered_elsewhere(self, target: Target) -> None:
+        """Take note of a host that answered another process: whom to ask whether it is us."""
+        self._lookout.answered(target)
+
+    @property
+    def known_alive(self) -> Target | None:
+        """A host that answered lately."""
+        return self._lookout.latest
+
+    def _hand_over(self, job: Job, at: float) -> bool:
+        assert self._border is not None
+        if not self._border.hand_over(job, at):
+            return False
+        self.read -= 1
+        return True
+
+    # -- how things stand ------------------------------------------------------------------------
+
+    @property
+    def outage_since(self) -> float | None:
+        """Since when (monotonic seconds) our side's network is down, or None."""
+        return self._judge.outage.since
+
+    @property
+    def lowered_to(self) -> int | None:
+        """What `--limit` was lowered to because descriptors ran out, or None."""
+        return self._judge.lowered_to
+
+    @property
+    def ended(self) -> bool:
+        """True once nothing more will come."""
+        return self._out.closed
+
+    @property
+    def running(self) -> int:
+        """Requests in progress."""
+        return self._scheduler.running
+
+    @property
+    def per_host(self) -> int:
+        """Requests at once to one host at most."""
+        return self._scheduler.most_per_host
+
+    def busiest(self, now: float, count: int) -> list[HostState]:
+        """Return up to *count* hosts that hold things up: parked ones, then by what waits."""
+        return self._scheduler.busiest(now, count)
+
+    def abort(self) -> None:
+        """Stop at once: what runs is cut off and has no outcome."""
+        self.stop()
+        for worker in self._workers:
+            worker.cancel()
+
+    async def aclose(self) -> None:
+        """End everything at once; outcomes not yet taken are lost."""
+        self._stopping = True
+        self._finish()
+        self._crew.close()
+        tasks = [*self._workers, *self._helpers]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._reader.aclose()
+
+    def __del__(self) -> None:
+        for task in (*self._workers, *self._helpers):
+            if not task.done() and not task.get_loop().is_closed():
+                task.cancel()
+
+    # -- intake ----------------------------------------------------------------------------------
+
+    async def _take_in(self) -> None:
+        while (batch := await self._reader.next_batch()) is not None:
+            self.stats.line_skipped(batch.skipped)
+            for request in batch.requests:
+                self.read += 1
+                outcome = self._admit(request)
+                if outcome is not None:
+                    await self._deliver(outcome)
+            self._kick()
+            while not self._scheduler.hungry(self._low_water):
+                self._hungry.clear()
+                await self._hungry.wait()
+            await asyncio.sleep(0)
+        self.source_ended = True
+        await self._settle()
+        self._check_end()
+
+    def _admit(self, request: Request) -> Outcome | None:
+        """Give *request* to the scheduler, or return its outcome if it is no URL."""
+        target = target_of(request)
+        if isinstance(target, Outcome):
+            return target
+        self._scheduler.add(target.host_key, Job(request, target), monotonic())
+        return None
+
+    # -- workers ---------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while not self._stopping and not self._out.closed:
+            if self._scheduler.has_doomed and not self._judge.outage.paused:
+                await self._fail_doomed()
+            elif (job := self._next_job()) is not None:
+                await self._run(job)
+            else:
+                await self._crew.rest()
+
+    async def _run(self, job: Job) -> None:
+        host = job.target.host_key
+        started = monotonic()
+        job.start_attempt(started, time(), self._budget_s)
+        job.insecure = job.insecure or (self._insecure and job.target.scheme == "https")
+        public_only = self._public_only or job.public_only
+        whole = job.wants_whole(self._retries)
+        call = Call(job.target, self._headers_for(job), public_only, job.first, whole)
+        try:
+            result = await self._engine.attempt(call, job.budget_left_s)
+            now = monotonic()
+            self._count(job, result)
+            outcomes = self._judge.verdict(job, result, started, now, time())
+            if isinstance(result, Answer):
+                outcomes = job.with_body(result, outcomes)
+        except StoreError as error:
+            if not error.out_of_descriptors:
+                raise
+            now = monotonic()
+            self._judge.out_of_descriptors(job, now)
+            self._scheduler.done(host, now)
+            self._check_descriptors(now)
+            return
+        self._scheduler.done(host, now)
+        if self._judge.outage.paused:
+            self._look_around()
+        else:
+            self._lookout.tell()
+        for outcome in outcomes:
+            self._hand_out(outcome)
+        if self._judge.starved_since is not None:
+            self._check_descriptors(now)
+        if self._out.is_full:
+            await self._out.until_room()
+        if self.source_ended:
+            await self._settle()
+
+    def _check_descriptors(self, now: float) -> None:
+        since = self._judge.starved_since
+        if since is not None and now - since > STARVED_AT_MOST_S:
+            raise NoDescriptorsError("no more files can be opened: raise that with 'ulimit -n'")
+
+    def _count(self, job: Job, result: Answer | Miss) -> None:
+        measures = result.measures
+        if measures.peer is not None:
+            self.stats.request_sent(measures.reused)
+        if not isinstance(result, Answer) and result.fault is Fault.PROXY:
+            self._lookout.lost(job.target, result.failure.detail)
+        elif not job.public_only:  # never probe hosts reached by a public redirect
+            if isinstance(result, Answer):
+                self._lookout.answered(job.target)
+            elif result.fault in (Fault.SILENT, Fault.OURS):
+                self._lookout.silent(job.target)
+
+    def _next_job(self) -> Job | None:
+        """Return what may start now; if nothing may, have a worker woken when something does."""
+        scheduler, now = self._scheduler, monotonic()
+        taken = None
+        if not self._judge.outage.paused:
+            taken = scheduler.take(now)
+            if taken is not None:
+                if self._crew.has_hands:
+                    self._kick()
+            elif (at := scheduler.next_start()) is not None:
+                self._crew.call_at(at, now)
+        self._feed()
+        return taken
+
+    async def _fail_doomed(self) -> None:
+        """Deliver the failure of a request whose host fails fast, if there still is one."""
+        now = monotonic()
+        doomed = self._scheduler.take_doomed(now)
+        if doomed is not None:
+            job, failure = doomed
+            await self._deliver(job.failed(failure, now))
+        if self.source_ended:
+            await self._settle()
+
+    def _feed(self) -> None:
+        """Have the list read on, if that may help."""
+        waits = not (self.source_ended or self._hungry.is_set())
+        if waits and self._scheduler.hungry(self._low_water):
+            self._hungry.set()
+
+    def _kick(self) -> None:
+        """Let one more worker look for something to do, when there may be something."""
+        if self._stopping or self._judge.outage.paused:
+            return
+        now, at = monotonic(), self._scheduler.next_start()
+        if self._scheduler.has_doomed or (at is not None and at <= now):
+            self._crew.call_one()
+        elif at is not None:
+            self._crew.call_at(at, now)
+
+    def _hire(self) -> None:
+        self._start(self._work(), self._workers)
+
+    # -- delivery --------------------------------------------------------------------------------
+
+    async def _deliver(self, outcome: Outcome) -> None:
+        """Hand *outcome* to the consumer; wait while it has too many of them."""
+        self._hand_out(outcome)
+        await self._out.until_room()
+
+    def _hand_out(self, outcome: Outcome) -> None:
+        self.delivered += 1
+        self._out.put(outcome)
+        self._check_end()
+
+    async def _settle(self) -> None:
+        """At the end of the list: what is still held must be its hosts' own trouble, or ours."""
+        outage = self._judge.outage
+        if outage.held and not outage.paused and self._scheduler.idle:
+            if self._lookout.knows_somebody:
+                outage.suspect()
+                self._look_around()
+            else:  # a few hosts, none of which ever answered: nothing says that it's us
+                await self._heard()
+
+    def _check_end(self) -> None:
+        if self.source_ended and self._may_end and self.delivered == self.read:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._out.close()
+        self._hungry.set()
+        self._crew.wake_all()
+
+    # -- our own trouble -------------------------------------------------------------------------
+
+    def _look_around(self) -> None:
+        """Start looking whether the network is there, unless somebody does already."""
+        if not self._looking:
+            self._looking = True
+            self._help(self._look())
+
+    async def _look(self) -> None:
+        if not await self._lookout.until_calm():
+            raise OurSideDownError(self._lookout.why)
+        self._looking = False
+        self._kick()
+        if self.source_ended:
+            await self._settle()
+
+    async def _heard(self) -> None:
+        """Somebody out there was heard: deliver what was held for the lack of it."""
+        outcomes = self._judge.heard(monotonic())
+        self._lookout.tell()
+        for outcome in outcomes:
+            await self._deliver(outcome)
+
+    # -- tasks -----------------------------------------------------------------------------------
+
+    def _help(self, work: Coroutine[None, None, None]) -> None:
+        self._start(work, self._helpers)
+
+    def _start(self, work: Coroutine[None, None, None], group: set[asyncio.Task[None]]) -> None:
+        task = asyncio.create_task(work)
+        group.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        working = task in self._workers
+        self._workers.discard(task)
+        self._helpers.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._out.fail(error)
+            if working:  # the disk's trouble, or a bug of ours: the others would meet it, too
+                self.abort()
+            else:
+                self.stop()
+        if self._stopping and not self._workers:
+            self._finish()

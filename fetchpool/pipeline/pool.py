@@ -1,0 +1,287 @@
+"""`FetchPool`: the library's front. Makes the parts from a `Config` and lends them to fetches."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterable, Callable, Iterable
+from contextlib import ExitStack
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from fetchpool.config import Config, ConfigError
+from fetchpool.config.http_values import ProxyUrl
+from fetchpool.config.values import Unfit
+from fetchpool.http import Engine
+from fetchpool.http.decoding import ACCEPT_ENCODING
+from fetchpool.http.direct import DirectExchange
+from fetchpool.http.exchange import Exchange
+from fetchpool.http.receiver import BodyPolicy
+from fetchpool.http.session import SessionExchange
+from fetchpool.http.watch import Timeouts
+from fetchpool.model.urls import hiding, parse_url
+from fetchpool.network.connector import (
+    FetchConnector,
+    UnfitLibraryError,
+    make_connector,
+    why_not_lendable,
+    why_unfit,
+)
+from fetchpool.network.descriptors import Budget, make_budget, why_too_few
+from fetchpool.network.proxies import environment_has_proxy, environment_proxies, proxy_chooser
+from fetchpool.network.tls import why_no_roots
+from fetchpool.output.sinks.memory import MemoryStore
+from fetchpool.pipeline.fetching import Border, Counters, Fetching, Headers, RunObserver
+from fetchpool.pipeline.outcomes import Outcomes, RunningList
+from fetchpool.reporting.stats import Stats
+from fetchpool.scheduling.backlog import Spill
+from fetchpool.scheduling.job import Job
+from fetchpool.scheduling.judge import Rules
+from fetchpool.scheduling.scheduler import Limits, Scheduler
+from fetchpool.sources import RequestReader, pack_text, requests_from, unpack_text
+
+if TYPE_CHECKING:
+    from fetchpool.model.bodies import Store
+    from fetchpool.model.values import Request
+
+log = logging.getLogger("fetchpool")
+
+
+class FetchPool:
+    """Fetches lists of URLs through one shared set of connections.
+
+        async with FetchPool(Config(limit=50)) as pool:
+            async for outcome in pool.fetch(urls):
+                print(outcome.request.url, outcome.ok)
+
+    Raises `ConfigError` for a *config* of several workers, or one the environment is at odds with.
+
+    Without a *store* bodies are handed back as `outcome.body`. Limits hold over the pool; it
+    fetches one list at a time. A loop that is left early leaves the pool free for the next list.
+    Leaving the block ends everything: no task, no socket remains.
+    """
+
+    def __init__(self, config: Config | None = None, *, store: Store | None = None) -> None:
+        self.config = config or Config()
+        check_surroundings(self.config)
+        if self.config.workers != 1:
+            raise ConfigError("--workers is for fetchpool.run(): a FetchPool is one process")
+        self._store: Store = store or MemoryStore()
+        self._engine: Engine | None = None
+        self._budget: Budget | None = None
+        self._lists: list[RunningList] = []
+        """Of lists that have not been put away; at most one of them goes on."""
+        self._hiding = ExitStack()
+
+    async def __aenter__(self) -> Self:
+        config = self.config
+        self._budget = make_budget(config.limit)
+        connector = make_connector(config, limit=self.budget.limit, idle_limit=self.budget.idle)
+        self._engine = Engine(
+            make_exchange(config, connector),
+            connector,
+            Timeouts(config.connect_timeout, config.read_timeout, config.min_speed),
+            BodyPolicy(
+                config.max_size,
+                config.keep_errors,
+                config.hash,
+                config.max_redirects > 0,
+                config.as_received,
+            ),
+            self._store,
+        )
+        self._hiding.enter_context(hiding(config.secret_param))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self.make_way(None)
+        finally:
+            if self._engine is not None:
+                await self._engine.close()
+                self._engine = None
+            self._hiding.close()
+
+    @property
+    def budget(self) -> Budget:
+        """How many requests and idle connections the process' descriptors allow."""
+        if self._budget is None:
+            raise RuntimeError("use the pool in 'async with FetchPool(...) as pool:'")
+        return self._budget
+
+    @property
+    def connections_opened(self) -> int:
+        """Connections opened so far."""
+        return self._engine.connections_opened if self._engine else 0
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes that came over connections so far."""
+        return self._engine.bytes_received if self._engine else 0
+
+    def fetch(self, urls: Iterable[str | Request] | AsyncIterable[str | Request]) -> Outcomes:
+        """Return an asynchronous iterator with exactly one outcome for each of *urls*.
+
+        They may be endless: what is read is bounded by what is consumed. Strings are taken as lines
+        of a list: blank ones and those that begin with `#` are skipped. Outcomes come in the order
+        they end. What goes wrong with a URL is in its outcome; only our side's trouble is raised.
+        The loop may be left early (see `Outcomes`).
+        """
+        self._opened()
+        return Outcomes(self, requests_from(urls))
+
+    def begin(self, reader: RequestReader) -> RunningList:
+        """Begin the list that *reader* reads: `Outcomes` calls this.
+
+        What a loop has left behind ends; RuntimeError where another task's list goes on.
+        """
+        self.fetch_from(reader)
+        return self._lists[-1]
+
+    async def make_way(self, running: RunningList | None) -> None:
+        """Wait until all lists but that of *running* have ended, and nothing of them is left."""
+        if self._lists == [running]:
+            return
+        others = [each for each in self._lists if each is not running]
+        if others:
+            # Not gathered: what an abandoned iterable raises at its end is told by the event loop.
+            await asyncio.wait([each.end() for each in others])
+            self._lists = [each for each in self._lists if each not in others]
+
+    def fetch_from(
+        self,
+        reader: RequestReader,
+        *,
+        stats: Counters | None = None,
+        observer: RunObserver | None = None,
+        spill_directory: str | None = None,
+        border: Border | None = None,
+        buffer: int = 16,
+    ) -> Fetching:
+        """Like `fetch`, for a reader; what doesn't fit into memory waits in *spill_directory*.
+
+        Without one it waits in the system's own for temporary files, which is often memory.
+        """
+        engine = self._opened()
+        if any(running.in_use for running in self._lists):
+            raise RuntimeError(
+                "this pool is fetching a list for another task: wait until its loop has ended, "
+                "await aclose() on what fetch() returned there, or use another pool"
+            )
+        config = self.config
+        spill: Spill[Job] = Spill(
+            lambda job: pack_text(job.request),
+            lambda data: _job(unpack_text(data)),
+            spill_directory,
+        )
+        scheduler = Scheduler(
+            Limits(self.budget.limit, config.per_host, config.rate, config.host_rate), spill
+        )
+        fetching = Fetching(
+            engine,
+            scheduler,
+            reader,
+            stats or Stats(monotonic()),
+            observer=observer,
+            rules=Rules(config.retries, config.max_redirects, config.outage_patience or math.inf),
+            headers_for=header_maker(config),
+            budget_s=config.timeout or None,
+            public_only=config.public_only,
+            insecure=config.insecure,
+            border=border,
+            buffer=buffer,
+        )
+        self._lists.append(RunningList(fetching, spill))
+        return fetching
+
+    def _opened(self) -> Engine:
+        if self._engine is None:
+            raise RuntimeError("use the pool in 'async with FetchPool(...) as pool:'")
+        return self._engine
+
+
+def check_surroundings(config: Config) -> None:
+    """Raise `ConfigError` where what is around makes a promise of *config* one nobody can keep.
+
+    `UnfitLibraryError` where that is the aiohttp that is installed.
+    """
+    if (missing := why_unfit(lending=config.exchange == "direct")) is not None:
+        raise UnfitLibraryError(missing)
+    if config.proxy is None:
+        check_environment_proxies()
+    if config.public_only and config.proxy is None and environment_has_proxy():
+        raise ConfigError(
+            "--public-only can't be combined with the proxy that the environment names: a proxy "
+            "looks addresses up by itself, so nothing here could hold the promise. Add --proxy '' "
+            "to go without it, or drop --public-only."
+        )
+    if config.cacert is not None and (problem := why_no_roots(config.cacert)) is not None:
+        raise ConfigError(f"--cacert takes a file of certificates in PEM form: {problem}")
+    if (problem := why_too_few()) is not None:
+        raise ConfigError(problem)
+
+
+def check_environment_proxies() -> None:
+    """Raise `ConfigError` for a proxy of the environment that `--proxy` would not take."""
+    kind = ProxyUrl()
+    for variable, url in environment_proxies().values():
+        try:
+            kind.check(url)
+        except Unfit as mistake:
+            remedy = mistake.remedy or "mend it, or add --proxy '' to go without"
+            raise ConfigError(f"{variable} {mistake.problem}: {remedy}") from None
+
+
+def make_exchange(config: Config, connector: FetchConnector) -> Exchange:
+    """Return the way to exchange requests for answers that `--exchange` asks for.
+
+    The direct way needs more of aiohttp's inside to be as it was when it was written: another
+    aiohttp is used through its sessions, unless the direct way was asked for by name.
+    """
+    proxy_for = proxy_chooser(config.proxy)
+    if config.exchange == "session":
+        return SessionExchange(connector, proxy_for)
+    changed = why_not_lendable(connector)
+    if changed is not None and config.exchange == "direct":
+        raise UnfitLibraryError(changed)
+    session = SessionExchange(connector, proxy_for)
+    if changed is None:
+        return DirectExchange(connector, proxy_for, session)
+    log.info("no direct exchange with this aiohttp (%s is another): using sessions", changed)
+    return session
+
+
+def header_maker(config: Config) -> Callable[[Job], Headers]:
+    """Return a function that gives the header fields of a job's next request.
+
+    The user's own fields and the URL's credentials go to the origin of the line's URL only; where
+    both say who asks, the field does, as with curl.
+    """
+    given = {name.lower() for name, _ in config.header}
+    automatic = (
+        ("Accept", "*/*"),
+        ("Accept-Encoding", ACCEPT_ENCODING),
+        ("User-Agent", config.user_agent_text),
+    )
+    elsewhere = tuple(field for field in automatic if field[1])
+    at_home = (*(field for field in elsewhere if field[0].lower() not in given), *config.header)
+
+    def headers_for(job: Job) -> Headers:
+        if job.target is not job.first and job.target.origin != job.first.origin:
+            return elsewhere
+        if job.first.authorization is None or "authorization" in given:
+            return at_home
+        return (*at_home, ("Authorization", job.first.authorization))
+
+    return headers_for
+
+
+def _job(request: Request) -> Job:
+    return Job(request, parse_url(request.url))

@@ -1,0 +1,228 @@
+"""The Prometheus textfile of a run (`--metrics-file`), for node_exporter's textfile collector.
+
+The whole file is replaced in one step, so a scrape never meets half of it. Names follow
+https://prometheus.io/docs/practices/naming/.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from time import time
+from typing import Final, TypeAlias
+
+from prometheus_client import CollectorRegistry, write_to_textfile
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from fetchpool.reporting.stats import Summary, Times
+
+LAST_SUCCESS: Final = "fetchpool_last_success_timestamp_seconds"
+ENDED: Final = "fetchpool_run_end_timestamp_seconds"
+_OURS: Final = "fetchpool_"
+
+MAX_BYTES: Final = 1 << 20
+"""More than a file of metrics has: another file is not read as one."""
+
+Labels: TypeAlias = Sequence[tuple[str, str]]
+"""Names and values that every sample of a file has."""
+
+
+def write_metrics(
+    path: str | Path, summary: Summary, ended_at: float | None, labels: Labels = ()
+) -> None:
+    """Replace the file *path* by the numbers of *summary*, a run that ended at *ended_at*.
+
+    That is in seconds since the epoch, or None for a run still going on: exit status and end are
+    left out then. The time of the last success is carried over from the file where this run was
+    none, so that `time() - fetchpool_last_success_timestamp_seconds` keeps growing while a nightly
+    job fails. Raises `OSError`, also for a *path* that is no regular file: a rename would put one
+    in the place of `/dev/null`.
+    """
+    if Path(path).exists() and not Path(path).is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    succeeded = ended_at is not None and summary.exit_status == 0
+    last_success = ended_at if succeeded else _earlier(Path(path), LAST_SUCCESS, dict(labels))
+    _write(path, _RunCollector(summary, ended_at, last_success), labels)
+
+
+def write_refusal(path: str | Path, exit_status: int, began_at: float, labels: Labels = ()) -> None:
+    """Replace the file *path* by what is known of a run that ended before it could start.
+
+    That is its exit status, its end, which is now, and the last success. Nothing is written where
+    *path* holds something else than metrics of fetchpool, as its name may be what is wrong; nor
+    where another run of these labels has ended there since *began_at*: its numbers say more. Raises
+    `OSError`.
+    """
+    target = Path(path)
+    if target.exists() and not (target.is_file() and _holds_metrics(target)):
+        return
+    ended_at = _earlier(target, ENDED, dict(labels))
+    if ended_at is not None and ended_at >= began_at:
+        return
+    last_success = _earlier(target, LAST_SUCCESS, dict(labels))
+    _write(path, _EndCollector(exit_status, time(), last_success), labels)
+
+
+def _write(path: str | Path, collector: Collector, labels: Labels) -> None:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Labelled(collector, labels))
+    write_to_textfile(str(path), registry)
+
+
+def _earlier(path: Path, name: str, labels: dict[str, str]) -> float | None:
+    """Return the value that the file *path* has of *name* with just *labels*; None if it can't."""
+    for sample in _samples(path):
+        if sample.name == name and sample.labels == labels:
+            return sample.value
+    return None
+
+
+def _holds_metrics(path: Path) -> bool:
+    """Tell whether the file *path* is fetchpool's, or empty."""
+    try:
+        if not path.stat().st_size:
+            return True
+    except OSError:
+        return False
+    samples = _samples(path)
+    return bool(samples) and all(sample.name.startswith(_OURS) for sample in samples)
+
+
+def _samples(path: Path) -> list[Sample]:
+    """Return what the file *path* holds; nothing where it isn't there, or is somebody else's."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            return []
+        families = text_string_to_metric_families(path.read_text(encoding="utf-8"))
+        return [sample for family in families for sample in family.samples]
+    except (OSError, ValueError, IndexError, KeyError):
+        return []
+
+
+class _Labelled(Collector):
+    """Gives what *collector* gives, with *labels* on every sample."""
+
+    def __init__(self, collector: Collector, labels: Labels) -> None:
+        self._collector = collector
+        self._labels = dict(labels)
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._collector.collect():
+            family.samples = [
+                sample._replace(labels={**self._labels, **sample.labels})
+                for sample in family.samples
+            ]
+            yield family
+
+
+class _EndCollector(Collector):
+    """Gives how a run ended, and when."""
+
+    def __init__(self, exit_status: int, ended_at: float, last_success: float | None) -> None:
+        self._exit_status = exit_status
+        self._ended_at = ended_at
+        self._last_success = last_success
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "fetchpool_run_exit_status", "Exit status of the run.", self._exit_status
+        )
+        yield GaugeMetricFamily(ENDED, "When the run ended.", self._ended_at)
+        if self._last_success is not None:
+            yield _last_success_family(self._last_success)
+
+
+def _last_success_family(at: float) -> Metric:
+    return GaugeMetricFamily(LAST_SUCCESS, "When a run last ended with exit status 0.", at)
+
+
+class _RunCollector(Collector):
+    """Gives the numbers of one run as metric families."""
+
+    def __init__(
+        self, summary: Summary, ended_at: float | None, last_success: float | None
+    ) -> None:
+        self._summary = summary
+        self._ended_at = ended_at
+        self._last_success = last_success
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._results()
+        yield from self._traffic()
+        yield from self._times()
+
+    def _results(self) -> Iterator[Metric]:
+        summary = self._summary
+        urls = CounterMetricFamily(
+            "fetchpool_urls", "URLs with an outcome, kept ones included.", labels=["result"]
+        )
+        urls.add_metric(["ok"], summary.ok)
+        urls.add_metric(["failed"], summary.failures)
+        yield urls
+        failures = CounterMetricFamily(
+            "fetchpool_failures", "URLs that failed, by status or kind of error.", labels=["kind"]
+        )
+        for label, number in summary.failed.items():
+            failures.add_metric([label], number)
+        yield failures
+        yield CounterMetricFamily(
+            "fetchpool_kept_urls", "URLs an earlier run had answered.", summary.kept
+        )
+
+    def _traffic(self) -> Iterator[Metric]:
+        summary = self._summary
+        yield CounterMetricFamily(
+            "fetchpool_received_bytes", "Bytes received over connections.", summary.received
+        )
+        yield CounterMetricFamily(
+            "fetchpool_body_bytes", "Bytes of decoded bodies of answers kept.", summary.bytes
+        )
+        yield CounterMetricFamily(
+            "fetchpool_connections_opened", "Connections opened.", summary.connections_opened
+        )
+        yield CounterMetricFamily("fetchpool_requests", "Requests sent.", summary.requests)
+        yield CounterMetricFamily(
+            "fetchpool_requests_reused",
+            "Requests sent on a connection that had served before.",
+            summary.requests_reused,
+        )
+        yield CounterMetricFamily("fetchpool_retries", "Attempts repeated.", summary.retries)
+
+    def _times(self) -> Iterator[Metric]:
+        summary = self._summary
+        yield GaugeMetricFamily(
+            "fetchpool_run_duration_seconds", "Duration of the run.", summary.elapsed_s
+        )
+        if self._ended_at is not None:
+            yield from _EndCollector(
+                summary.exit_status, self._ended_at, self._last_success
+            ).collect()
+        elif self._last_success is not None:
+            yield _last_success_family(self._last_success)
+        yield from _latency(
+            "fetchpool_first_byte_seconds",
+            "From a request to the first byte of its answer.",
+            summary.first_byte,
+        )
+        yield from _latency(
+            "fetchpool_url_seconds", "From first attempt to end of the last.", summary.whole
+        )
+
+
+def _latency(name: str, documentation: str, times: Times | None) -> Iterator[Metric]:
+    if times is None:
+        return
+    family = SummaryMetricFamily(name, documentation, times.count, times.total_s)
+    for quantile, seconds in (("0.5", times.p50), ("0.9", times.p90), ("0.99", times.p99)):
+        family.add_sample(name, {"quantile": quantile}, seconds)
+    yield family

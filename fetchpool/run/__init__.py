@@ -1,0 +1,14 @@
+"""A `Config` and sources → a finished run, its `Summary` and exit status.
+
+    run(config, sources, output)          for programs: returns the Summary, raises before a start
+    run_command(config, sources, output)  for the command line: speaks to a person, returns a status
+
+`runner` has the parts in order; `choices` says what settings come to, `journal` writes records,
+`intake` passes over answered lines, `stopping` listens to signals, `trouble` names what ends a run
+early, `screen` feeds the display, `watching` the log file.
+"""
+
+from fetchpool.run.command import run_command
+from fetchpool.run.runner import run
+
+__all__ = ["run", "run_command"]

@@ -1,0 +1,140 @@
+"""What a run has recorded: counted, and which URLs failed, to be listed at the end.
+
+A sample of the failures is kept on the way; all of them are read from the ledger when it is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fetchpool.config.settings import MOST_FAILURES
+from fetchpool.model.urls import redact
+from fetchpool.model.values import Outcome
+from fetchpool.output.ledger.failures import FailedEntry, read_failed
+from fetchpool.reporting.stats import (
+    FailedLine,
+    FailureGroup,
+    FailureTable,
+    failure_label,
+    failure_reason,
+)
+
+if TYPE_CHECKING:
+    from fetchpool.reporting.stats import Stats
+    from fetchpool.run.journal import Recorded
+
+
+class Account:
+    """Counts what has its record; what is lost on the way to the ledger is fetched again."""
+
+    def __init__(self, stats: Stats, wanted: int | str, names: Sequence[str]) -> None:
+        """List as many failures as are *wanted*, or `all`, of the lists or URLs *names*."""
+        self._stats = stats
+        self._all = wanted == "all"
+        self._limit = MOST_FAILURES if isinstance(wanted, str) else wanted
+        self._only_url = len(names) == 1 and _is_url(names[0])
+        self._table = FailureTable(self._limit)
+        self._has_kept_failures = False
+
+    def recorded(self, records: Sequence[Recorded]) -> None:
+        """Take in what was recorded."""
+        for each in records:
+            if isinstance(each, Outcome):
+                self._stats.outcome(each, each.host_key)
+                if not each.ok:
+                    self._add(each)
+            else:
+                self.kept(ok=each.ok, label=failure_label(each.error, each.status))
+
+    def kept(self, *, ok: bool, label: str | None = None, count: int = 1) -> None:
+        """Take in URLs whose record of an earlier run stands."""
+        self._stats.kept(ok=ok, label=label, count=count)
+        self._has_kept_failures = self._has_kept_failures or not ok
+
+    def _add(self, outcome: Outcome) -> None:
+        if not self._limit:
+            return
+        label, reason = _words(outcome)
+        request = outcome.request
+
+        def make() -> FailedLine:
+            place = self._place(request.seq, request.source, request.line)
+            return FailedLine(request.seq, place, redact(request.url), reason)
+
+        self._table.add(label, reason, request.seq, make)
+
+    async def failures(self, ledger: Path | None) -> list[FailureGroup]:
+        """Return the failures by reason; of all records in *ledger* where that is at hand.
+
+        Where it can't be read, and without one, those of this command: at most `MOST_FAILURES`.
+        """
+        if ledger is not None and self._limit and (self._all or self._has_kept_failures):
+            try:
+                return await asyncio.to_thread(self._read, ledger)
+            except OSError:
+                pass  # what is known without it is better than nothing
+        return self._table.groups()
+
+    def _read(self, ledger: Path) -> list[FailureGroup]:
+        table = FailureTable(0 if self._all else self._limit)
+        for entry in read_failed(ledger):
+            table.add(*_words(entry), entry.seq, partial(self._line, entry))
+        groups = table.groups()
+        if not self._all:
+            return groups
+        return [
+            FailureGroup(
+                group.label,
+                group.reason,
+                group.count,
+                _Lines(self, ledger, table, place),
+                group.count,
+            )
+            for place, group in enumerate(groups)
+        ]
+
+    def _line(self, entry: FailedEntry) -> FailedLine:
+        place = self._place(entry.seq, entry.source, entry.line)
+        return FailedLine(entry.seq, place, entry.url, _words(entry)[1])
+
+    def lines_of(self, ledger: Path, table: FailureTable, place: int) -> Iterator[FailedLine]:
+        """Yield the lines in *ledger* of the group that stands at *place* in *table*."""
+        try:
+            for entry in read_failed(ledger):
+                if table.index_of(*_words(entry)) == place:
+                    yield self._line(entry)
+        except OSError:
+            return
+
+    def _place(self, seq: int, source: str | None, line: int | None) -> str | None:
+        """Return where a line stands, in words."""
+        if source is None:
+            return None if self._only_url else f"line {seq}"
+        if _is_url(source):
+            return None
+        return f"{'(standard input)' if source == '-' else source}:{line}"
+
+
+class _Lines:
+    """All lines of a group, read anew each time: nothing is kept of them."""
+
+    def __init__(self, account: Account, ledger: Path, table: FailureTable, place: int) -> None:
+        self._of = (ledger, table, place)
+        self._account = account
+
+    def __iter__(self) -> Iterator[FailedLine]:
+        return self._account.lines_of(*self._of)
+
+
+def _words(failed: Outcome | FailedEntry) -> tuple[str, str | None]:
+    """Return what a failure is counted as, and what there is to say beyond that."""
+    label = failure_label(failed.error, failed.status) or "internal"
+    return label, failure_reason(failed.error, failed.status, failed.detail)
+
+
+def _is_url(name: str) -> bool:
+    return name.lstrip().lower().startswith(("http://", "https://"))

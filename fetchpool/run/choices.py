@@ -1,0 +1,157 @@
+"""What follows from settings before a run begins: where things go, and what goes there."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from fetchpool.config import Config, ConfigError, options
+from fetchpool.output.export import Form, form_of
+from fetchpool.output.ledger import BodyOptions, Flag, OutputError, RunOptions
+from fetchpool.output.ledger.layout import Layout
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+R = TypeVar("R")
+
+
+def check_call(sources: object) -> None:
+    """Raise TypeError or RuntimeError where a program calls `run` as it can't be called."""
+    if isinstance(sources, str):
+        raise TypeError("sources are given as a sequence: put a single one into a list")
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "an event loop is running here: use 'await asyncio.to_thread(fetchpool.run, ...)', "
+        "or a FetchPool"
+    )
+
+
+def run_options(config: Config) -> RunOptions:
+    """Return what of *config* decides how the run's directory is used."""
+    flag = Flag.PLAIN
+    if config.retry_failed:
+        flag = Flag.RETRY_FAILED
+    elif config.once:
+        flag = Flag.ONCE
+    elif config.fresh:
+        flag = Flag.FRESH
+    return RunOptions(
+        flag,
+        config.retry_kinds,
+        BodyOptions(config.no_body, config.hash, config.keep_errors, config.as_received),
+        config.durability,
+        config.add,
+    )
+
+
+def destination(config: Config, names: Sequence[str], output: str | None) -> Path | None:
+    """Return the directory of the run; None where nothing stays on disk."""
+    if output is not None:
+        return Path(output)
+    if config.no_body:
+        return None
+    only = names[0] if len(names) == 1 else "-"
+    if only == "-" or "://" in only or only.startswith(("/dev/", "/proc/")):
+        return Path("fetched")
+    name = Path(only).name
+    return Path(f"{_without_ending(name)}.fetched" if "." in name[1:] else "fetched")
+
+
+_PACKED = re.compile(r"\.(?:gz|bz2|xz|zst|lz4|br|Z)\Z", re.IGNORECASE)
+_ENDING = re.compile(r"(?<=.)\.(?!fetched\Z)[a-z][a-z0-9]{0,7}\Z", re.IGNORECASE)
+
+
+def _without_ending(name: str) -> str:
+    """Return a list's *name* without what says its form: `data` for `data.csv.gz`.
+
+    A date or a number at its end (`urls.2026-01-31`) is no form.
+    """
+    if (packed := _PACKED.search(name)) and packed.start():
+        name = name[: packed.start()]
+    return _ENDING.sub("", name)
+
+
+def check_targets(config: Config, dest: Path | None, names: Sequence[str]) -> None:
+    """Raise `ConfigError` where a file of the run would destroy what the run needs.
+
+    `OutputError` where `--metrics-file`, written at the end, could not be: said before, not after.
+    """
+    taken = {Path(name) for name in names if name != "-"}
+    if dest is not None:
+        taken.add(Layout(dest).ledger)
+    for option, path in (
+        ("--records", None if config.records == "-" else config.records),
+        ("--log-file", config.log_file),
+        ("--metrics-file", config.metrics_file),
+    ):
+        if path is not None and any(_is_same(path, other) for other in taken):
+            raise ConfigError(f"{option} {path} would overwrite what this run needs: name another")
+    metrics = config.metrics_file
+    if metrics is not None and (Path(metrics).is_dir() or not Path(metrics).parent.is_dir()):
+        raise OutputError(f"cannot write --metrics-file {metrics}: no such directory")
+
+
+_SAID_ANEW = frozenset({"retry_failed", "retry_kinds", "once", "fresh", "progress", "quiet"})
+
+
+def command_again(config: Config, names: Sequence[str], output: Path | None) -> str | None:
+    """Return the command that fetches once more what failed; None where it can't be written down.
+
+    A list that was piped in isn't there any more, and what is secret stays so.
+    """
+    if any(name.startswith("-") or ("://" in name and "@" in name) for name in names):
+        return None
+    words = ["fetchpool", "get", *names]
+    if output is not None:
+        words += ["-o", str(output)]
+    words.append("--retry-failed")
+    for option in options():
+        value = getattr(config, option.name, option.default)
+        if option.name in _SAID_ANEW or value == option.default:
+            continue
+        if option.kind.secret or option.kind.repeatable:
+            return None
+        if option.is_switch:
+            words.append(option.flag)
+        elif isinstance(value, str) and option.show(value) != value:
+            return None  # it can't be shown as it is
+        else:
+            words += [option.flag, option.show(value)]
+    return shlex.join(words)
+
+
+def failed_records(config: Config, records: str | None) -> str | None:
+    """Return how to see all that failed, if *records* is where the records are.
+
+    None where somebody reads them as they come.
+    """
+    if config.records == "-" and records is None:
+        return None
+    if records is None:
+        return "-o DEST or --records FILE keeps them"
+    if records == config.records and form_of(config.records_format, records) is Form.CSV:
+        return f"in {shlex.quote(records)}"
+    return f"jq 'select(.ok|not)' {shlex.quote(records)}"
+
+
+def _is_same(path: str | PathLike[str], other: Path) -> bool:
+    return Path(path).resolve() == other.resolve()
+
+
+def opened(option: str, path: str | None, opener: Callable[[], R]) -> R:
+    """Return what *opener* opens: *path*, given with *option*.
+
+    Raises `OutputError` where it can't be created.
+    """
+    try:
+        return opener()
+    except OSError as error:
+        raise OutputError(f"cannot write {option} {path}: {error.strerror}") from error

@@ -1,0 +1,102 @@
+"""What of the list is still to be fetched: lines that an earlier run answered are passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from fetchpool.sources import Batch
+
+if TYPE_CHECKING:
+    from fetchpool.model.values import Request
+    from fetchpool.output.ledger import Bitmap, Waiting
+    from fetchpool.sources import RequestReader
+
+Kept = Callable[["Request", bytes], Awaitable[None]]
+"""Takes a request together with its record of an earlier run, renumbered for today's ledger."""
+
+
+class Remaining:
+    """A reader of requests without those that have their answer."""
+
+    def __init__(
+        self,
+        reader: RequestReader,
+        done: Bitmap | None = None,
+        waiting: Waiting | None = None,
+        kept: Kept | None = None,
+    ) -> None:
+        """Pass over lines in *done*; give those that *waiting* has a record for to *kept*."""
+        self._reader = reader
+        self._done = done
+        self._waiting = waiting
+        self._kept = kept
+        self._first: list[Batch] = []
+        self._offset = 0
+        self.requests = 0
+        """Requests of the list so far, those passed over included."""
+        self.lines = 0
+        """Lines of the list so far."""
+        self.answered_before = 0
+        """Requests so far whose answer is in the ledger as another list's: they get no record."""
+        self.ended = False
+        self.skipped = 0
+        """Lines before the first request that are blank or comments."""
+
+    async def find_first(self) -> bool:
+        """Read until the first request, which stays to be read; return False if there is none."""
+        while (batch := await self._reader.next_batch()) is not None:
+            self.skipped += batch.skipped
+            if batch.requests:
+                self._first.append(Batch(batch.requests, self.skipped, batch.lines))
+                return True
+        return False
+
+    async def next_batch(self) -> Batch | None:
+        """Return the next requests that need an answer, or None at the end of the list."""
+        batch = self._first.pop() if self._first else await self._reader.next_batch()
+        if batch is None:
+            self.ended = True
+            return None
+        self.requests += len(batch.requests)
+        self.lines = batch.lines
+        requests = batch.requests
+        if self._offset:
+            requests = [replace(each, seq=each.seq + self._offset) for each in requests]
+        if self._done is not None:
+            done = self._done
+            requests = [request for request in requests if request.seq not in done]
+        elif self._waiting is not None and len(self._waiting):
+            requests = [request for request in requests if not await self._has_record(request)]
+        return replace(batch, requests=requests)
+
+    async def _has_record(self, request: Request) -> bool:
+        assert self._waiting is not None
+        record = self._waiting.kept_for(request.seq, request.url, request.source, request.line)
+        if record is None:
+            return False
+        assert self._kept is not None
+        self.answered_before += self._waiting.in_place
+        await self._kept(request, record)
+        return True
+
+    def set_aside(
+        self,
+        done: Bitmap | None,
+        waiting: Waiting | None,
+        kept: Kept | None,
+        *,
+        offset: int = 0,
+    ) -> None:
+        """Say which lines are answered, once the directory of the run is settled.
+
+        Requests are numbered behind *offset* from now on.
+        """
+        self._done, self._waiting, self._kept = done, waiting, kept
+        self._offset = offset
+
+    async def aclose(self) -> None:
+        """Stop reading."""
+        await self._reader.aclose()

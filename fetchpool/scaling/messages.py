@@ -1,0 +1,227 @@
+"""What parent and workers say to each other, as bytes.
+
+    parent ──▶ worker    Requests · Hop · Park · Alive · NoMore · Finish · Stop · Abort
+    worker ──▶ parent    Hello · Want · Outcomes · Away · Park · Tick · Logged · Failed · Bye
+
+MessagePack, each message an array that starts with its name: both ends are the same program, so
+there are no versions.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from fetchpool.model.values import Outcome, Request, Target
+from fetchpool.scheduling.job import BodyProgress, Job
+from fetchpool.scheduling.scheduler import HostState
+
+Item: TypeAlias = tuple[str, int, str | None, int | None, str | None]
+"""A request's fields, as `pack_text` has them."""
+
+decode_items = msgspec.msgpack.Decoder(list[Item]).decode
+
+
+class Message(msgspec.Struct, array_like=True, tag=True):
+    """The base of all of them."""
+
+
+# -- a job that goes from one worker to another --------------------------------------------------
+
+
+class JobState(msgspec.Struct, array_like=True):
+    """Everything a `Job` holds: a redirect may lead to another worker's host."""
+
+    request: Request
+    first: Target
+    target: Target
+    attempts: int
+    uncounted_attempts: int
+    refused: bool
+    redirects: int
+    seen: list[str] | None
+    began: float | None
+    """Monotonic seconds, which mean the same in every process of a machine."""
+    started_at: float | None
+    budget_left_s: float | None
+    public_only: bool
+    insecure: bool
+    status: int | None
+    first_byte_s: float | None
+    progress: BodyProgress | None
+
+    @classmethod
+    def of(cls, job: Job) -> JobState:
+        """Return the state of *job*."""
+        return cls(
+            job.request,
+            job.first,
+            job.target,
+            job.attempts,
+            job.uncounted_attempts,
+            job.refused,
+            job.redirects,
+            None if job.seen is None else sorted(job.seen),
+            job.began,
+            job.started_at,
+            job.budget_left_s,
+            job.public_only,
+            job.insecure,
+            job.status,
+            job.first_byte_s,
+            job.progress,
+        )
+
+    def job(self) -> Job:
+        """Return the job again."""
+        job = Job(self.request, self.first)
+        # Where it is at its first URL still, it is the same object: what headers go by.
+        job.target = self.first if self.target == self.first else self.target
+        job.attempts = self.attempts
+        job.uncounted_attempts = self.uncounted_attempts
+        job.refused = self.refused
+        job.redirects = self.redirects
+        job.seen = None if self.seen is None else set(self.seen)
+        job.began = self.began
+        job.started_at = self.started_at
+        job.budget_left_s = self.budget_left_s
+        job.public_only = self.public_only
+        job.insecure = self.insecure
+        job.status = self.status
+        job.first_byte_s = self.first_byte_s
+        job.progress = self.progress
+        return job
+
+
+# -- from the parent -----------------------------------------------------------------------------
+
+
+class Requests(Message):
+    """Requests to be made, encoded as `Outbox.next_batch` does: once, for the disk and the wire."""
+
+    batch: msgspec.Raw
+
+    def requests(self) -> list[Request]:
+        """Return the requests (0.2 µs each)."""
+        return [Request(*item) for item in decode_items(self.batch)]
+
+
+class Hop(Message):
+    """A job under way that goes on at one of the worker's hosts, from *at* on."""
+
+    job: JobState
+    at: float
+
+
+class Park(Message):
+    """A request to *host* was answered *status*: leave it alone until then.
+
+    Goes both ways, at once: several workers may ask one host, and a worker may be replaced.
+    """
+
+    host: str
+    until: float
+    status: int
+
+
+class Alive(Message):
+    """A host that answered another worker: where to look whether the network is there."""
+
+    target: Target
+
+
+class NoMore(Message):
+    """The list is at its end; hops may still come."""
+
+
+class Finish(Message):
+    """Everything has its outcome: end."""
+
+
+class Stop(Message):
+    """Start nothing more, let end what runs, and end."""
+
+
+class Abort(Message):
+    """Cut off what runs, and end."""
+
+
+# -- from a worker -------------------------------------------------------------------------------
+
+
+class Hello(Message):
+    """The worker is there; nothing is sent to it before."""
+
+
+class Want(Message):
+    """There is room for *count* requests more."""
+
+    count: int
+
+
+class Parked(msgspec.Struct, array_like=True):
+    """A host is left alone for a while."""
+
+    host: str
+    seconds: float
+    why: str
+
+
+class Outcomes(Message):
+    """Requests that have ended."""
+
+    outcomes: list[Outcome]
+
+
+class Away(Message):
+    """A job that goes on at a host which isn't the worker's, from *at* on."""
+
+    job: JobState
+    at: float
+
+
+class Tick(Message):
+    """How things stand; sent a few times a second, and last. Counts are since the one before."""
+
+    running: int = 0
+    requests: int = 0
+    reused: int = 0
+    retries: int = 0
+    connections: int = 0
+    received: int = 0
+    parked: list[Parked] = []
+    busiest: list[HostState] = []
+    outage_since: float | None = None
+    lowered_to: int | None = None
+    alive: Target | None = None
+    """A host that answered lately."""
+
+
+class Logged(Message):
+    """Something for the program's log: a bug of ours comes with its traceback."""
+
+    level: int
+    text: str
+    error: str | None
+    """Name and text of the exception, if it is about one."""
+    traceback: str | None
+
+
+class Failed(Message):
+    """The worker can't go on: our side's trouble."""
+
+    error: bytes
+    """The exception, pickled."""
+
+
+class Bye(Message):
+    """All is said; the worker ends in good order, as soon as the parent hangs up."""
+
+
+FromParent: TypeAlias = Requests | Hop | Park | Alive | NoMore | Finish | Stop | Abort
+FromWorker: TypeAlias = Hello | Want | Outcomes | Away | Park | Tick | Logged | Failed | Bye
+
+encode = msgspec.msgpack.Encoder().encode
+from_parent = msgspec.msgpack.Decoder(FromParent).decode
+from_worker = msgspec.msgpack.Decoder(FromWorker).decode

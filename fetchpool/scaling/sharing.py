@@ -1,0 +1,74 @@
+"""What each worker owns, and how much of the limits it gets. Pure."""
+
+from __future__ import annotations
+
+import os
+from zlib import crc32
+
+from msgspec import Struct
+
+from fetchpool.config import Config
+from fetchpool.scheduling.rate_limit import BURST_S
+
+
+class Share(Struct, frozen=True):
+    """One worker's part of a run."""
+
+    index: int
+    """Which of them it is, from 0."""
+    count: int
+    """How many there are."""
+    limit: int
+    """Requests in progress at most."""
+    rate: float
+    """Requests per second at most; 0 = no such limit."""
+    by_url: bool
+    """True if hosts are split: each URL, not each host, has its worker."""
+
+    def owns(self, host_key: str) -> bool:
+        """Tell whether requests to *host_key* may be made by this worker.
+
+        Any worker may ask a host that has no limit of its own.
+        """
+        return self.by_url or self.count == 1 or owner(host_key, self.count) == self.index
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def worker_count(config: Config) -> int:
+    """Return how many workers `--workers` means here: none without a request to make."""
+    count = config.workers or cores()
+    if config.rate:
+        # Each may catch up on its part of the burst alone, but on one request at least: with more
+        # of them, that would be more than the whole rate's burst.
+        count = min(count, max(1, int(config.rate * BURST_S)))
+    return min(count, config.limit) if config.limit else count
+
+
+def shares(config: Config, limit: int) -> list[Share]:
+    """Return the parts that add up to the run's *limit* and rate, one for each worker.
+
+    Limits over the whole run hold because each part holds.
+    """
+    count = min(worker_count(config), limit)
+    by_url = not config.per_host and not config.host_rate
+    each, more = divmod(limit, count)
+    return [
+        Share(index, count, each + (index < more), config.rate / count, by_url)
+        for index in range(count)
+    ]
+
+
+def longest_interval(config: Config, share: Share) -> float:
+    """Return how many seconds the rates that a worker keeps put between two requests at most."""
+    return max((1 / rate for rate in (share.rate, config.host_rate) if rate), default=0.0)
+
+
+def owner(key: str, count: int) -> int:
+    """Return which of *count* workers owns *key*: a function of nothing else."""
+    return crc32(key.encode()) % count

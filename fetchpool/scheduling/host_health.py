@@ -1,0 +1,269 @@
+"""What a host's responses say about it: how many requests at once, and when the next may go.
+
+    good responses      the window grows, one response at a time, up to --per-host
+    429, 503            the host is parked as it asked; the window is halved, then regained by steps
+                        (see `throttling`)
+    no connection, or   a few in a row: one probe at a time, further and further apart;
+    nothing over it     its URLs fail fast, with a probe now and then that may bring it back
+
+Pure: time is an argument called `now` (monotonic seconds).
+"""
+
+from __future__ import annotations
+
+from fetchpool.model.values import Failure, FailureKind
+from fetchpool.scheduling.throttling import Refusal, Throttling
+
+FIRST_WINDOW = 2
+"""Requests at once to a host nobody has heard of: its first answer shows whether it throttles.
+
+Doubling from two reaches the default `--per-host` of 10 after three rounds of answers; one would
+cost a slow host a whole round more, and `--per-host` at once wastes as many refused requests.
+"""
+
+SUSPECT_AFTER = 5
+"""Attempts in a row that got no connection, or heard nothing over it, that make a host suspect."""
+
+FAIL_FAST_AFTER = 8
+"""The same that make its waiting URLs fail without being tried."""
+
+PROBE_AFTER_S = 1.0
+"""Pause before the first probe of a suspect host; doubles with each that fails."""
+
+PROBE_EVERY_S = 30.0
+"""Pause between probes of a host whose URLs fail fast; doubles up to `PROBE_AT_MOST_S`."""
+
+PROBE_AT_MOST_S = 300.0
+
+SILENT_AFTER = 20
+"""Different URLs in a row that a host which once spoke leaves without a word, before silence counts
+as a lack of connection does: each costs a time-out, so fewer than a page of broken links."""
+
+REPEATS_AFTER = 24
+"""Silent attempts in a row, beyond those, from which on repeats of a URL count as well: a list may
+have but one URL of a host, a thousand times."""
+
+URLS_AT_MOST = 64
+"""Silent URLs remembered."""
+
+
+class HostHealth:
+    """The condition of one host, moved by what its responses were."""
+
+    __slots__ = (
+        "_asked_until",
+        "_asked_why",
+        "_good_since_cut",
+        "_last_cut",
+        "_probe_pause_s",
+        "_silences",
+        "_silent_urls",
+        "_suspect_since",
+        "_wave",
+        "doubtful",
+        "failing",
+        "failures",
+        "most",
+        "parked_until",
+        "probe_at",
+        "served",
+        "spoke",
+        "throttling",
+        "why",
+        "window",
+    )
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        """The largest window: `--per-host`, or `--limit` where a host has no limit of its own."""
+        self.window = min(FIRST_WINDOW, most)
+        """How many requests at once the host gets now."""
+        self.parked_until = 0.0
+        self.why: str | None = None
+        """Why the host is parked or fails fast, in a few words; None while all is well."""
+        self.failing = Failure(FailureKind.CONNECT, "")
+        """What its URLs get while it fails fast."""
+        self.doubtful = False
+        """True from a refusal or failure until a good response: fresh URLs go first until then."""
+        self.failures = 0
+        """Attempts in a row that speak against the host: no connection, or no word over it."""
+        self.spoke = False
+        """True once it has said anything: what is silent then may be its URLs."""
+        self.served = 0
+        """Good responses."""
+        self.throttling: Throttling | None = None
+        """What its refusals came to; None = there were none."""
+        self.probe_at: float | None = None
+        """When the host's URLs fail fast: the time of the next probe; else None."""
+        self._asked_until = 0.0
+        self._asked_why: str | None = None
+        self._wave = True
+        self._last_cut = float("-inf")
+        self._silent_urls: set[str] | None = None  # since the last good response
+        self._silences = 0
+        self._suspect_since = float("-inf")
+        self._good_since_cut = 0
+        self._probe_pause_s = 0.0
+
+    @property
+    def is_wary(self) -> bool:
+        """True while what goes next is a probe of the host, which its URLs shall not spoil."""
+        return self._silences > 0 or (
+            self.throttling is not None and not self.throttling.serves_well
+        )
+
+    @property
+    def slowed(self) -> bool:
+        """True while the host gets fewer requests at once than it could, for what it answered."""
+        return not self._wave and self.window < self.most
+
+    def fails_fast(self, now: float) -> bool:
+        """Return True if the host's URLs are not worth a request at *now*."""
+        return self.fails_fast_s(now) > 0.0
+
+    def fails_fast_s(self, now: float) -> float:
+        """Return how much longer that is so, in seconds; 0 = it isn't."""
+        return 0.0 if self.probe_at is None else max(0.0, self.probe_at - now)
+
+    def answered(self, now: float, *, was_refused: bool = False) -> bool:
+        """Take note of a response that shows the host alive and willing.
+
+        *was_refused*: an earlier request for the URL was. Returns False if that changes nothing
+        about what may be asked of it, and when.
+        """
+        self.spoke = True
+        self.served += 1
+        changed = self.doubtful
+        if self.window < self.most:
+            self._widen()
+            changed = True
+        if self.throttling is not None:
+            self.throttling.served(now, was_refused)
+            changed = True
+        if self.doubtful:
+            self.recovered()
+        elif self._silences:
+            self._forget_silences()
+        return changed
+
+    def _forget_silences(self) -> None:
+        self._silent_urls = None
+        self._silences = 0
+
+    def recovered(self) -> None:
+        """Forget the failures to connect; a pause the host asked for stands."""
+        self.doubtful = self.throttling is not None and self.throttling.refusals > 0
+        self.failures = 0
+        self._forget_silences()
+        self.probe_at = None
+        self._probe_pause_s = 0.0
+        self.parked_until = self._asked_until
+        self.why = self._asked_why
+
+    def _widen(self) -> None:
+        if self._wave:  # first wave: every answer opens one more place, so a round doubles them
+            self.window += 1
+            return
+        self._good_since_cut += 1
+        if self._good_since_cut >= self.window:  # afterwards one place per full round
+            self._good_since_cut = 0
+            self.window += 1
+
+    def throttled(self, now: float, started: float, refusal: Refusal, draw: float) -> float:
+        """Take note of a refusal of a request sent at *started*; return the pause, in seconds.
+
+        The responses to one volley of requests are one event: only the first of those that were
+        sent before the last cut halves the window and counts. *draw* is a random number from 0 up
+        to 1.
+        """
+        self.spoke = True
+        if self.throttling is None:
+            self.throttling = Throttling(self.served)
+        throttling = self.throttling
+        if started <= self._last_cut:
+            throttling.volley(refusal)
+            return self._pause(now, throttling.next_pause_s(refusal, draw), refusal.status)
+        self._last_cut = now
+        self._wave = False
+        self._good_since_cut = 0
+        self.window = max(1, self.window // 2)
+        self.doubtful = True
+        throttling.refused(now, refusal, self.window)
+        pause_s = self._pause(now, throttling.next_pause_s(refusal, draw), refusal.status)
+        if throttling.is_hopeless(now):
+            self.failing = Failure(
+                FailureKind.STATUS,
+                f"given up: the host answered {refusal.status} "
+                f"through {throttling.refusals} pauses",
+            )
+            self._fail_fast(now, str(refusal.status))
+        return pause_s
+
+    def _pause(self, now: float, pause_s: float, status: int) -> float:
+        self.park(now + pause_s, status)
+        return pause_s
+
+    def refuses_one_more(self) -> bool:
+        """Return True, and take note, if one more refusal of a URL is that URL's own matter."""
+        if self.throttling is None or not self.throttling.serves_well:
+            return False
+        self.throttling.refused_own()
+        return True
+
+    def park(self, until: float, status: int) -> None:
+        """Take note that the host asked for a pause until then."""
+        if until > self._asked_until:
+            self._asked_until = until
+            self._asked_why = str(status)
+        if until > self.parked_until:
+            self.parked_until = until
+            self.why = str(status)
+
+    def silent(self, now: float, started: float, url: str, failure: Failure) -> None:
+        """Take note of an attempt begun at *started* that got a connection and not a word over it.
+
+        It speaks against the host once for each URL, unless there are very many; and only of a host
+        that never spoke, or left a whole page of URLs in a row without a word.
+        """
+        silent = self._silent_urls = self._silent_urls or set()
+        is_another = url not in silent
+        if len(silent) < URLS_AT_MOST:
+            silent.add(url)
+        self._silences += 1
+        bearable = SILENT_AFTER if self.spoke else 0
+        if (is_another and len(silent) > bearable) or self._silences > bearable + REPEATS_AFTER:
+            self.unreachable(now, started, failure)
+
+    def unreachable(self, now: float, started: float, failure: Failure) -> None:
+        """Take note of an attempt begun at *started* that heard nothing.
+
+        Those under way when the host became suspect count no more: only probes make it fail fast,
+        so that a server that restarts has a few seconds.
+        """
+        if started < self._suspect_since:
+            return
+        self.failures += 1
+        self.doubtful = True
+        self._wave = False
+        if self.failures == SUSPECT_AFTER:
+            self._suspect_since = now
+        if self.failures >= FAIL_FAST_AFTER:
+            self.failing = Failure(
+                failure.kind,
+                f"given up: the last {self.failures} attempts at the host failed, "
+                f"the latest: {failure.detail}",
+            )
+            self._fail_fast(now, failure.detail)
+        elif self.failures >= SUSPECT_AFTER:
+            self.window = 1
+            pause_s = PROBE_AFTER_S * 2.0 ** (self.failures - SUSPECT_AFTER)
+            self.parked_until = max(self.parked_until, now + pause_s)
+            self.why = failure.detail
+
+    def _fail_fast(self, now: float, why: str) -> None:
+        self._probe_pause_s = min(PROBE_AT_MOST_S, self._probe_pause_s * 2 or PROBE_EVERY_S)
+        # No probe within a pause the host asked for (RFC 9110 §10.2.3).
+        self.probe_at = max(now + self._probe_pause_s, self._asked_until)
+        self.parked_until = now  # nothing waits: what is queued fails, the next probe goes at once
+        self.window = 1
+        self.why = why

@@ -1,0 +1,212 @@
+"""One host of a run: what waits for it, what runs on it; and which hosts are worth showing.
+
+Pure: time is an argument called `now` (monotonic seconds).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Collection
+from typing import Generic, TypeVar
+
+import msgspec
+
+from fetchpool.scheduling.host_health import HostHealth
+from fetchpool.scheduling.rate_limit import Pace
+
+T = TypeVar("T")
+
+LOOKED_AT = 4096
+"""Hosts looked at each time somebody asks for the busiest: 2 ms, four times a second. A look at
+100,000 takes 50."""
+
+
+GOLDEN = 0.6180339887498949
+
+
+class HostState(msgspec.Struct, frozen=True):
+    """What a person wants to know about a host that holds things up."""
+
+    host: str
+    running: int
+    waiting: int
+    window: int
+    slowed: bool
+    """True if *window* was lowered; else it may still be growing, as a host starts gently."""
+    parked_s: float
+    """Seconds until it may be asked again; 0 = now."""
+    why: str | None
+
+
+class HostSlot(Generic[T]):
+    """What waits for a host, what runs on it, and when it may be asked next."""
+
+    __slots__ = ("again", "backlogged", "competes", "counted_at", "had_s", "health", "host",
+                 "pace", "probes", "queue", "ready", "refused", "running", "timer")  # fmt: skip
+
+    def __init__(self, host: str, most: int, host_rate: float) -> None:
+        self.host = host
+        self.queue: deque[T] = deque()
+        self.again: list[tuple[float, int, T]] = []  # heap of retries and hops by their time
+        self.refused: list[tuple[float, int, T]] = []  # heap of retries of refused requests
+        self.backlogged = 0
+        self.running = 0
+        self.health = HostHealth(most)
+        self.pace = Pace(host_rate) if host_rate else None
+        self.ready: int | None = None  # ticket of its entry among the ready
+        self.timer: float | None = None
+        self.had_s = 0.0
+        """Slot time it has had, in seconds times slots: at least the fair share when it came."""
+        self.counted_at = 0.0
+        """Up to when; so also since when nothing has changed about what runs."""
+        self.competes = False
+        self.probes = 0
+
+    @property
+    def waiting(self) -> int:
+        """Requests that have not started, retries included."""
+        return len(self.queue) + len(self.again) + len(self.refused) + self.backlogged
+
+    @property
+    def is_full(self) -> bool:
+        """True if the host is well and has as much running as it gets: more waiting is no news."""
+        return self.running >= self.health.window and self.health.probe_at is None
+
+    def may_start_at(self) -> float | None:
+        """Return the earliest time a request may start; None if only an event can change it."""
+        if self.running >= self.health.window:
+            return None
+        if self.refused:
+            earliest = self._earliest_of_all()
+            if earliest is None:
+                return None
+            at = earliest
+        elif self.queue or self.backlogged:
+            at = 0.0
+        elif self.again:
+            at = self.again[0][0]
+        else:
+            return None
+        if self.health.parked_until > at:
+            at = self.health.parked_until
+        if self.pace is not None and self.pace.ready_at > at:
+            at = self.pace.ready_at
+        return at
+
+    def _earliest_of_all(self) -> float | None:
+        """Return when one may start, but for pauses and rates, where refused ones wait, too."""
+        fair_at = self.fair_at()
+        if self._keeps_rest(fair_at):
+            return fair_at
+        if self.queue or self.backlogged:
+            return 0.0
+        if self.again and (fair_at is None or self.again[0][0] < fair_at):
+            return self.again[0][0]
+        return fair_at
+
+    def fair_at(self) -> float | None:
+        """Return when a refused request may be tried again; None = an event decides.
+
+        That is at once at a host that serves well; else alone, after a rest.
+        """
+        due = self.refused[0][0]
+        throttling = self.health.throttling
+        if throttling is None or throttling.serves_well:
+            return due
+        if self.running:
+            return None
+        return max(due, self.counted_at + throttling.rest_s)
+
+    def _keeps_rest(self, fair_at: float | None) -> bool:
+        """Return True if nothing else may start, so that a refused request has its fair moment.
+
+        Its turn comes whenever another URL had a good response; before that, fresh ones go first.
+        """
+        throttling = self.health.throttling
+        if throttling is None or self.health.doubtful or not throttling.needs_rests:
+            return False
+        return fair_at is None or self.refused[0][0] <= self.counted_at + throttling.rest_s
+
+    def takes_refused(self, now: float) -> bool:
+        """Return True if a refused request goes next at *now*."""
+        fair_at = self.fair_at()
+        if fair_at is None or fair_at > now:
+            return False
+        return not (self.health.doubtful and (self.has_fresh or self.has_due(now)))
+
+    def takes_again(self, now: float) -> bool:
+        """Return True if a retry or hop goes next at *now*: before fresh ones, but after doubt."""
+        return self.has_due(now) and not (self.health.doubtful and self.has_fresh)
+
+    def has_due(self, now: float) -> bool:
+        """Return True if a retry or hop may go at *now*."""
+        return bool(self.again) and self.again[0][0] <= now
+
+    @property
+    def has_fresh(self) -> bool:
+        """True if a request waits that has not been asked yet."""
+        return bool(self.queue) or self.backlogged > 0
+
+    def pick_probe(self) -> T:
+        """Take a fresh request from the queue: bad lines often stand together in a list.
+
+        Multiples of the golden ratio spread evenly over it, however many are taken.
+        """
+        self.probes += 1
+        at = int(self.probes * GOLDEN % 1.0 * len(self.queue))
+        item = self.queue[at]
+        del self.queue[at]
+        return item
+
+    def forgettable_at(self) -> float:
+        """Return when nothing about the (empty) host will matter any more."""
+        at = self.health.parked_until
+        if self.health.probe_at is not None:
+            at = max(at, self.health.probe_at)
+        return max(at, self.pace.settled_at) if self.pace is not None else at
+
+
+class Spotlight(Generic[T]):
+    """Finds the hosts that hold things up; of a great many in turns, without losing any found."""
+
+    def __init__(self) -> None:
+        self._unseen: list[HostSlot[T]] = []
+        self._shown: list[HostSlot[T]] = []
+
+    def busiest(self, slots: Collection[HostSlot[T]], now: float, count: int) -> list[HostState]:
+        """Return up to *count* of *slots*: parked ones first, then by what waits, and then those
+        whose URLs fail fast.
+
+        Of more than `LOOKED_AT` only so many are looked at, the next ones each time, beside those
+        returned before.
+        """
+
+        def weight(slot: HostSlot[T]) -> tuple[bool, int]:
+            return (slot.health.parked_until > now and slot.waiting > 0, slot.waiting)
+
+        self._shown = heapq.nlargest(count, self._candidates(slots), key=weight)
+        return [
+            HostState(
+                slot.host,
+                slot.running,
+                slot.waiting,
+                slot.health.window,
+                slot.health.slowed,
+                max(0.0, slot.health.parked_until - now, slot.health.fails_fast_s(now)),
+                f"failing fast: {slot.health.why}"
+                if slot.health.fails_fast(now)
+                else slot.health.why,
+            )
+            for slot in self._shown
+            if slot.running or slot.waiting or slot.health.fails_fast(now)
+        ]
+
+    def _candidates(self, slots: Collection[HostSlot[T]]) -> Collection[HostSlot[T]]:
+        if len(slots) <= LOOKED_AT:
+            return slots
+        if not self._unseen:
+            self._unseen = list(slots)
+        some = self._unseen[-LOOKED_AT:]
+        del self._unseen[-LOOKED_AT:]
+        return dict.fromkeys([*self._shown, *some])

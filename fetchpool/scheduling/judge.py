@@ -1,0 +1,329 @@
+"""What follows an attempt: an outcome, another attempt, the next hop, or a wait for better times.
+
+    Answer | Miss ──▶ Judge.verdict ──▶ outcomes to deliver
+                           │
+                           └──▶ scheduler: again at …, host parked, window moved
+
+Pure but for the scheduler it tells: time and random numbers are handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from fetchpool.model.attempts import Answer, Fault, Miss
+from fetchpool.model.values import FailureKind, Outcome, is_redirect
+from fetchpool.scheduling.outage import Outage
+from fetchpool.scheduling.redirects import follow
+from fetchpool.scheduling.retry import (
+    LATER_STATUS,
+    PASSING_STATUSES,
+    RetryPolicy,
+    Setback,
+    parse_retry_after,
+)
+from fetchpool.scheduling.throttling import Refusal
+
+if TYPE_CHECKING:
+    from fetchpool.scheduling.job import Job
+    from fetchpool.scheduling.scheduler import Scheduler
+
+DESCRIPTOR_PAUSE_S = 0.5
+"""How long a request waits that found no descriptor free."""
+
+STARVED_AT_MOST_S = 30.0
+"""How long a run goes on while not even one request at a time finds a descriptor."""
+
+
+REFUSED_HERE = frozenset({FailureKind.INPUT, FailureKind.BLOCKED, FailureKind.INTERNAL})
+"""Kinds that come about without a word from outside."""
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """The settings that decide what follows an answer."""
+
+    retries: int = 2
+    max_redirects: int = 10
+    outage_patience_s: float | None = None
+    """How long our own network may be down; see `Outage`."""
+
+
+class Held(msgspec.Struct, frozen=True):
+    """An outcome that waits until it is known whose trouble it was."""
+
+    job: Job
+    outcome: Outcome
+
+
+class Observer(Protocol):
+    """Who counts what happens beside outcomes."""
+
+    def retried(self) -> None: ...
+    def parked(self, host: str, seconds: float, why: str) -> None: ...
+
+
+class Judge:
+    """Turns what an attempt brought into what happens next."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler[Job],
+        rules: Rules,
+        observer: Observer,
+        random: Callable[[], float],
+        hand_over: Callable[[Job, float], bool] | None = None,
+    ) -> None:
+        """Ask *hand_over*, where there are others to go on with a job, whether one of them does."""
+        self._scheduler = scheduler
+        self._rules = rules
+        self._policy = RetryPolicy(rules.retries)
+        self._observer = observer
+        self._random = random
+        self._hand_over = hand_over
+        self.outage: Outage[Held] = Outage(rules.outage_patience_s)
+        self.lowered_to: int | None = None
+        """What `--limit` was lowered to because descriptors ran out; None = it wasn't."""
+        self.starved_since: float | None = None
+        """Since when not even one request at a time finds a descriptor free; None = it does."""
+        self._has_answers = False
+        self._back_since = float("-inf")  # the end of the last outage: what began before it is free
+
+    def verdict(
+        self, job: Job, result: Answer | Miss, started: float, now: float, epoch: float
+    ) -> list[Outcome]:
+        """Take in what an attempt begun at *started* brought; return the outcomes it leads to.
+
+        Usually one or none; more when it proves that others' silence was their hosts' own.
+        *now* and *started* are monotonic, *epoch* is the time of day, in seconds.
+        """
+        job.note(result.measures)
+        if self.starved_since is not None and _had_descriptor(result):
+            self.starved_since = None
+        outcomes: list[Outcome] = []
+        if isinstance(result, Answer):
+            self._has_answers = True
+            if result.measures.peer is None:
+                self.outage.proxy_served()
+            if not self.outage.calm and not self.outage.near and not _may_be_proxys(result):
+                outcomes += self.heard(now)
+            outcome = self._answered(job, result, started, now, epoch)
+            if outcome is not None and not outcome.ok and self._ask_for_whole(job, now):
+                outcome = None
+        else:
+            if _is_sign_of_life(result) and not self.outage.near:
+                outcomes += self.heard(now)
+            outcome = self._missed(job, result, started, now)
+        if outcome is not None:
+            outcomes.append(outcome)
+        return outcomes
+
+    # -- answers -------------------------------------------------------------------------------
+
+    def _answered(
+        self, job: Job, answer: Answer, started: float, now: float, epoch: float
+    ) -> Outcome | None:
+        head, host = answer.head, job.target.host_key
+        job.status = head.status
+        if head.status in PASSING_STATUSES:
+            return self._set_back(job, answer, started, now, epoch)
+        self._scheduler.answered(host, now, was_refused=job.refused)
+        job.refused = False
+        if head.status == LATER_STATUS and head.get("retry-after") is not None:
+            return self._set_back(job, answer, started, now, epoch)
+        if not (self._rules.max_redirects and is_redirect(head)):
+            return job.answered(answer, now)
+        failure = follow(job, head, answer.measures.peer, self._rules.max_redirects)
+        if failure is not None:
+            return job.failed(failure, now, answer.measures)
+        self._go_on(job, now, now)
+        return None
+
+    def _set_back(
+        self, job: Job, answer: Answer, started: float, now: float, epoch: float
+    ) -> Outcome | None:
+        """Decide after a response that says "not now"."""
+        head, host = answer.head, job.target.host_key
+        self._scheduler.health(host).spoke = True
+        retry_after_s = parse_retry_after(head.get("retry-after"), head.get("date"), epoch)
+        setback = Setback(FailureKind.STATUS, head.status, retry_after_s)
+        pause_s = self._policy.pause_s(setback, job.counted_attempts, self._random)
+        if setback.throttling:
+            host_pause_s = self._throttled(job, setback, started, now)
+            if pause_s is not None and host_pause_s is not None:
+                pause_s = host_pause_s
+        if pause_s is None:
+            return job.answered(answer, now)
+        self._again(job, pause_s, now)
+        return None
+
+    def _throttled(self, job: Job, setback: Setback, started: float, now: float) -> float | None:
+        """Leave the host alone that refused *job*; return for how many seconds.
+
+        None if nobody else waits: the host serves others well, and has refused this URL before.
+        """
+        host = job.target.host_key
+        health = self._scheduler.health(host)
+        is_first, job.refused = not job.refused, True
+        if not is_first and not setback.retry_after_s and health.refuses_one_more():
+            return None
+        assert setback.status is not None
+        refusal = Refusal(setback.status, is_first, setback.retry_after_s)
+        before = health.parked_until
+        pause_s = self._scheduler.throttled(host, now, started, refusal, self._random())
+        self._note_parked(host, before, now, str(setback.status))
+        return pause_s
+
+    # -- misses --------------------------------------------------------------------------------
+
+    def _missed(self, job: Job, miss: Miss, started: float, now: float) -> Outcome | None:
+        if miss.fault is Fault.PROXY:
+            self.outage.lose_proxy(now)
+            self._unmade(job, now)
+            return None
+        if miss.head is not None:
+            job.status = miss.head.status
+        silent = miss.fault in (Fault.OURS, Fault.SILENT)
+        if silent and (self.outage.going_on or started < self._back_since):
+            self._unspent(job, now, now)
+            return None
+        match miss.fault:
+            case Fault.DESCRIPTORS:
+                self.out_of_descriptors(job, now)
+                return None
+            case Fault.OURS:
+                self.outage.suspect(near=True)
+            case Fault.SILENT:
+                self.outage.silent(job.target.host_key)
+            case _:
+                pass
+        health = self._scheduler.health(job.target.host_key)
+        if miss.measures.first_byte_s is not None:
+            health.spoke = True
+        if miss.transient and miss.fault is not Fault.URL:
+            self._unreachable(job, miss, started, now)
+            # A host is given up for its silence only when we have looked that it's not ours: with
+            # few hosts there are never enough silent ones in a row to make us look.
+            given_up = health.fails_fast(now)
+            if silent and given_up and self._has_answers:
+                self.outage.suspect()
+        if job.progress is not None and job.advanced and self._rules.retries:
+            job.progress.uncounted += 1
+        setback = Setback(miss.failure.kind, transient=miss.transient)
+        pause_s = self._policy.pause_s(setback, job.counted_attempts, self._random)
+        if pause_s is not None:
+            self._again(job, pause_s, now)
+            return None
+        if self._ask_for_whole(job, now):
+            return None
+        outcome = job.missed(miss, now)
+        if silent:
+            self.outage.hold(Held(job, outcome))
+            return None
+        return outcome
+
+    def _unreachable(self, job: Job, miss: Miss, started: float, now: float) -> None:
+        """Take note of an attempt that got no connection, or not a word over it."""
+        host, failure = job.target.host_key, miss.failure
+        before = self._scheduler.health(host).parked_until
+        if miss.measures.peer is None:
+            self._scheduler.unreachable(host, now, started, failure)
+        elif miss.measures.first_byte_s is None:
+            self._scheduler.silent(host, now, started, job.target.url, failure)
+        self._note_parked(host, before, now, failure.detail)
+
+    def _note_parked(self, host: str, before: float, now: float, why: str) -> None:
+        """Tell of a pause of *host* beyond the one it was in until *before*."""
+        pause_s = self._scheduler.health(host).parked_until - max(before, now)
+        if pause_s > 0:
+            self._observer.parked(host, pause_s, why)
+
+    def out_of_descriptors(self, job: Job, now: float) -> None:
+        """Put *job* back unspent, and do fewer at a time from now on."""
+        if self._scheduler.limit == 1 and self.starved_since is None:
+            self.starved_since = now
+        running = self._scheduler.running
+        self._scheduler.limit = self.lowered_to = max(1, min(self._scheduler.limit, running) - 1)
+        self._unspent(job, now + DESCRIPTOR_PAUSE_S, now)
+
+    # -- again ---------------------------------------------------------------------------------
+
+    def _again(self, job: Job, pause_s: float, now: float) -> None:
+        self._observer.retried()
+        job.start_over()
+        self._go_on(job, now + pause_s, now)
+
+    def _ask_for_whole(self, job: Job, now: float) -> bool:
+        """Have *job*, about to fail, asked once more if it failed in asking for a body's rest.
+
+        That is no failure of the URL: a request without Range may well be answered.
+        """
+        progress = job.progress
+        if progress is None or not progress.asked_rest:
+            return False
+        progress.whole = True
+        progress.uncounted += 1
+        self._observer.retried()
+        job.start_over()
+        self._go_on(job, now, now)
+        return True
+
+    def _unspent(self, job: Job, at: float, now: float) -> None:
+        job.uncounted_attempts += 1
+        job.start_over()
+        self._go_on(job, at, now)
+
+    def _unmade(self, job: Job, now: float) -> None:
+        """Put *job* back as if its attempt had never begun: its host has not heard of it."""
+        job.attempts -= 1
+        job.start_over()
+        self._go_on(job, now, now)
+
+    def _go_on(self, job: Job, at: float, now: float) -> None:
+        """Have *job* started again from *at* on, here or by whoever owns its host."""
+        if self._hand_over is None or not self._hand_over(job, at):
+            self.take_over(job, at, now)
+
+    def take_over(self, job: Job, at: float, now: float) -> None:
+        """Have *job* started from *at* on, whoever began it."""
+        refused = job.refused and not job.redirects
+        self._scheduler.again(job.target.host_key, job, at, now, refused=refused)
+
+    # -- our own trouble -----------------------------------------------------------------------
+
+    def heard(self, now: float) -> list[Outcome]:
+        """Something came from outside: return the outcomes that were held for the lack of it.
+
+        After an outage there are none: what was held is tried again, unspent.
+        """
+        held, ours = self.outage.heard()
+        if not ours:
+            return [each.outcome for each in held]
+        self._back_since = now
+        self._scheduler.forgive(now)
+        for each in held:
+            self._unspent(each.job, now, now)
+        return []
+
+
+def _had_descriptor(result: Answer | Miss) -> bool:
+    """Return True if *result* shows that a descriptor was free for it."""
+    if isinstance(result, Answer):
+        return True
+    return result.fault is not Fault.DESCRIPTORS and result.failure.kind not in REFUSED_HERE
+
+
+GATEWAY_TROUBLE = frozenset({502, 503, 504})
+"""Statuses by which a proxy says that it doesn't get through."""
+
+
+def _may_be_proxys(answer: Answer) -> bool:
+    """Return True if *answer*, to a request through a proxy, may be the proxy's own word."""
+    return answer.measures.peer is None and answer.head.status in GATEWAY_TROUBLE
+
+
+def _is_sign_of_life(miss: Miss) -> bool:
+    """Return True if *miss* shows that something outside was heard."""
+    return miss.fault in (Fault.URL, Fault.HOST) and miss.failure.kind not in REFUSED_HERE

@@ -1,0 +1,147 @@
+"""Whether a request is tried again, and how much later.
+
+    no response ─┐
+    408, 5xx    ─┼─▶ Setback ──▶ RetryPolicy.pause_s ──▶ seconds, or None: that was the last attempt
+    429, 503    ─┘
+
+How long the whole host of a 429 or 503 is left alone is `host_health`'s matter. Pure: clock readings and
+random numbers are arguments.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+import msgspec
+
+from fetchpool.model.values import FailureKind
+
+MAX_RETRY_AFTER_S = 300.0
+"""Longest wait granted to a server that asks for one, in seconds."""
+
+MAX_BACKOFF_S = 60.0
+"""Longest wait of our own choice, in seconds."""
+
+FIRST_PAUSE_S = {
+    FailureKind.TRUNCATED: 0.25,
+    FailureKind.CONNECT: 0.5,
+    FailureKind.DNS: 1.0,
+    FailureKind.TIMEOUT: 1.0,
+    FailureKind.STATUS: 1.0,
+}
+"""Kinds that may pass, with the longest pause before the second attempt, in seconds.
+
+The other kinds say the same however often they are asked: a certificate doesn't mend itself within
+a minute, nor does a body shrink.
+"""
+
+THROTTLING_STATUSES = frozenset({429, 503})
+"""Spoken for the whole host: RFC 6585 §4 (too many requests), RFC 9110 §15.6.4 (overloaded)."""
+
+PASSING_STATUSES = THROTTLING_STATUSES | {
+    408,  # Request Timeout, "MAY repeat": RFC 9110 §15.5.9
+    425,  # Too Early: RFC 8470 §5.2
+    500,  # Internal Server Error: RFC 9110 §15.6.1
+    502,  # Bad Gateway: RFC 9110 §15.6.3
+    504,  # Gateway Timeout: RFC 9110 §15.6.5
+    520,  # The origin's response was none: this and the next by Cloudflare, "Error 520" to 527
+    521,  # The origin refuses connections.
+    522,  # Connecting to the origin timed out.
+    523,  # The origin is unreachable.
+    524,  # The origin's response took too long.
+    527,  # The link to the origin failed.
+    529,  # The site is overloaded: Qualys, Anthropic and others.
+}
+
+LATER_STATUS = 202
+"""Accepted: with Retry-After, "not yet, ask again then" (RFC 9110 §15.3.3, §10.2.3)."""
+
+_DELAY = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_LONGEST_DATE = 64  # the longest form, of RFC 850, has 33 characters
+
+
+class Setback(msgspec.Struct, frozen=True):
+    """Why an attempt was no success."""
+
+    kind: FailureKind
+    status: int | None = None
+    """Of a complete answer, for kind STATUS."""
+    retry_after_s: float | None = None
+    """What the answer asked for, as `parse_retry_after` returns it."""
+    transient: bool = True
+    """False if whoever saw it knows that it will not pass, like a name that doesn't exist."""
+
+    @property
+    def passing(self) -> bool:
+        """Whether another attempt may do better."""
+        if self.kind is FailureKind.STATUS:
+            return self.status in PASSING_STATUSES or self.status == LATER_STATUS
+        return self.transient and self.kind in FIRST_PAUSE_S
+
+    @property
+    def throttling(self) -> bool:
+        """Whether the host asks for less, not only this URL."""
+        return self.kind is FailureKind.STATUS and self.status in THROTTLING_STATUSES
+
+
+class RetryPolicy(msgspec.Struct, frozen=True):
+    """How often a URL is tried again, and how patiently."""
+
+    retries: int
+    """Further attempts after a passing fault, whichever it is; 0 = a URL is requested once."""
+
+    def pause_s(self, setback: Setback, counted: int, random: Callable[[], float]) -> float | None:
+        """Return the seconds to the next attempt, None if *setback* is the URL's outcome.
+
+        *counted* is how many attempts count by now, this one included, at least 1. *random* returns
+        numbers from 0 up to 1: our own pause doubles each time and lies at random in the upper half
+        of its span, so that what failed together doesn't come back together.
+
+        `Retry-After` is obeyed, to the letter, for every status worth another attempt (RFC 9110
+        §10.2.3 binds it to none), not on a 3xx: browsers ignore it there, and ten hops of five
+        minutes each would hold up the end of a run for an hour.
+        """
+        if not setback.passing or counted > self.retries:
+            return None
+        if setback.retry_after_s:  # zero asks for nothing: the pause is ours
+            return min(setback.retry_after_s, MAX_RETRY_AFTER_S)
+        doublings = min(max(counted - 1, 0), 10)  # far beyond the cap, far below an overflow
+        longest_s = min(FIRST_PAUSE_S[setback.kind] * 2.0**doublings, MAX_BACKOFF_S)
+        return longest_s * (0.5 + 0.5 * random())
+
+
+def parse_retry_after(value: str | None, date: str | None, now_epoch: float) -> float | None:
+    """Return how many seconds from now *value*, a Retry-After field, asks to wait, or None.
+
+    A number of seconds or one of the three forms of HTTP-date (RFC 9110 §10.2.3, §5.6.7), the
+    latter measured against *date*, the answer's own Date field, so that a server with a wrong clock
+    is understood; without one, against *now_epoch* (seconds since the epoch). Fractions of a second
+    are taken, though no RFC knows them: servers send them. At most `MAX_RETRY_AFTER_S`; None for
+    what is missing, past or nonsense.
+    """
+    if value is None:
+        return None
+    value = value.strip(" \t")
+    if _DELAY.fullmatch(value):
+        return min(float(value), MAX_RETRY_AFTER_S)  # too many digits are infinity, not an error
+    until = _epoch(value)
+    if until is None:
+        return None
+    sent_at = _epoch(date)
+    wait_s = until - (now_epoch if sent_at is None else sent_at)
+    return min(wait_s, MAX_RETRY_AFTER_S) if wait_s >= 0 else None
+
+
+def _epoch(value: str | None) -> float | None:
+    """Return the HTTP-date *value* in seconds since the epoch, or None if it is none."""
+    if value is None or len(value) > _LONGEST_DATE or not value.isascii():
+        return None
+    try:
+        moment = parsedate_to_datetime(value)
+        # The form of asctime() names no zone; all of them mean UTC (RFC 9110 §5.6.7).
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):  # its parser raises all of these
+        return None
