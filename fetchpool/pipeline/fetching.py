@@ -278,15 +278,15 @@ class Fetching:
         job.start_attempt(started, time(), self._budget_s)
         job.insecure = job.insecure or (self._insecure and job.target.scheme == "https")
         public_only = self._public_only or job.public_only
-        whole = job.wants_whole(self._retries)
+        whole = job.progress is not None and job.wants_whole(self._retries)
         call = Call(job.target, self._headers_for(job), public_only, job.first, whole)
         try:
             result = await self._engine.attempt(call, job.budget_left_s)
             now = monotonic()
             self._count(job, result)
             outcomes = self._judge.verdict(job, result, started, now, time())
-            if isinstance(result, Answer):
-                outcomes = job.with_body(result, outcomes)
+            if isinstance(result, Answer) and result.draft is not None:
+                outcomes = job.with_body(result.draft, outcomes)
         except StoreError as error:
             if not error.out_of_descriptors:
                 raise

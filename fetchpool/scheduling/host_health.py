@@ -63,6 +63,7 @@ class HostHealth:
         "doubtful",
         "failing",
         "failures",
+        "is_wary",
         "most",
         "parked_until",
         "probe_at",
@@ -85,6 +86,8 @@ class HostHealth:
         """What its URLs get while it fails fast."""
         self.doubtful = False
         """True from a refusal or failure until a good response: fresh URLs go first until then."""
+        self.is_wary = False
+        """True while what goes next is a probe of the host, which its URLs shall not spoil."""
         self.failures = 0
         """Attempts in a row that speak against the host: no connection, or no word over it."""
         self.spoke = False
@@ -104,13 +107,6 @@ class HostHealth:
         self._suspect_since = float("-inf")
         self._good_since_cut = 0
         self._probe_pause_s = 0.0
-
-    @property
-    def is_wary(self) -> bool:
-        """True while what goes next is a probe of the host, which its URLs shall not spoil."""
-        return self._silences > 0 or (
-            self.throttling is not None and not self.throttling.serves_well
-        )
 
     @property
     def slowed(self) -> bool:
@@ -144,7 +140,13 @@ class HostHealth:
             self.recovered()
         elif self._silences:
             self._forget_silences()
+        if self.is_wary:
+            self._look()
         return changed
+
+    def _look(self) -> None:
+        serves_well = self.throttling is None or self.throttling.serves_well
+        self.is_wary = self._silences > 0 or not serves_well
 
     def _forget_silences(self) -> None:
         self._silent_urls = None
@@ -159,6 +161,7 @@ class HostHealth:
         self._probe_pause_s = 0.0
         self.parked_until = self._asked_until
         self.why = self._asked_why
+        self._look()
 
     def _widen(self) -> None:
         if self._wave:  # first wave: every answer opens one more place, so a round doubles them
@@ -176,7 +179,7 @@ class HostHealth:
         sent before the last cut halves the window and counts. *draw* is a random number from 0 up
         to 1.
         """
-        self.spoke = True
+        self.spoke = self.is_wary = True
         if self.throttling is None:
             self.throttling = Throttling(self.served)
         throttling = self.throttling
@@ -208,6 +211,7 @@ class HostHealth:
         if self.throttling is None or not self.throttling.serves_well:
             return False
         self.throttling.refused_own()
+        self._look()
         return True
 
     def park(self, until: float, status: int) -> None:
@@ -230,6 +234,7 @@ class HostHealth:
         if len(silent) < URLS_AT_MOST:
             silent.add(url)
         self._silences += 1
+        self.is_wary = True
         bearable = SILENT_AFTER if self.spoke else 0
         if (is_another and len(silent) > bearable) or self._silences > bearable + REPEATS_AFTER:
             self.unreachable(now, started, failure)

@@ -11,6 +11,7 @@ from fetchpool.model.values import Failure, FailureKind, Outcome, Request, Targe
 
 if TYPE_CHECKING:
     from fetchpool.model.attempts import Answer, Measures, Miss
+    from fetchpool.model.bodies import BodyWriter
 
 
 MIN_ADVANCE_BYTES = 256 * 1024
@@ -184,14 +185,11 @@ class Job:
             note=answer.note,
         )
 
-    def with_body(self, answer: Answer, outcomes: list[Outcome]) -> list[Outcome]:
-        """Return *outcomes*, of which this job's says where the body of *answer* is.
+    def with_body(self, draft: BodyWriter, outcomes: list[Outcome]) -> list[Outcome]:
+        """Return *outcomes*, of which this job's says where its body, *draft*, is.
 
         A body whose answer is no outcome, as it is tried again, is dropped. Raises `StoreError`.
         """
-        draft = answer.draft
-        if draft is None:
-            return outcomes
         try:
             for index, outcome in enumerate(outcomes):
                 if outcome.request is self.request:

@@ -4,8 +4,8 @@
     408, 5xx    ─┼─▶ Setback ──▶ RetryPolicy.pause_s ──▶ seconds, or None: that was the last attempt
     429, 503    ─┘
 
-How long the whole host of a 429 or 503 is left alone is `host_health`'s matter. Pure: clock readings and
-random numbers are arguments.
+How long the whole host of a 429 or 503 is left alone is `host_health`'s matter. Pure: clock
+readings and random numbers are arguments.
 """
 
 from __future__ import annotations

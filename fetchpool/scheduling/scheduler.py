@@ -310,7 +310,11 @@ class Scheduler(Generic[T]):
         if slot.again and slot.takes_again(now):
             self._waiting -= 1
             return heapq.heappop(slot.again)[2]
-        return self._pop_fresh(slot)
+        self._waiting -= 1
+        if not slot.queue or (slot.backlogged and self._in_memory < IN_MEMORY_EASY):
+            self._pull(slot)
+        self._in_memory -= 1
+        return slot.pick_probe() if slot.health.is_wary else slot.queue.popleft()
 
     def _pop_any(self, slot: HostSlot[T]) -> T:
         """Return what waits at a host that is given up."""
@@ -318,19 +322,10 @@ class Scheduler(Generic[T]):
         for heap in (slot.again, slot.refused):
             if heap:
                 return heapq.heappop(heap)[2]
-        self._fill(slot)
-        return slot.queue.popleft()
-
-    def _pop_fresh(self, slot: HostSlot[T]) -> T:
-        self._waiting -= 1
-        self._fill(slot)
-        return slot.pick_probe() if slot.health.is_wary else slot.queue.popleft()
-
-    def _fill(self, slot: HostSlot[T]) -> None:
-        """Have at least one in the queue, and count it out."""
-        if not slot.queue or (slot.backlogged and self._in_memory < IN_MEMORY_EASY):
+        if not slot.queue:
             self._pull(slot)
         self._in_memory -= 1
+        return slot.queue.popleft()
 
     def _pull(self, slot: HostSlot[T]) -> None:
         room = max(1, min(IN_MEMORY_PER_HOST, IN_MEMORY_TOTAL - self._in_memory))
