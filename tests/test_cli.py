@@ -48,9 +48,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """Stand-ins for the rooms that do the work; each returns status 7."""
     calls = Calls()
     for room, function in (
-        ("runner", "run_command"),
-        ("demo", "run_demo"),
-        ("status", "show_status"),
+        ("run", "run_command"),
+        ("cli.demo", "run_demo"),
+        ("cli.status", "show_status"),
     ):
         module = ModuleType(f"fetchpool.{room}")
         setattr(module, function, calls.answer)

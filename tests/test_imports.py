@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "network": "model config",
     "http": "model network",
     "output": "model config",
-    "reporting": "model",
+    "reporting": "model config",
     "pipeline": "model config sources scheduling network http output reporting",
     "scaling": "model config sources scheduling network output reporting pipeline",
     "run": "model config sources scheduling network output reporting pipeline scaling",

@@ -33,7 +33,7 @@ from tests.harness import run_fetchpool
 from tests.program.helpers import one_line
 
 PACKAGE = Path(fetchpool.__file__).parent
-ROOMS = ("connector", "engine", "resolver", "demo", "trust.py", "pool.py", "proxies.py")
+ROOMS = ("network", "http", "cli/demo", "pipeline/pool.py")
 """Who may have an object of aiohttp's in hand."""
 TABLE = NEEDED + LENDING + USEFUL
 

@@ -363,7 +363,7 @@ def _clean(text: str) -> str:
 
 def _refuse(argv: list[str], message: str) -> ExitStatus:
     """Write *message* as the one line of a usage error, and its status to `--metrics-file`."""
-    from fetchpool.run.refusal import tell_refusal
+    from fetchpool.reporting.refusal import tell_refusal
 
     _write(sys.stderr, f"fetchpool: {_printable(message)}\n")
     with suppress(ImportError):

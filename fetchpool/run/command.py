@@ -44,7 +44,7 @@ def run_command(config: Config, sources: Sequence[str], output: str | None) -> i
         except Exception as error:  # noqa: BLE001 - a bug, told here: Python itself hides no secret
             if sys.stderr is not None:
                 sys.stderr.write(redact_in("".join(traceback.format_exception(error))))
-            from fetchpool.run.refusal import write_for
+            from fetchpool.reporting.refusal import write_for
 
             with suppress(OSError):
                 write_for(config, ExitStatus.BUG, time())
@@ -89,7 +89,7 @@ def _may_be_written(config: Config, sources: Sequence[str], output: str | None) 
 
 
 def _write_refusal(config: Config, status: int, began_at: float, reporter: Reporter) -> None:
-    from fetchpool.run.refusal import write_for
+    from fetchpool.reporting.refusal import write_for
 
     try:
         write_for(config, status, began_at)
