@@ -18,7 +18,7 @@ from fetchpool.model.exits import ExitStatus
 from fetchpool.output.ledger import HostFailures, Record, RunStatus, Totals, encode
 from fetchpool.reporting.terminal.terminal import ASCII, UNICODE
 from tests.harness import fetchpool_in_pty, run_fetchpool
-from tests.ledger.runs import Run, outcome, urls
+from tests.ledger.runs import Run, append, outcome, urls
 
 WIDE = Screen(columns=80, glyphs=UNICODE, colour=False, longest_name=77)
 NARROW = Screen(columns=40, glyphs=ASCII, colour=False, longest_name=37)
@@ -175,7 +175,7 @@ def test_run_that_is_on_is_shown(run: Run, capsys: pytest.CaptureFixture[str]) -
     with run.open() as directory:
         ledger = directory.settle(run.requests).ledger
         answered = run.requests()[:3]
-        ledger.append([encode(Record.of(outcome(request), several=False)) for request in answered])
+        append(ledger, [encode(Record.of(outcome(request), several=False)) for request in answered])
         assert "a run is on right now" in shown_for(run.dest, capsys)
         found = json.loads(shown_for(run.dest, capsys, as_json=True))
     assert (found["phase"], found["records"]) == ("running", 3)

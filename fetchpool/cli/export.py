@@ -10,8 +10,9 @@ from pathlib import Path
 
 from fetchpool.config.values import ConfigError
 from fetchpool.model.exits import ExitStatus
-from fetchpool.output.export.copy import Form, copy_records, form_of
+from fetchpool.output.export.copy import copy_records
 from fetchpool.output.export.files import Replacement, is_stream, write_whole
+from fetchpool.output.export.forms import Form, form_of
 from fetchpool.output.ledger.layout import Layout
 from fetchpool.reporting.terminal.plain import shown
 from fetchpool.reporting.terminal.terminal import Writer, glyphs_for

@@ -1,8 +1,7 @@
 """Where `--records` go: as they come to a reader, or at the end all of them to a file.
 
-encoded records ──▶ RecordsFile: as they are
-                ──▶ CsvFile: decoded, cells made harmless, one row each
-the ledger ──▶ WholeRecords, in either form
+records ──▶ RecordsFile, in the form that is wanted
+the ledger ──▶ WholeRecords, likewise
 """
 
 from __future__ import annotations
@@ -15,25 +14,31 @@ from pathlib import Path
 
 from fetchpool.config import Config
 from fetchpool.output.export import (
-    Columns,
     Form,
+    Format,
     Replacement,
     copy_records,
     form_of,
+    format_of,
     is_stream,
     write_some,
 )
+from fetchpool.output.ledger.record import Batch, expected_keys
 
 STDOUT = 1
 
 
-class OutputClosedError(Exception):
-    """The reader of standard output has gone."""
+class RecordsError(Exception):
+    """`--records` can't be written; what is to be said about it."""
 
-    def __init__(self, written: int = 0) -> None:
-        super().__init__()
+    def __init__(self, what: str, written: int = 0) -> None:
+        super().__init__(what)
         self.written = written
-        """Whole lines of what was to be written that are out."""
+        """How many records of those that were to be written are out."""
+
+
+class OutputClosedError(RecordsError):
+    """The reader has gone."""
 
 
 def open_records(
@@ -48,31 +53,22 @@ def open_records(
     if target is None:
         return None
     form = form_of(config.records_format, target)
+    columns = expected_keys(config, several=several)
     if has_ledger and not is_stream(target):
-        columns = optional_columns(several=several, insecure=config.insecure)
         return WholeRecords(target, form, columns)
-    if form is Form.CSV:
-        return CsvFile(target, several=several, insecure=config.insecure)
-    return RecordsFile(target)
-
-
-class RecordsError(Exception):
-    """`--records` can't be written; what is to be said about it."""
-
-    def __init__(self, what: str, written: int = 0) -> None:
-        super().__init__(what)
-        self.written = written
-        """Whole lines of what was to be written that are in the file."""
+    return RecordsFile(target, format_of(form, columns))
 
 
 class RecordsFile:
     """A file descriptor that takes whole records; used by one thread at a time."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, form: Format) -> None:
         """Open *target*, a path or `-`, and leave in it what there is; raises OSError."""
         self._name = "standard output" if target == "-" else target
         self._is_stdout = target == "-"
         self._is_begun = False
+        self._form = form
+        self._header = form.header
         flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
         self._fd = os.dup(STDOUT) if target == "-" else os.open(target, flags, 0o666)
 
@@ -82,62 +78,35 @@ class RecordsFile:
         if not self._is_stdout and stat.S_ISREG(os.fstat(self._fd).st_mode):
             os.ftruncate(self._fd, 0)
 
-    def write(self, data: bytes) -> None:
-        """Write *data*, records as `fetchpool.output.ledger.encode` makes them, all of it.
+    def write(self, batch: Batch) -> None:
+        """Write all records of *batch*, in the thread that waits for the file.
 
-        Raises `OutputClosedError` or `RecordsError`.
+        Raises `RecordsError`, `OutputClosedError` among them.
         """
-        self._write(data)
+        header, self._header = self._header, b""
+        data = header + self._form.batch(batch) if header else self._form.batch(batch)
+        self._write(data, len(header))
 
     def close(self) -> None:
-        """Close the descriptor; standard output itself stays open."""
+        """Close the descriptor, after a header where a run had no record at all.
+
+        Standard output itself stays open.
+        """
+        with suppress(RecordsError):
+            if self._is_begun:
+                self._write(self._header, 0)
         os.close(self._fd)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes, begin: int) -> None:
+        """Write *data*, in which records begin at *begin*."""
         done = 0
         try:
             while done < len(data):
                 done += write_some(self._fd, memoryview(data)[done:])
-        except BrokenPipeError as error:
-            raise OutputClosedError(data.count(b"\n", 0, done)) from error
         except OSError as error:
+            kind = OutputClosedError if isinstance(error, BrokenPipeError) else RecordsError
             what = f"cannot write {self._name}: {error.strerror}"
-            raise RecordsError(what, data.count(b"\n", 0, done)) from error
-
-
-class CsvFile(RecordsFile):
-    """The same as CSV: `source` and `line` for *several* sources only, `insecure` where it is."""
-
-    def __init__(self, target: str, *, several: bool, insecure: bool) -> None:
-        super().__init__(target)
-        self._columns = Columns(optional_columns(several=several, insecure=insecure))
-        self._has_header = False
-
-    def write(self, data: bytes) -> None:
-        """Write the records in *data* as rows, in the thread that waits for the file (7 µs each).
-
-        Raises like `RecordsFile.write`.
-        """
-        headers = 0 if self._has_header else 1
-        header = self._columns.header() if headers else b""
-        self._has_header = True
-        try:
-            self._write(header + self._columns.rows(data))
-        except (OutputClosedError, RecordsError) as error:
-            error.written = max(0, error.written - headers)
-            raise
-
-    def close(self) -> None:
-        """Close the descriptor, after a header where a run had no record at all."""
-        with suppress(OutputClosedError, RecordsError):
-            if self._is_begun and not self._has_header:
-                self.write(b"")
-        super().close()
-
-
-def optional_columns(*, several: bool, insecure: bool) -> set[str]:
-    """Return the columns that a run has beside those of every record."""
-    return ({"source", "line"} if several else set()) | ({"insecure"} if insecure else set())
+            raise kind(what, data.count(b"\n", begin, max(begin, done))) from error
 
 
 class WholeRecords:

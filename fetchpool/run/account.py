@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fetchpool.config.settings import MOST_FAILURES
-from fetchpool.model.urls import redact
 from fetchpool.model.values import Outcome
 from fetchpool.output.ledger.failures import FailedEntry, read_failed
+from fetchpool.output.ledger.record import Record
 from fetchpool.reporting.stats import (
     FailedLine,
     FailureGroup,
@@ -48,7 +48,7 @@ class Account:
                 if not each.ok:
                     self._add(each)
             else:
-                self.kept(ok=each.ok, label=failure_label(each.error, each.status))
+                self.kept(ok=each.ok, label=each.label)
 
     def kept(self, *, ok: bool, label: str | None = None, count: int = 1) -> None:
         """Take in URLs whose record of an earlier run stands."""
@@ -58,14 +58,8 @@ class Account:
     def _add(self, outcome: Outcome) -> None:
         if not self._limit:
             return
-        label, reason = _words(outcome)
-        request = outcome.request
-
-        def make() -> FailedLine:
-            place = self._place(request.seq, request.source, request.line)
-            return FailedLine(request.seq, place, redact(request.url), reason)
-
-        self._table.add(label, reason, request.seq, make)
+        seq = outcome.request.seq
+        self._table.add(*_words(outcome), seq, lambda: self._line(Record.of(outcome, several=True)))
 
     async def failures(self, ledger: Path | None) -> list[FailureGroup]:
         """Return the failures by reason; of all records in *ledger* where that is at hand.
@@ -97,7 +91,7 @@ class Account:
             for place, group in enumerate(groups)
         ]
 
-    def _line(self, entry: FailedEntry) -> FailedLine:
+    def _line(self, entry: Record | FailedEntry) -> FailedLine:
         place = self._place(entry.seq, entry.source, entry.line)
         return FailedLine(entry.seq, place, entry.url, _words(entry)[1])
 
@@ -130,7 +124,7 @@ class _Lines:
         return self._account.lines_of(*self._of)
 
 
-def _words(failed: Outcome | FailedEntry) -> tuple[str, str | None]:
+def _words(failed: Outcome | Record | FailedEntry) -> tuple[str, str | None]:
     """Return what a failure is counted as, and what there is to say beyond that."""
     label = failure_label(failed.error, failed.status) or "internal"
     return label, failure_reason(failed.error, failed.status, failed.detail)

@@ -12,10 +12,11 @@ from fetchpool.sources import Batch
 if TYPE_CHECKING:
     from fetchpool.model.values import Request
     from fetchpool.output.ledger import Bitmap, Waiting
+    from fetchpool.output.ledger.entries import Line
     from fetchpool.sources import RequestReader
 
-Kept = Callable[["Request", bytes], Awaitable[None]]
-"""Takes a request together with its record of an earlier run, renumbered for today's ledger."""
+Kept = Callable[["Line"], Awaitable[None]]
+"""Takes the record that a request has of an earlier run, renumbered for today's ledger."""
 
 
 class Remaining:
@@ -79,7 +80,7 @@ class Remaining:
             return False
         assert self._kept is not None
         self.answered_before += self._waiting.in_place
-        await self._kept(request, record)
+        await self._kept(record)
         return True
 
     def set_aside(

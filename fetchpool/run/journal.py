@@ -1,7 +1,7 @@
 """Records on their way out: gathered into batches, to the ledger first, then to `--records`.
 
-    put(lines) ─▶ pending ──(256 of them, or 100 ms)──▶ ledger ──▶ --records
-                                                         one lane   another
+    put(outcomes) ─▶ pending ──(256 of them, or 100 ms)──▶ ledger ──▶ --records
+                                                            one lane   another
 
 While one batch is being written the next one gathers; when that is full, `put` waits: a slow disk
 or a slow reader of `--records -` slows the fetching down and nothing piles up.
@@ -17,7 +17,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from fetchpool.output.records import OutputClosedError, RecordsError
+from fetchpool.output.ledger.record import Batch, Record
+from fetchpool.output.records import RecordsError
 from fetchpool.run.lanes import Lane
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from fetchpool.model.values import Outcome
     from fetchpool.output.ledger import Ledger
-    from fetchpool.output.ledger.entries import Entry
+    from fetchpool.output.ledger.entries import Entry, Line
     from fetchpool.output.records import RecordsFile
 
 Recorded: TypeAlias = "Outcome | Entry"
@@ -38,15 +39,21 @@ MOST_PENDING = 4096
 
 
 class Journal:
-    """Writes encoded records to the ledger and to `--records`, whichever there are."""
+    """Writes the records of outcomes to the ledger and to `--records`, whichever there are."""
 
     def __init__(
-        self, records: RecordsFile | None, on_recorded: Callable[[Sequence[Recorded]], None]
+        self,
+        records: RecordsFile | None,
+        on_recorded: Callable[[Sequence[Recorded]], None],
+        *,
+        several: bool,
     ) -> None:
         """Take over *records*, to be closed at the end; tell *on_recorded* what is written.
 
-        That is what the ledger holds; without a ledger, what *records* took.
+        That is what the ledger holds; without a ledger, what *records* took; without either, all.
+        With *several* sources records name theirs.
         """
+        self._several = several
         self._on_recorded = on_recorded
         self._ledger: Ledger | None = None
         self._path: Path | None = None
@@ -54,7 +61,6 @@ class Journal:
         self._ledger_lane = Lane("ledger")
         self._records_lane = Lane("records")
         self._pending = _Pending()
-        self._pending_kept = _Pending()
         self._writing: asyncio.Task[None] | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._on_trouble: Callable[[], None] = lambda: None
@@ -64,11 +70,6 @@ class Journal:
         self.trouble: BaseException | None = None
         """Why the run is to end although the ledger takes records still: `--records` can't be
         written (any more: `OutputClosedError`), or the disk is all but full."""
-
-    @property
-    def is_read(self) -> bool:
-        """False where nobody wants records: then there is no use in making them."""
-        return self._ledger is not None or self._records is not None
 
     def write_to(self, ledger: Ledger, path: Path) -> None:
         """Write to *ledger*, too, and first; a person knows it as *path*."""
@@ -82,17 +83,26 @@ class Journal:
         self._on_trouble = on_trouble
         self._ticker = asyncio.create_task(self._tick(), name="fetchpool-journal")
 
-    async def put(
-        self, lines: list[bytes], made_of: Sequence[Recorded], *, kept: bool = False
-    ) -> None:
-        """Take records, each *made_of* one; those *kept* of an earlier run go to the ledger only.
+    async def put(self, outcomes: list[Outcome]) -> None:
+        """Take outcomes to be recorded.
 
         Raises what went wrong with writing earlier ones: OSError or `StoreError`.
         """
-        pending = self._pending_kept if kept else self._pending
-        pending.lines += lines
-        pending.made_of += made_of
-        count = len(self._pending.lines) + len(self._pending_kept.lines)
+        if self._ledger is None and self._records is None:
+            self._on_recorded(outcomes)
+            return
+        several = self._several
+        self._pending.outcomes += outcomes
+        self._pending.records += [Record.of(each, several=several) for each in outcomes]
+        await self._write_if_many()
+
+    async def keep(self, line: Line) -> None:
+        """Take the record of an earlier run, for the ledger only; raises like `put`."""
+        self._pending.kept.append(line)
+        await self._write_if_many()
+
+    async def _write_if_many(self) -> None:
+        count = len(self._pending)
         if count >= BATCH_LINES:
             self._check()
             self._start_writing()
@@ -122,11 +132,11 @@ class Journal:
 
     def _start_writing(self) -> None:
         """Begin with what is pending, unless a batch is being written."""
-        made, kept = self._pending, self._pending_kept
-        if self._writing is not None or not (made.lines or kept.lines):
+        pending = self._pending
+        if self._writing is not None or not len(pending):
             return
-        self._pending, self._pending_kept = _Pending(), _Pending()
-        self._writing = asyncio.create_task(self._write(made, kept), name="fetchpool-records")
+        self._pending = _Pending()
+        self._writing = asyncio.create_task(self._write(pending), name="fetchpool-records")
         self._writing.add_done_callback(self._written)
 
     def _written(self, task: asyncio.Task[None]) -> None:
@@ -140,32 +150,40 @@ class Journal:
             self.trouble = why
             self._on_trouble()
 
-    async def _write(self, made: _Pending, kept: _Pending) -> None:
+    async def _write(self, pending: _Pending) -> None:
+        batch = Batch(pending.records)
         if self._ledger is not None:
-            await self._write_to_ledger(self._ledger, made, kept)
-        if self._records is None or not made.lines:
+            await self._write_to_ledger(self._ledger, pending, batch)
+        if self._records is None or not pending.records:
             return
         if self._reader_given_up.is_set() or self._records_failed:
             return
-        writing = self._records_lane.submit(partial(self._records.write, b"".join(made.lines)))
+        writing = self._records_lane.submit(partial(self._records.write, batch))
         written = 0
         try:
             if await self._unless_given_up(writing):
-                written = len(made.lines)
-        except (OutputClosedError, RecordsError) as error:
+                written = len(pending.records)
+        except RecordsError as error:
             written = error.written
             self._records_failed = True
             self._end_run(error)
         if self._ledger is None:
-            self._on_recorded(made.made_of[:written])
+            self._on_recorded(pending.outcomes[:written])
 
-    async def _write_to_ledger(self, ledger: Ledger, made: _Pending, kept: _Pending) -> None:
+    async def _write_to_ledger(self, ledger: Ledger, pending: _Pending, batch: Batch) -> None:
         before = ledger.totals.records
+        recorded: list[Recorded] = [line.entry for line in pending.kept]
+        recorded += pending.outcomes
+
+        def append() -> None:
+            data = b"".join([*(line.raw for line in pending.kept), batch.lines])
+            ledger.append(data, [*(line.entry for line in pending.kept), *batch.records])
+
         try:
-            await self.in_ledger_lane(partial(ledger.append, kept.lines + made.lines))
+            await self.in_ledger_lane(append)
         finally:  # of what failed on the way, the lines that fit are in the ledger
             written = ledger.totals.records - before
-            self._on_recorded((kept.made_of + made.made_of)[:written])
+            self._on_recorded(recorded[:written])
         if ledger.disk_full is not None:
             self._end_run(ledger.disk_full)
 
@@ -222,11 +240,17 @@ class Journal:
 class _Pending:
     """Records that wait to be written."""
 
-    __slots__ = ("lines", "made_of")
+    __slots__ = ("kept", "outcomes", "records")
 
     def __init__(self) -> None:
-        self.lines: list[bytes] = []
-        self.made_of: list[Recorded] = []
+        self.kept: list[Line] = []
+        """Of an earlier run."""
+        self.outcomes: list[Outcome] = []
+        self.records: list[Record] = []
+        """Of the outcomes, one each."""
+
+    def __len__(self) -> int:
+        return len(self.kept) + len(self.records)
 
 
 def _look_at(future: asyncio.Future[None]) -> None:

@@ -19,8 +19,7 @@ from fetchpool.model.bodies import StoreError
 from fetchpool.model.exits import ExitStatus
 from fetchpool.model.urls import hiding
 from fetchpool.network.connector import cleanup_closed_is_needless
-from fetchpool.output.ledger import Ledger, OutputError, Record, encode
-from fetchpool.output.ledger.entries import read_entry
+from fetchpool.output.ledger import Ledger, OutputError
 from fetchpool.output.ledger.layout import LEDGER
 from fetchpool.output.records import (
     STDOUT,
@@ -58,6 +57,7 @@ from fetchpool.sources import Reader, RequestCounter, Sources, open_sources
 
 if TYPE_CHECKING:
     from fetchpool.model.values import Outcome, Request
+    from fetchpool.output.ledger.entries import Line
     from fetchpool.output.sinks.directory import DirectoryStore
     from fetchpool.pipeline.fetching import Fetching
     from fetchpool.scaling.dispatch import Dispatch
@@ -158,7 +158,9 @@ class Runner:
             records = self._opened_records(has_ledger=output is not None)
             self._copy = records if isinstance(records, WholeRecords) else None
             self._journal = journal = Journal(
-                records if isinstance(records, RecordsFile) else None, self._account.recorded
+                records if isinstance(records, RecordsFile) else None,
+                self._account.recorded,
+                several=self._lists.named,
             )
             stack.push_async_callback(journal.close)
             ledger = None if output is None else await self._settle(output, remaining)
@@ -199,7 +201,7 @@ class Runner:
         assert self._journal is not None
         settled = await output.settle(self._read_list)
         in_place = settled.waiting is not None and settled.waiting.in_place
-        keep = self._count_kept if in_place else self._keep
+        keep = self._count_kept if in_place else self._journal.keep
         remaining.set_aside(settled.done, settled.waiting, keep, offset=settled.offset)
         for label, count in settled.kept.failed.items():
             self._account.kept(ok=False, label=label, count=count)
@@ -290,7 +292,6 @@ class Runner:
     ) -> None:
         journal = self._journal
         assert journal is not None
-        several = self._lists.named
         while outcomes := await fetching.batch():
             if remaining.ended and ledger is not None and not self._total_is_told:
                 self._total_is_told = True
@@ -298,11 +299,7 @@ class Runner:
             for outcome in outcomes:
                 if not outcome.ok:
                     self._log_failure(outcome)
-            if journal.is_read:
-                lines = [encode(Record.of(each, several=several)) for each in outcomes]
-                await journal.put(lines, outcomes)
-            else:
-                self._account.recorded(outcomes)
+            await journal.put(outcomes)
             self._warn_of_descriptors(fetching)
 
     async def _end(
@@ -428,18 +425,9 @@ class Runner:
     def _read_list(self) -> Iterator[Request]:
         return (request for batch in self._lists.batches() for request in batch.requests)
 
-    async def _keep(self, request: Request, record: bytes) -> None:
-        """Put the record of an earlier run into today's ledger."""
-        assert self._journal is not None
-        entry = read_entry(record)
-        assert entry is not None
-        await self._journal.put([record], [entry], kept=True)
-
-    async def _count_kept(self, _request: Request, record: bytes) -> None:
+    async def _count_kept(self, line: Line) -> None:
         """Count an answer of an earlier run that is in the ledger already."""
-        entry = read_entry(record)
-        assert entry is not None
-        self._account.kept(ok=entry.ok, label=entry.label)
+        self._account.recorded((line.entry,))
 
     def _opened_records(self, *, has_ledger: bool) -> RecordsFile | WholeRecords | None:
         config = self._config

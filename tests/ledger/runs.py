@@ -17,13 +17,22 @@ from fetchpool.output.ledger import (
     BodyOptions,
     Durability,
     Flag,
+    Ledger,
     Record,
     RunDirectory,
     RunOptions,
     encode,
 )
+from fetchpool.output.ledger.entries import read_entry
 
 BATCH = 3
+
+
+def append(ledger: Ledger, lines: Sequence[bytes]) -> None:
+    """Append encoded records to *ledger*."""
+    entries = [entry for line in lines if (entry := read_entry(line))]
+    assert len(entries) == len(lines)
+    ledger.append(b"".join(lines), entries)
 
 
 def outcome(request: Request, *, ok: bool = True, **changes: Any) -> Outcome:
@@ -120,10 +129,11 @@ class Run:
                     continue
                 kept = None
                 if settled.waiting is not None:
-                    kept = settled.waiting.kept_for(request.seq, request.url)
-                    if kept is not None and settled.waiting.in_place:
+                    found = settled.waiting.kept_for(request.seq, request.url)
+                    if found is not None and settled.waiting.in_place:
                         answered += 1
                         continue
+                    kept = found and found.raw
                 if kept is None:
                     if begun == stop_after:
                         stopped = True
@@ -132,12 +142,12 @@ class Run:
                     kept = self.fetch(request)
                 batch.append(kept)
                 if len(batch) == BATCH:
-                    ledger.append(batch)
+                    append(ledger, batch)
                     batch = []
             else:
                 ledger.expect(len(requests) - answered, lines)
             if batch:
-                ledger.append(batch)
+                append(ledger, batch)
             return not stopped and ledger.finish(len(requests) - answered, lines)
 
     def fetch(self, request: Request) -> bytes:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fetchpool.model.urls import hiding
 from fetchpool.model.values import Request
 from fetchpool.output.ledger import BodyOptions, CannotGoOnError, Flag, read_status
-from tests.ledger.runs import Run, urls
+from tests.ledger.runs import Run, append, urls
 from tests.ledger.test_kills import LIST
 
 NewDirectory = Callable[[], Path]
@@ -160,7 +160,7 @@ def test_all_lists_on_one_command_line_are_the_run_that_was_added_up(run: Run) -
     with run.open(sources=sources) as directory:
         settled = directory.settle(lambda: both)
         assert (settled.offset, settled.kept.records) == (0, len(A) + 2)
-        settled.ledger.append([run.fetch(each) for each in both[-2:]])
+        append(settled.ledger, [run.fetch(each) for each in both[-2:]])
         assert settled.ledger.finish(len(both), len(both))
     assert places(run) == [*listed("a.txt", A), *listed("b.txt", B)]
 
@@ -212,7 +212,7 @@ def test_what_is_secret_by_now_is_hidden_in_records_of_other_lists(run: Run) -> 
     with run.open(sources=[secret], add=True) as directory:
         ledger = directory.settle(partial(run.requests, add=True)).ledger
         request = Request(secret, 1, secret, 1)
-        ledger.append([run.fetch(request)])
+        append(ledger, [run.fetch(request)])
         ledger.finish(1, 1)
     with hiding(("token",)):
         add(run, "b.txt", *B)
@@ -257,7 +257,7 @@ def test_urls_in_place_of_lists_are_one_list_in_any_order(run: Run) -> None:
         with run.open(sources=sources, add=True) as directory:
             ledger = directory.settle(lambda: run.requests(add=True)).ledger
             assert ledger.totals.records == 0
-            ledger.append([run.fetch(each) for each in run.requests(add=True)])
+            append(ledger, [run.fetch(each) for each in run.requests(add=True)])
             ledger.finish(3, 3)
     with run.open(sources=A[:2], add=True) as directory:
         assert directory.settle(run.requests).offset == 3

@@ -17,7 +17,7 @@ from fetchpool.output.ledger import (
     OutputError,
     Previous,
 )
-from tests.ledger.runs import Run, urls, whole_lines
+from tests.ledger.runs import Run, append, urls, whole_lines
 
 HASHED = BodyOptions(hash=True)
 
@@ -126,7 +126,7 @@ def test_run_whose_last_record_was_written_is_finished_though_nobody_said_so(run
     with run.open() as directory:
         ledger = directory.settle(run.requests).ledger
         ledger.expect(3)
-        ledger.append([run.fetch(request) for request in run.requests()])
+        append(ledger, [run.fetch(request) for request in run.requests()])
     with run.open() as directory:
         assert directory.previous is Previous.FINISHED
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fetchpool.model.values import FailureKind, Request
 from fetchpool.output.ledger import Record, encode
-from fetchpool.output.ledger.failures import FailedEntry, read_failed
+from fetchpool.output.ledger.failures import read_failed
 from tests.ledger.runs import outcome
 
 
@@ -18,7 +18,9 @@ def test_failed_lines_are_read_with_their_reason_and_place(tmp_path: Path) -> No
     )
     lines = [encode(Record.of(each, several=True)) for each in (good, bad)]
     path.write_bytes(b"".join([lines[0], b"no record\n", lines[1], lines[1][:20]]))
-    assert list(read_failed(path)) == [FailedEntry(2, "no url", None, "input", "!", "b.txt", 7)]
+    (entry,) = read_failed(path)
+    assert (entry.seq, entry.url, entry.status, entry.error) == (2, "no url", None, "input")
+    assert (entry.detail, entry.source, entry.line) == ("!", "b.txt", 7)
 
 
 def test_record_somebody_changed_is_listed_all_the_same(tmp_path: Path) -> None:

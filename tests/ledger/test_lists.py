@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fetchpool.model.urls import hiding
 from fetchpool.model.values import Request
 from fetchpool.output.ledger import Flag, OutputError, RunDirectory, RunOptions, matching, waiting
-from tests.ledger.runs import Run, read_records, urls, whole_lines
+from tests.ledger.runs import Run, append, read_records, urls, whole_lines
 
 NewDirectory = Callable[[], Path]
 
@@ -289,11 +289,12 @@ def test_hundred_thousand_lines_in_reverse(tmp_path: Path) -> None:
             "wire_bytes": 2,
         }
         template |= {"started_at": None, "elapsed_s": 0.5}
-        ledger.append(
+        append(
+            ledger,
             [
                 json.dumps({"seq": seq, "url": url, **template}).encode() + b"\n"
                 for seq, url in enumerate(lines[::2], 1)
-            ]
+            ],
         )
     run.write_list(*reversed(lines))
     with run.open() as directory:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fetchpool.output.ledger import NotARunError, read_status, status
-from tests.ledger.runs import Run, urls
+from tests.ledger.runs import Run, append, urls
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_running_run_is_told_and_not_disturbed(run: Run) -> None:
     with run.open() as directory:
         ledger = directory.settle(run.requests).ledger
         ledger.expect(4)
-        ledger.append([run.fetch(request) for request in run.requests()[:3]])
+        append(ledger, [run.fetch(request) for request in run.requests()[:3]])
         with run.ledger.open("ab") as half_written:
             half_written.write(b'{"seq":4,')
         found = read_status(run.dest)

@@ -23,7 +23,7 @@ from fetchpool.output.ledger.bitmap import Bitmap
 from fetchpool.output.ledger.layout import Layout
 from fetchpool.output.ledger.standing import Standing
 from fetchpool.output.ledger.state import State, read_state
-from tests.ledger.runs import Run, urls, whole_lines
+from tests.ledger.runs import Run, append, urls, whole_lines
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_partial_writes_are_finished(run: Run, monkeypatch: pytest.MonkeyPatch) 
         ledger = run_directory.settle(run.requests).ledger
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", _in_small_pieces(os.write))
-            ledger.append(lines)
+            append(ledger, lines)
     assert run.ledger.read_bytes() == b"".join(lines)
 
 
@@ -74,10 +74,10 @@ def test_full_disk_leaves_whole_lines_that_count(run: Run, monkeypatch: pytest.M
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", _until_full(os.write, space))
             with pytest.raises(OSError, match="No space left"):
-                settled.ledger.append(lines)
+                append(settled.ledger, lines)
         assert run.ledger.read_bytes() == lines[0] + lines[1]
         assert settled.ledger.totals.records == 2
-        settled.ledger.append(lines[2:])
+        append(settled.ledger, lines[2:])
     assert run.ledger.read_bytes() == b"".join(lines)
 
 
@@ -95,11 +95,11 @@ def test_torn_line_that_cannot_be_cut_is_cut_later(
             patch.setattr(os, "write", _until_full(os.write, 10))
             patch.setattr(os, "ftruncate", failing)
             with pytest.raises(OSError, match="No space left"):
-                ledger.append(lines)
+                append(ledger, lines)
             with pytest.raises(OSError, match="Input/output error"):
-                ledger.append(lines)
+                append(ledger, lines)
         assert len(run.ledger.read_bytes()) == 10
-        ledger.append(lines)
+        append(ledger, lines)
     assert run.ledger.read_bytes() == b"".join(lines)
 
 
@@ -116,13 +116,13 @@ def test_ledger_that_is_gone_is_an_error(run: Run, how: str) -> None:
             case _:
                 run.dest.rename(run.root / "elsewhere")
         with pytest.raises(FileNotFoundError):
-            ledger.append(lines_of(run))
+            append(ledger, lines_of(run))
 
 
 def test_run_is_finished_only_if_all_lines_have_a_record(run: Run) -> None:
     with run.open() as run_directory:
         ledger = run_directory.settle(run.requests).ledger
-        ledger.append(lines_of(run)[:4])
+        append(ledger, lines_of(run)[:4])
         assert not ledger.finish(5)
     with run.open() as run_directory:
         assert run_directory.previous is Previous.STOPPED
@@ -140,7 +140,7 @@ def test_durability_says_how_often_records_are_synced(
     state = State("run", BodyOptions(), (), None, 0.0)
     ledger = Ledger(layout, state, Standing(), durability=durability, clock=lambda: now)  # type: ignore[arg-type]
     for line in lines_of(run) + lines_of(run)[:1]:
-        ledger.append([line])
+        append(ledger, [line])
         now += 0.4
     ledger.close()
     assert len(synced) == syncs
@@ -261,7 +261,7 @@ def test_checkpoint_that_cannot_be_written_is_no_error(
 def test_pipe_needs_no_memory_a_line(run: Run) -> None:
     with run.open(sources=["-"]) as run_directory:
         settled = run_directory.settle()
-        settled.ledger.append(lines_of(run))
+        append(settled.ledger, lines_of(run))
         assert settled.done is None
         assert settled.ledger.totals.records == 5
     assert len(whole_lines(run.ledger)) == 5
@@ -287,7 +287,7 @@ def test_checkpoint_is_put_down_every_few_seconds(run: Run) -> None:
     ledger = Ledger(layout, state, standing, durability="none", clock=lambda: now)
     found = []
     for line in lines_of(run):
-        ledger.append([line])
+        append(ledger, [line])
         now += 2.0
         short_cut = checkpoint.read_checkpoint(layout.checkpoint, layout.ledger, "run")
         found.append(short_cut and short_cut.totals.records)

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchpool.model.values import FailureKind
-from fetchpool.output.export import Form, form_of
+from fetchpool.output.export import Form, form_of, format_of
 from fetchpool.output.ledger import Record, encode
-from fetchpool.output.records import CsvFile, RecordsFile
+from fetchpool.output.ledger.record import Batch
+from fetchpool.output.records import RecordsFile
 from tests.harness import RECORD_KEYS, read_records, run_fetchpool
 from tests.program.helpers import PIPE, start, write_list
 from tests.servers.counting import CountingServer
@@ -32,14 +33,12 @@ STARTS = "=+-@\t\r\uff1d\uff0b\uff0d\uff20"
 """What begins a formula."""
 
 
-def written(
-    path: Path, *batches: list[Record], several: bool = False, insecure: bool = False
-) -> bytes:
+def written(path: Path, *batches: list[Record], columns: set[str] | None = None) -> bytes:
     """Return what a file holds after *batches* were written to it."""
-    file = CsvFile(str(path), several=several, insecure=insecure)
+    file = RecordsFile(str(path), format_of(Form.CSV, columns or ()))
     file.make_anew()
     for batch in batches:
-        file.write(b"".join(map(encode, batch)))
+        file.write(Batch(batch))
     file.close()
     return path.read_bytes()
 
@@ -92,7 +91,9 @@ def test_rows_follow_the_header_in_the_order_of_the_keys(tmp_path: Path) -> None
 
 def test_columns_are_there_where_the_run_has_them(tmp_path: Path) -> None:
     record = changed(source="a,b.txt", line=3, insecure=True)
-    text = written(tmp_path / "r.csv", [record, GOOD], several=True, insecure=True).decode()
+    text = written(
+        tmp_path / "r.csv", [record, GOOD], columns={"source", "line", "insecure"}
+    ).decode()
     header, first, second, _ = text.split("\r\n")
     assert header == f"{HEADER},source,line,insecure"
     assert first.endswith(',"a,b.txt",3,true')
@@ -141,8 +142,8 @@ def test_any_text_is_one_row_and_no_formula(
 
 
 def test_json_is_written_as_it_is(tmp_path: Path) -> None:
-    file = RecordsFile(str(tmp_path / "r"))
-    file.write(encode(GOOD))
+    file = RecordsFile(str(tmp_path / "r"), format_of(Form.JSONL, ()))
+    file.write(Batch([GOOD]))
     file.close()
     assert (tmp_path / "r").read_bytes() == encode(GOOD)
 
@@ -192,15 +193,15 @@ def test_a_reader_of_csv_that_goes_away_ends_the_run_quietly(
 
 def test_csv_of_a_run_that_is_refused_is_yesterdays_still(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("yesterday's\n")
-    CsvFile(str(tmp_path / "r.csv"), several=False, insecure=False).close()
+    RecordsFile(str(tmp_path / "r.csv"), format_of(Form.CSV, ())).close()
     assert (tmp_path / "r.csv").read_text() == "yesterday's\n"
 
 
 def test_file_keeps_what_it_had_until_nothing_refuses_the_run(tmp_path: Path) -> None:
     (tmp_path / "r").write_text("yesterday's\n")
-    file = RecordsFile(str(tmp_path / "r"))
+    file = RecordsFile(str(tmp_path / "r"), format_of(Form.JSONL, ()))
     assert (tmp_path / "r").read_text() == "yesterday's\n"
     file.make_anew()
-    file.write(b"today's\n")
+    file.write(Batch([GOOD]))
     file.close()
-    assert (tmp_path / "r").read_text() == "today's\n"
+    assert (tmp_path / "r").read_bytes() == encode(GOOD)

@@ -2,19 +2,20 @@
 
     results.jsonl ──whole lines that are records──▶ JSON Lines │ rows ──▶ FILE, standard output
 
-`copy` reads the ledger, `rows` makes CSV, `files` replaces a file, `command` is `fetchpool export`.
+`copy` reads the ledger, `forms` says what there is, `rows` makes CSV, `files` replaces a file.
 """
 
-from fetchpool.output.export.copy import Form, copy_records, form_of
+from fetchpool.output.export.copy import copy_records
 from fetchpool.output.export.files import Replacement, is_stream, write_some, write_whole
-from fetchpool.output.export.rows import Columns
+from fetchpool.output.export.forms import Form, Format, form_of, format_of
 
 __all__ = [
-    "Columns",
     "Form",
+    "Format",
     "Replacement",
     "copy_records",
     "form_of",
+    "format_of",
     "is_stream",
     "write_some",
     "write_whole",

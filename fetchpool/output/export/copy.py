@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator
-from enum import Enum
 from io import FileIO
 
-from fetchpool.output.export.rows import OPTIONAL, Columns, seen_in
+from fetchpool.output.export.forms import Form, format_of
+from fetchpool.output.export.rows import OPTIONAL, seen_in
 from fetchpool.output.ledger.entries import BLOCK, Block, blocks_in
 
 _LONGEST_KEY = 64
-
-
-class Form(Enum):
-    """How records are written."""
-
-    JSONL = "jsonl"
-    CSV = "csv"
-
-
-def form_of(wanted: str, path: str) -> Form:
-    """Return the form *wanted*: `jsonl`, `csv`, or `auto`, which is by the name of *path*."""
-    if wanted == "auto":
-        return Form.CSV if path.lower().endswith(".csv") else Form.JSONL
-    return Form(wanted)
 
 
 def copy_records(
@@ -41,16 +27,15 @@ def copy_records(
     raises.
     """
     end = 0 if ledger is None else os.fstat(ledger.fileno()).st_size
-    if form is Form.CSV:
-        found = set(columns)
-        if ledger is not None:
-            found |= _keys_in(ledger, end, set(OPTIONAL) - found)
-        table = Columns(found)
-        write(table.header())
+    found = set(columns)
+    if form is Form.CSV and ledger is not None:
+        found |= _keys_in(ledger, end, set(OPTIONAL) - found)
+    written = format_of(form, found)
+    if written.header:
+        write(written.header)
     for block in blocks_in(ledger, 0, end) if ledger is not None else ():
-        data = _records_in(block)
-        if data:
-            write(table.rows(data) if form is Form.CSV else data)
+        if data := _records_in(block):
+            write(written.lines(data))
 
 
 def _records_in(block: Block) -> bytes:

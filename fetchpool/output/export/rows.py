@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from io import StringIO
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from fetchpool.model.urls import display
-from fetchpool.output.ledger import Record
+from fetchpool.output.ledger.record import Batch, Record, whole_characters
 
 OPTIONAL = dict(
     zip(
@@ -28,19 +29,21 @@ class Columns:
 
     def __init__(self, optional: Collection[str]) -> None:
         """Have those of the *optional* keys beside the ones that every record has."""
-        self._keys = [
-            key for key in Record.__struct_fields__ if key not in OPTIONAL or key in optional
+        names = [
+            name for name in Record.__struct_fields__ if name not in OPTIONAL or name in optional
         ]
+        self.header = _written([names])
+        self._values = attrgetter(*names)
+        self._places = [(name, OPTIONAL.get(name)) for name in names]
 
-    def header(self) -> bytes:
-        """Return the first line."""
-        return _written([self._keys])
+    def batch(self, batch: Batch) -> bytes:
+        """Return the records of *batch* as rows; 5 µs each."""
+        return _written(map(self._values, batch.records))
 
-    def rows(self, data: bytes) -> bytes:
+    def lines(self, data: bytes) -> bytes:
         """Return the records in *data*, whole lines of JSON, as rows; 7 µs each."""
         records: list[dict[str, Any]] = _decoder.decode_lines(data)
-        keys = [(key, OPTIONAL.get(key)) for key in self._keys]
-        return _written([[_cell(record.get(*key)) for key in keys] for record in records])
+        return _written([record.get(*place) for place in self._places] for record in records)
 
 
 def seen_in(data: bytes, keys: Collection[str]) -> set[str]:
@@ -54,9 +57,9 @@ def seen_in(data: bytes, keys: Collection[str]) -> set[str]:
 _decoder = msgspec.json.Decoder()
 
 
-def _written(rows: list[list[Any]]) -> bytes:
+def _written(rows: Iterable[Iterable[Any]]) -> bytes:
     text = StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    csv.writer(text, lineterminator="\r\n").writerows([map(_cell, row) for row in rows])
     return text.getvalue().encode()
 
 
@@ -73,6 +76,8 @@ def _cell(value: Any) -> str | float:
     if isinstance(value, dict | list):
         value = msgspec.json.encode(value).decode()
     if isinstance(value, str):
+        if not value.isprintable():
+            value = whole_characters(value)
         # Most begin with a letter or a digit: 0.2 µs instead of the search's 1.5.
         if value[:1].isalnum() and ";" not in value:
             return display(value)

@@ -6,17 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import astuple
 
-from fetchpool.output.ledger.entries import read_blocks
+from fetchpool.output.ledger.entries import Entry, read_blocks
 
 
-class FailedEntry(msgspec.Struct, frozen=True, gc=False):
-    """What a record says of a URL that failed."""
+class FailedEntry(Entry, frozen=True, gc=False):
+    """What a record says of a URL that failed, and where in the lists that stands."""
 
-    seq: int
-    url: str
-    status: int | None
-    error: str | None
     detail: str | None = None
     source: str | None = None
     line: int | None = None
@@ -38,4 +35,4 @@ def read_failed(path: Path) -> Iterator[FailedEntry]:
                 try:
                     yield _decode(line)
                 except msgspec.DecodeError:  # a stranger's edit of a key that counting needs not
-                    yield FailedEntry(entry.seq, entry.url, entry.status, entry.error)
+                    yield FailedEntry(*astuple(entry))

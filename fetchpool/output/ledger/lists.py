@@ -16,9 +16,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from fetchpool.model.urls import conceals, is_hiding, redact, redact_urls_in
+from fetchpool.model.urls import conceals, is_hiding, redact
 from fetchpool.output.ledger.entries import Entry, renumbered, with_seq
-from fetchpool.output.ledger.record import escaped
+from fetchpool.output.ledger.record import escaped, keys
 from fetchpool.output.ledger.state import ListState, State, list_key
 
 NAMES_KEPT = 8
@@ -131,8 +131,7 @@ def _moved(each: ListState, gap: int) -> ListState:
 def _redacted(line: bytes) -> bytes:
     """Return the record in *line* without what is secret by now."""
     fields = msgspec.json.decode(line)
-    hiding = {"url": redact, "final_url": redact, "source": redact, "detail": redact_urls_in}
-    for key, hide in hiding.items():
-        if isinstance(fields.get(key), str):
-            fields[key] = hide(fields[key])
+    for name, key in keys().items():
+        if key.hide is not None and isinstance(fields.get(name), str):
+            fields[name] = key.hide(fields[name])
     return escaped(msgspec.json.encode(fields)) + b"\n"

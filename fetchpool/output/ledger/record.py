@@ -1,19 +1,31 @@
-"""`Record`: one line of `results.jsonl`, made from an outcome."""
+"""`Record`: one line of `results.jsonl`. Its keys are declared here, once; the rest follows.
+
+    Record ──▶ JSON Lines (`Batch.lines`), CSV (`output/export/forms`)
+           ──▶ which columns a run has (`expected_keys`), what is redacted (`Key.hide`)
+           ──▶ docs/records.md and the README's table (`reference`)
+
+A new key is a field at the end, with its `Key`, and an argument in `Record.of`.
+"""
 
 from __future__ import annotations
 
 import re
 import time
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Annotated, NamedTuple, get_type_hints
 
 import msgspec
 from msgspec.structs import asdict, replace
 
 from fetchpool.model.urls import redact, redact_urls_in
-from fetchpool.model.values import FailureKind, Outcome
+from fetchpool.model.values import FailureKind, Outcome, failure_label
+
+if TYPE_CHECKING:
+    from fetchpool.config import Config
 
 _YEAR_10000 = 253402300800  # seconds since the epoch: RFC 3339 years have four digits
-_encode_json = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 # DEL and C1 controls, bidirectional overrides, line separators: JSON allows them raw, but a
 # terminal may obey them and some readers end lines there.
@@ -22,34 +34,80 @@ _UNFIT = re.compile(
 )
 
 
+class Only(NamedTuple):
+    """When a record has a key that others lack."""
+
+    when: str
+    """For a person: what follows "only"."""
+    expected: Callable[[Config, bool], bool]
+    """Tells whether a run of some settings, over several sources or not, may have such records."""
+
+
+class Key(NamedTuple):
+    """What is declared of a key beside its name, its type and its place."""
+
+    meaning: str
+    """A sentence without its full stop."""
+    of: str
+    """Which field of the outcome it comes from."""
+    hide: Callable[[str], str] | None = None
+    """What takes secrets out of it."""
+    only: Only | None = None
+    """None: every record has it."""
+
+
+_WITH_SEVERAL = Only("with several sources, or `--add`", lambda _, several: several)
+
+
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a ledger says of one line; keys in the order in which scripts may rely on them."""
 
-    seq: int
-    """The line's number over all sources, from 1."""
-    url: str
-    """As in the list, userinfo and secret parameters redacted."""
-    ok: bool
-    status: int | None
-    error: FailureKind | None
-    detail: str | None
-    final_url: str | None
-    redirects: int
-    attempts: int
-    bytes: int
-    wire_bytes: int
-    content_type: str | None
-    path: str | None
-    sha256: str | None
-    started_at: str | None
-    """RFC 3339, UTC, milliseconds."""
-    elapsed_s: float
-    """Seconds, to the microsecond."""
-    source: str | None = None
-    """Written only where there are several sources."""
-    line: int | None = None
-    insecure: bool = False
-    """Written only if true."""
+    seq: Annotated[int, Key("The line's number over all sources in their order", "request.seq")]
+    url: Annotated[str, Key("The URL as in the list, without its secrets", "request.url", redact)]
+    ok: Annotated[bool, Key("A complete answer with a 2xx status came", "ok")]
+    status: Annotated[int | None, Key("HTTP status of the last answer", "status")]
+    error: Annotated[FailureKind | None, Key("Kind of error", "error")]
+    detail: Annotated[
+        str | None, Key("What is to be said beyond that, for a person", "detail", redact_urls_in)
+    ]
+    final_url: Annotated[str | None, Key("The URL after redirects", "final_url", redact)]
+    redirects: Annotated[int, Key("Hops followed", "redirects")]
+    attempts: Annotated[
+        int, Key("1 and the retries, those that aren't counted too; hops are not in it", "attempts")
+    ]
+    bytes: Annotated[int, Key("Length of the body as stored (unpacked)", "bytes")]
+    wire_bytes: Annotated[int, Key("Length of the body as received", "wire_bytes")]
+    content_type: Annotated[str | None, Key("As the server said", "content_type")]
+    path: Annotated[str | None, Key("Where the body is, from DEST on", "path")]
+    sha256: Annotated[str | None, Key("Of the body as stored, with `--hash`", "sha256")]
+    started_at: Annotated[
+        str | None,
+        Key("When the first attempt began: RFC 3339, UTC, milliseconds", "started_at"),
+    ]
+    elapsed_s: Annotated[
+        float,
+        Key("Seconds from there to the end of the last one, waiting included", "elapsed_s"),
+    ]
+    source: Annotated[
+        str | None,
+        Key("The list it stands in", "request.source", redact, only=_WITH_SEVERAL),
+    ] = None
+    line: Annotated[
+        int | None, Key("The line's number in that list", "request.line", only=_WITH_SEVERAL)
+    ] = None
+    insecure: Annotated[
+        bool,
+        Key(
+            "TLS certificates were not verified",
+            "insecure",
+            only=Only("where it is true, with `--insecure`", lambda config, _: config.insecure),
+        ),
+    ] = False
+
+    @property
+    def label(self) -> str | None:
+        """What a failure is counted as (see `failure_label`); None = ok."""
+        return failure_label(self.error, self.status)
 
     @classmethod
     def of(cls, outcome: Outcome, *, several: bool) -> Record:
@@ -82,29 +140,64 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         )
 
 
+@cache
+def keys() -> Mapping[str, Key]:
+    """Return what is declared of every key, in their order."""
+    hints = get_type_hints(Record, include_extras=True)
+    return {name: hints[name].__metadata__[0] for name in Record.__struct_fields__}
+
+
+def expected_keys(config: Config, *, several: bool) -> set[str]:
+    """Return which of the keys that not all records have are those of a run's records."""
+    declared = keys().items()
+    return {name for name, key in declared if key.only and key.only.expected(config, several)}
+
+
+class Batch:
+    """Records on their way to the writers: values, until one of them wants JSON."""
+
+    __slots__ = ("_lines", "records")
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records = records
+        self._lines: bytes | None = None
+
+    @property
+    def lines(self) -> bytes:
+        """The same as lines of JSON, encoded once."""
+        if self._lines is None:
+            self._lines = encode_all(self.records)
+        return self._lines
+
+
 def encode(record: Record) -> bytes:
-    """Return *record* as one line of JSON, its line feed included. Never raises.
+    """Return *record* as one line of JSON; see `encode_all`."""
+    return encode_all((record,))
+
+
+def encode_all(records: Sequence[Record]) -> bytes:
+    """Return *records* as lines of JSON, each with its line feed. Never raises.
 
     Halves of characters (lone surrogates) become `?`; what a terminal or a reader of lines could
     take for more than text is escaped, which JSON readers undo.
     """
     try:
-        line = _encode_json(record)
+        lines = _encode_lines(records)
     except UnicodeEncodeError:
-        line = _encode_json(_mended(record))
-    return escaped(line) + b"\n"
+        lines = _encode_lines([_mended(record) for record in records])
+    return escaped(lines)
 
 
-def escaped(line: bytes) -> bytes:
-    """Return *line*, JSON in UTF-8, with an escape for each character that is more than text."""
-    if line.isascii() and b"\x7f" not in line:
-        return line
-    return _UNFIT.sub(lambda match: b"\\u%04x" % ord(match[0].decode()), line)
+def escaped(lines: bytes) -> bytes:
+    """Return *lines*, JSON in UTF-8, with an escape for each character that is more than text."""
+    if lines.isascii() and b"\x7f" not in lines:
+        return lines
+    return _UNFIT.sub(lambda match: b"\\u%04x" % ord(match[0].decode()), lines)
 
 
 def recorded_url(text: str) -> str:
     """Return the URL under which a record of the line *text* is found in the ledger."""
-    return _whole_characters(redact(text))
+    return whole_characters(redact(text))
 
 
 def rfc3339(epoch_s: float) -> str | None:
@@ -128,8 +221,9 @@ def _microseconds(seconds: float) -> float:
 
 def _mended(record: Record) -> Record:
     texts = {key: it for key, it in asdict(record).items() if isinstance(it, str)}
-    return replace(record, **{key: _whole_characters(text) for key, text in texts.items()})
+    return replace(record, **{key: whole_characters(text) for key, text in texts.items()})
 
 
-def _whole_characters(text: str) -> str:
+def whole_characters(text: str) -> str:
+    """Return *text* with a `?` for each half of a character."""
     return text.encode("utf-8", "replace").decode()

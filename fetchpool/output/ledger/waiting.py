@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fetchpool.output.ledger.entries import Entry, read_blocks, read_entry, renumbered
+from fetchpool.output.ledger.entries import Entry, Line, read_blocks, read_entry
 from fetchpool.output.ledger.matching import add_records, open_index
 from fetchpool.output.ledger.record import recorded_url
 
@@ -57,7 +57,7 @@ class Waiting:
 
     def kept_for(
         self, seq: int, url: str, source: str | None = None, line: int | None = None
-    ) -> bytes | None:
+    ) -> Line | None:
         """Return the record that answers line *seq*, ready to be appended, or None.
 
         *url* is the line as read. The n-th line of a URL gets its n-th record. *source* and *line*
@@ -72,7 +72,7 @@ class Waiting:
             reason = f"the index of earlier records failed: {error}"
             raise OSError(errno.EIO, reason, str(self._index_path)) from error
 
-    def _kept_for(self, seq: int, url: str, source: str | None, line: int | None) -> bytes | None:
+    def _kept_for(self, seq: int, url: str, source: str | None, line: int | None) -> Line | None:
         row = self._index.execute(_FIRST_OF_URL, (hash(url),)).fetchone()
         if row is None:
             return None
@@ -83,7 +83,8 @@ class Waiting:
             return None  # two URLs of one hash: this one is fetched
         self._index.execute("DELETE FROM record WHERE ordinal = ?", row)
         self._left -= 1
-        return raw if self.in_place else renumbered(raw, seq, source, line)
+        found = Line(raw, entry)
+        return found if self.in_place else found.renumbered(seq, source, line)
 
     def close(self) -> None:
         """Close and delete the index; the records stay. May be called again."""

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from fetchpool.output.ledger.checkpoint import write_checkpoint
-from fetchpool.output.ledger.entries import read_entries
+from fetchpool.output.ledger.entries import Entry
 from fetchpool.output.ledger.layout import Layout, remove
+from fetchpool.output.ledger.record import Record
 from fetchpool.output.ledger.reserve import Reserve
 from fetchpool.output.ledger.standing import Standing, Totals
 from fetchpool.output.ledger.state import Durability, FileStamp, State, write_state
@@ -70,15 +71,14 @@ class Ledger:
         """How all records in the ledger add up, those kept included."""
         return self._standing.totals
 
-    def append(self, lines: Sequence[bytes]) -> None:
-        """Add encoded records, whose bodies are in place: 0.9 µs each.
+    def append(self, data: bytes, entries: Sequence[Entry | Record]) -> None:
+        """Add the lines in *data*, one for each of *entries*, whose bodies are in place.
 
-        If the disk is full on the way, the lines that fit are in the ledger and count.
+        0.4 µs each. If the disk is full on the way, the lines that fit are in the ledger and count.
         """
         self._check_in_place()
         self._cut_torn()
-        data = b"".join(lines)
-        self._write(data)
+        self._write(data, entries)
         if self._durability == "strict":
             self.sync()
         now = self._clock()
@@ -162,7 +162,7 @@ class Ledger:
             os.ftruncate(self._fd, self._standing.offset)
             self._torn = False
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes, entries: Sequence[Entry | Record]) -> None:
         """Write *data*; what is in the file then is accounted for, also if it is not all."""
         written = 0
         self._unsynced = True
@@ -178,7 +178,7 @@ class Ledger:
                         self.disk_full = error
         finally:
             whole = data[: data.rfind(b"\n", 0, written) + 1]
-            self._standing.add(whole, read_entries(whole))
+            self._standing.add(whole, entries[: whole.count(b"\n")])
             if written != len(whole):
                 self._torn = True
                 with suppress(OSError):  # the next `append`, or the next start, cuts it
