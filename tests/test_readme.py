@@ -25,6 +25,7 @@ from fetchpool.config import options
 from fetchpool.model.exits import ExitStatus
 from fetchpool.model.urls import InvalidURLError, parse_url
 from fetchpool.model.values import FailureKind
+from fetchpool.output.ledger.reference import render_reference, render_table
 from fetchpool.output.names import body_path
 from fetchpool.scheduling.retry import FIRST_PAUSE_S, PASSING_STATUSES
 from tests.harness import RECORD_KEYS, clean_environment
@@ -38,6 +39,7 @@ DOCUMENTS = (
     "CHANGELOG.md",
     "docs/architecture.md",
     "docs/durability.md",
+    "docs/records.md",
     "docs/security.md",
     "docs/workers.md",
 )
@@ -110,6 +112,14 @@ def test_record_has_the_keys_of_a_record_and_its_path_is_its_urls() -> None:
     record = json.loads(blocks("json")[0])
     assert tuple(record) == RECORD_KEYS
     assert record["path"] == body_path(parse_url(record["url"]), record["content_type"])
+
+
+def test_keys_of_a_record_are_told_as_they_are_declared() -> None:
+    document = (ROOT / "docs" / "records.md").read_text(encoding="utf-8")
+    assert document == render_reference(), (
+        "run: python -m fetchpool.output.ledger > docs/records.md"
+    )
+    assert render_table() in section("A record"), "its table is `reference.render_table()`"
 
 
 def test_names_are_those_of_their_urls() -> None:

@@ -62,11 +62,13 @@ _WITH_SEVERAL = Only("with several sources, or `--add`", lambda _, several: seve
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a ledger says of one line; keys in the order in which scripts may rely on them."""
 
-    seq: Annotated[int, Key("The line's number over all sources in their order", "request.seq")]
+    seq: Annotated[
+        int, Key("The line's number over all sources in their order, from 1", "request.seq")
+    ]
     url: Annotated[str, Key("The URL as in the list, without its secrets", "request.url", redact)]
-    ok: Annotated[bool, Key("A complete answer with a 2xx status came", "ok")]
+    ok: Annotated[bool, Key("Whether a complete answer with a 2xx status came", "ok")]
     status: Annotated[int | None, Key("HTTP status of the last answer", "status")]
-    error: Annotated[FailureKind | None, Key("Kind of error", "error")]
+    error: Annotated[FailureKind | None, Key("Which kind of error, if it is not ok", "error")]
     detail: Annotated[
         str | None, Key("What is to be said beyond that, for a person", "detail", redact_urls_in)
     ]
