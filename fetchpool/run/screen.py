@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from fetchpool.reporting.stats import HostState, RunState
 from fetchpool.reporting.terminal.formats import counted, span
+from fetchpool.sources import RequestCounter
 
 if TYPE_CHECKING:
     from fetchpool.pipeline.fetching import Fetching
     from fetchpool.pipeline.pool import FetchPool
-    from fetchpool.reporting.stats import Stats
     from fetchpool.reporting.terminal import Reporter
     from fetchpool.run.intake import Remaining
     from fetchpool.run.stopping import Stopper
+    from fetchpool.run.telling import Telling
     from fetchpool.scaling.dispatch import Dispatch
     from fetchpool.scaling.fleet import Fleet
     from fetchpool.scheduling import scheduler
-    from fetchpool.sources import RequestCounter
+    from fetchpool.sources import Sources
 
 EVERY_S = 0.25
 WAITING_S = 0.5
@@ -28,29 +32,62 @@ WAITING_S = 0.5
 HOSTS_SHOWN = 12
 
 
-async def keep_showing(
-    reporter: Reporter,
-    stats: Stats,
-    pool: FetchPool | Fleet,
-    fetching: Fetching | Dispatch,
-    remaining: Remaining,
-    counter: RequestCounter | None,
-    stopper: Stopper,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A run under way, as far as it is shown."""
+
+    pool: FetchPool | Fleet
+    fetching: Fetching | Dispatch
+    remaining: Remaining
+    stopper: Stopper
+
+
+@asynccontextmanager
+async def displaying(
+    telling: Telling, shown: Shown, lists: Sources
+) -> AsyncIterator[RequestCounter | None]:
+    """Keep a display up to date meanwhile, if somebody looks at it."""
+    if not telling.reporter.wants_updates:
+        yield None
+        return
+    counter = RequestCounter(lists) if lists.seekable else None
+    if counter is not None:
+        counter.start()
+    task = asyncio.create_task(_keep_showing(telling, shown, counter))
+    try:
+        yield counter
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        if counter is not None:
+            counter.stop()
+
+
+async def _keep_showing(telling: Telling, shown: Shown, counter: RequestCounter | None) -> None:
     """Update the display until cancelled."""
     while True:
         now = monotonic()
-        stats.received_so_far(pool.bytes_received)
+        telling.stats.received_so_far(shown.pool.bytes_received)
         state = RunState(
             total=counter.total if counter else None,
-            read=remaining.requests,
-            reading=not remaining.ended,
-            running=fetching.running,
-            hosts=busiest(fetching, now),
-            message=message(fetching, stopper),
+            read=shown.remaining.requests,
+            reading=not shown.remaining.ended,
+            running=shown.fetching.running,
+            hosts=busiest(shown.fetching, now),
+            message=message(shown.fetching, shown.stopper),
         )
-        reporter.update(stats.snapshot(now, state))
+        telling.reporter.update(telling.stats.snapshot(now, state))
         await asyncio.sleep(EVERY_S)
+
+
+def tell_of_waiting(reporter: Reporter, shown: Shown) -> None:
+    """Say after a moment what a run that was asked to stop waits for, if it does still."""
+
+    def tell() -> None:
+        if shown.fetching.running and not shown.fetching.ended:
+            reporter.warn(stopping(shown.fetching, shown.stopper))
+
+    asyncio.get_running_loop().call_later(WAITING_S, tell)
 
 
 class Display(Protocol):

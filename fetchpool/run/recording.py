@@ -1,0 +1,182 @@
+"""What a run records: outcomes in order, into the ledger and `--records`, whatever ends the run.
+
+fetching.batch() ─▶ Recording ─▶ Journal ─▶ ledger, --records ─▶ Account
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from tempfile import gettempdir
+from typing import TYPE_CHECKING
+
+from fetchpool.model.bodies import StoreError
+from fetchpool.output.records import RecordsError, RecordsFile, WholeRecords, open_records
+from fetchpool.run.account import Account
+from fetchpool.run.choices import opened
+from fetchpool.run.journal import Journal
+from fetchpool.run.trouble import OurTrouble, Trouble, trouble_of
+
+if TYPE_CHECKING:
+    from fetchpool.model.values import Request
+    from fetchpool.output.ledger import Ledger
+    from fetchpool.output.ledger.entries import Line
+    from fetchpool.pipeline.fetching import Fetching
+    from fetchpool.run.call import Call
+    from fetchpool.run.intake import Remaining
+    from fetchpool.run.output import Output
+    from fetchpool.run.telling import Telling
+    from fetchpool.scaling.dispatch import Dispatch
+
+
+class Recording:
+    """Writes down what becomes of each line; `trouble` is why it can't, if it can't."""
+
+    def __init__(
+        self, call: Call, output: Output | None, remaining: Remaining, telling: Telling
+    ) -> None:
+        """Open what `--records` names; raises `OutputError`."""
+        self._call = call
+        self._output = output
+        self._remaining = remaining
+        self._telling = telling
+        records = _opened(call, has_ledger=output is not None)
+        self._copy = records if isinstance(records, WholeRecords) else None
+        self.account = Account(telling.stats, call.config.failures, call.names)
+        self.journal = Journal(
+            records if isinstance(records, RecordsFile) else None,
+            self.account.recorded,
+            several=call.lists.named,
+        )
+        self._ledger: Ledger | None = None
+        self._total_is_told = False
+        self.trouble: Trouble | None = None
+
+    async def settle(self) -> None:
+        """Make the ledger of an earlier run today's, and pass over what it answered.
+
+        Raises what `Output.settle` does.
+        """
+        path = self._call.ledger
+        if self._output is None or path is None:
+            return
+        settled = await self._output.settle(self._read_list)
+        in_place = settled.waiting is not None and settled.waiting.in_place
+        keep = self._count_kept if in_place else self.journal.keep
+        self._remaining.set_aside(settled.done, settled.waiting, keep, offset=settled.offset)
+        for label, count in settled.kept.failed.items():
+            self.account.kept(ok=False, label=label, count=count)
+        self.account.kept(ok=True, count=settled.kept.ok)
+        self._ledger = settled.ledger
+        self.journal.write_to(settled.ledger, path)
+
+    async def record_all(self, fetching: Fetching | Dispatch) -> None:
+        """Record outcomes until there are no more.
+
+        Whatever ends that early, what was fetched is recorded, unless just that is the trouble.
+        """
+        recording = asyncio.ensure_future(self._record(fetching))
+        try:
+            await asyncio.shield(recording)
+        except OurTrouble as error:
+            self._note(error)
+            await fetching.aclose()
+        except asyncio.CancelledError:  # Ctrl-C in a program that doesn't have us watch signals
+            fetching.abort()
+            with suppress(*OurTrouble):
+                await recording
+                await self.journal.flush()
+                await self._close_ledger(complete=False)
+            with suppress(RecordsError):
+                await self._write_copy()
+            raise
+        try:
+            await self.journal.flush()
+        except OurTrouble as error:
+            self._note(error)
+        if self.journal.trouble is not None:
+            self._note(self.journal.trouble)
+
+    async def close(self, *, complete: bool) -> None:
+        """Close the ledger, finished if *complete*, and write the file of `--records`."""
+        try:
+            await self._close_ledger(complete=complete)
+        except OurTrouble as error:
+            self._note(error)
+        try:
+            await self._write_copy()
+        except RecordsError as error:
+            self._note(error)
+
+    async def remove_leftovers(self) -> None:
+        """Delete unfinished bodies of lines that left the list: nobody waits for them."""
+        if self._output is not None and self._output.files is not None:
+            with suppress(StoreError):
+                await asyncio.to_thread(self._output.files.remove_leftovers)
+
+    def abort(self, fetching: Fetching | Dispatch) -> None:
+        """Cut off what runs, and wait for no reader of records."""
+        fetching.abort()
+        self.journal.give_up_reader()
+
+    async def _record(self, fetching: Fetching | Dispatch) -> None:
+        while outcomes := await fetching.batch():
+            if self._remaining.ended and self._ledger is not None and not self._total_is_told:
+                self._total_is_told = True
+                await self._in_ledger_lane(self._ledger.expect)
+            for outcome in outcomes:
+                if not outcome.ok:
+                    self._telling.failed(outcome)
+            await self.journal.put(outcomes)
+            self._telling.warn_of_descriptors(fetching.lowered_to)
+
+    async def _in_ledger_lane(self, tell: Callable[[int, int], object]) -> None:
+        """Tell the ledger how many records the list brings, and how many lines it has."""
+        remaining = self._remaining
+        counts = remaining.requests - remaining.answered_before, remaining.lines
+        await self.journal.in_ledger_lane(partial(tell, *counts))
+
+    async def _close_ledger(self, *, complete: bool) -> None:
+        if self._ledger is None:
+            return
+        try:
+            if complete:
+                await self._in_ledger_lane(self._ledger.finish)
+        finally:
+            await self.journal.in_ledger_lane(self._ledger.close)
+
+    async def _write_copy(self) -> None:
+        if self._copy is not None and self._call.ledger is not None:
+            await asyncio.to_thread(self._copy.write, self._call.ledger)
+
+    async def _count_kept(self, line: Line) -> None:
+        """Count an answer of an earlier run that is in the ledger already."""
+        self.account.recorded((line.entry,))
+
+    def _read_list(self) -> Iterator[Request]:
+        return (request for batch in self._call.lists.batches() for request in batch.requests)
+
+    def _note(self, error: BaseException) -> None:
+        """Note what ended the run early, if nothing did before."""
+        if self.trouble is None:
+            where = None if self._output is None else self._output.spill_directory
+            self.trouble = trouble_of(error, where or gettempdir())
+
+
+def record_nothing(call: Call) -> None:
+    """Leave no record in `--records`: what an earlier run left there is not today's."""
+    records = _opened(call, has_ledger=call.dest is not None)
+    if isinstance(records, WholeRecords):
+        records.write(None)
+    elif records is not None:
+        records.make_anew()
+        records.close()
+
+
+def _opened(call: Call, *, has_ledger: bool) -> RecordsFile | WholeRecords | None:
+    config = call.config
+    several = call.lists.named
+    opener = partial(open_records, config, several=several, has_ledger=has_ledger)
+    return opened("--records", config.records, opener)

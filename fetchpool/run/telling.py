@@ -1,0 +1,90 @@
+"""What is told while a run is on: to a person, to the log file, and counted."""
+
+from __future__ import annotations
+
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from fetchpool.network.connector import cleanup_closed_is_needless
+from fetchpool.reporting.event_log import EventSink, open_event_log
+from fetchpool.reporting.stats import Stats
+from fetchpool.reporting.terminal import Heading, Reporter
+from fetchpool.run.choices import opened
+
+if TYPE_CHECKING:
+    from fetchpool.model.values import Outcome
+    from fetchpool.pipeline.pool import FetchPool
+    from fetchpool.run.call import Call
+    from fetchpool.scaling.fleet import Fleet
+
+
+class Telling:
+    """Reporter, log file and counters of a run."""
+
+    def __init__(self, call: Call, reporter: Reporter | None) -> None:
+        """Tell nobody where *reporter* is None."""
+        self._call = call
+        self.reporter = reporter or Reporter(None)
+        self.is_heard = reporter is not None
+        self.events: EventSink = open_event_log(None)
+        self.stats = Stats(monotonic())
+        self._warned_of_descriptors = False
+
+    def open_log(self) -> None:
+        """Open `--log-file`; raises `OutputError`."""
+        path = self._call.config.log_file
+        self.events = opened("--log-file", path, partial(open_event_log, path))
+
+    def begin(self, pool: FetchPool | Fleet) -> None:
+        """Say what is about to be fetched, and what of the settings can't be had."""
+        call, config = self._call, self._call.config
+        if pool.budget.warning:
+            self._warned_of_descriptors = True
+            self.reporter.warn(pool.budget.warning)
+        if config.cleanup_closed and cleanup_closed_is_needless():
+            self.reporter.warn(
+                "--cleanup-closed does nothing on this Python, which closes TLS connections itself."
+            )
+        self.reporter.start(
+            Heading(
+                source=call.title,
+                destination=call.dest_text,
+                limit=pool.budget.limit,
+                per_host=config.per_host,
+                rate=config.rate,
+                host_rate=config.host_rate,
+                max_time_s=config.max_time,
+            )
+        )
+        self.events.event("run-started", source=call.title, destination=call.dest_text)
+
+    def stopping(self, reason: str) -> None:
+        """Note that somebody asked the run to stop."""
+        self.events.event("stopping", why=reason)
+
+    def failed(self, outcome: Outcome) -> None:
+        """Note a URL that failed."""
+        self.events.event(
+            "failed",
+            seq=outcome.request.seq,
+            url=outcome.request.url,
+            error=outcome.error,
+            status=outcome.status,
+            detail=outcome.detail,
+        )
+
+    def warn_of_descriptors(self, lowered_to: int | None) -> None:
+        """Say once that the descriptors suffice for *lowered_to* requests only; None: they do."""
+        if lowered_to is not None and not self._warned_of_descriptors:
+            self._warned_of_descriptors = True
+            self.reporter.warn(
+                f"no more files can be opened: {lowered_to} requests at a time from now "
+                "on. Raise the limit with 'ulimit -n'."
+            )
+
+    def connections(self, pool: FetchPool | Fleet) -> None:
+        """Count what *pool* received, and over how many connections."""
+        self.stats.received_so_far(pool.bytes_received)
+        for _ in range(pool.connections_opened):
+            self.stats.connection_opened()
