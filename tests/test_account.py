@@ -25,7 +25,7 @@ def listed(groups: list[FailureGroup]) -> list[tuple[str, int, list[str]]]:
 
 
 def write(path: Path, *outcomes: Outcome) -> Path:
-    path.write_bytes(b"".join(encode(Record.of(each, several=False)) for each in outcomes))
+    path.write_bytes(b"".join(encode(Record.of(each)) for each in outcomes))
     return path
 
 

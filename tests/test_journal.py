@@ -39,14 +39,14 @@ async def test_records_are_encoded_once_and_never_read_back(
         outcome(Request(url, seq), ok=seq != 2, error=FailureKind.STATUS if seq == 2 else None)
         for seq, url in enumerate(urls("a", "b"), 1)
     ]
-    kept = Record.of(outcome(Request("http://h/c", 9)), several=False)
+    kept = Record.of(outcome(Request("http://h/c", 9)))
     line = Line(raw := record.encode(kept), _read(raw)).renumbered(3, None, None)
     recorded: list[Recorded] = []
     encoded: list[int] = []
     with run.open() as directory:
         ledger = directory.settle(run.requests).ledger
         file = RecordsFile(str(tmp_path / "records"), format_of(form, ()))
-        journal = Journal(file, recorded.extend, several=False)
+        journal = Journal(file, recorded.extend)
         journal.write_to(ledger, run.ledger)
         journal.start(on_trouble=no_trouble)
         real = record.encode_all

@@ -175,7 +175,7 @@ def test_run_that_is_on_is_shown(run: Run, capsys: pytest.CaptureFixture[str]) -
     with run.open() as directory:
         ledger = directory.settle(run.requests).ledger
         answered = run.requests()[:3]
-        append(ledger, [encode(Record.of(outcome(request), several=False)) for request in answered])
+        append(ledger, [encode(Record.of(outcome(request))) for request in answered])
         assert "a run is on right now" in shown_for(run.dest, capsys)
         found = json.loads(shown_for(run.dest, capsys, as_json=True))
     assert (found["phase"], found["records"]) == ("running", 3)

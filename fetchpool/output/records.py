@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Collection
 from contextlib import nullcontext, suppress
 from io import FileIO
 from pathlib import Path
@@ -23,7 +24,7 @@ from fetchpool.output.export import (
     is_stream,
     write_some,
 )
-from fetchpool.output.ledger.record import Batch, expected_keys
+from fetchpool.output.ledger.record import Batch
 
 STDOUT = 1
 
@@ -42,21 +43,20 @@ class OutputClosedError(RecordsError):
 
 
 def open_records(
-    config: Config, *, several: bool, has_ledger: bool
+    config: Config, keys: Collection[str], *, has_ledger: bool
 ) -> RecordsFile | WholeRecords | None:
     """Open what `--records` names; None where it names nothing. Raises OSError.
 
-    *several* says that records name their source, *has_ledger* that all of them can be read again
-    at the end.
+    *keys* are those that records of the run have beside the ones all have, *has_ledger* says that
+    all records can be read again at the end.
     """
     target = config.records
     if target is None:
         return None
     form = form_of(config.records_format, target)
-    columns = expected_keys(config, several=several)
     if has_ledger and not is_stream(target):
-        return WholeRecords(target, form, columns)
-    return RecordsFile(target, format_of(form, columns))
+        return WholeRecords(target, form, keys)
+    return RecordsFile(target, format_of(form, keys))
 
 
 class RecordsFile:
@@ -112,14 +112,14 @@ class RecordsFile:
 class WholeRecords:
     """A file that is to hold all records of the run: a copy of the ledger, made at its end."""
 
-    def __init__(self, target: str, form: Form, columns: set[str]) -> None:
+    def __init__(self, target: str, form: Form, keys: Collection[str]) -> None:
         """Find out that *target* can be written; until `write` its old content stays.
 
         Raises OSError.
         """
         self._name = target
         self._form = form
-        self._columns = columns
+        self._keys = keys
         self._replacement = Replacement(target)
 
     def write(self, ledger: Path | None) -> None:
@@ -127,7 +127,7 @@ class WholeRecords:
         try:
             with nullcontext() if ledger is None else FileIO(ledger) as file:
                 self._replacement.write(
-                    lambda write: copy_records(file, self._form, write, columns=self._columns)
+                    lambda write: copy_records(file, self._form, write, columns=self._keys)
                 )
         except OSError as error:
             raise RecordsError(f"cannot write {self._name}: {error.strerror}") from error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fetchpool.config.settings import MOST_FAILURES
 from fetchpool.model.values import Outcome
 from fetchpool.output.ledger.failures import FailedEntry, read_failed
-from fetchpool.output.ledger.record import Record
+from fetchpool.output.ledger.record import SOURCE_KEYS, Record
 from fetchpool.reporting.stats import (
     FailedLine,
     FailureGroup,
@@ -59,7 +59,7 @@ class Account:
         if not self._limit:
             return
         seq = outcome.request.seq
-        self._table.add(*_words(outcome), seq, lambda: self._line(Record.of(outcome, several=True)))
+        self._table.add(*_words(outcome), seq, lambda: self._line(Record.of(outcome, SOURCE_KEYS)))
 
     async def failures(self, ledger: Path | None) -> list[FailureGroup]:
         """Return the failures by reason; of all records in *ledger* where that is at hand.

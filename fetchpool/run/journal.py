@@ -12,7 +12,7 @@ What has been written is told, and counts only then: the figures shown are those
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -45,15 +45,14 @@ class Journal:
         self,
         records: RecordsFile | None,
         on_recorded: Callable[[Sequence[Recorded]], None],
-        *,
-        several: bool,
+        keys: Container[str] = (),
     ) -> None:
         """Take over *records*, to be closed at the end; tell *on_recorded* what is written.
 
         That is what the ledger holds; without a ledger, what *records* took; without either, all.
-        With *several* sources records name theirs.
+        Records have those of *keys* beside the ones that all have.
         """
-        self._several = several
+        self._keys = keys
         self._on_recorded = on_recorded
         self._ledger: Ledger | None = None
         self._path: Path | None = None
@@ -91,9 +90,9 @@ class Journal:
         if self._ledger is None and self._records is None:
             self._on_recorded(outcomes)
             return
-        several = self._several
+        keys = self._keys
         self._pending.outcomes += outcomes
-        self._pending.records += [Record.of(each, several=several) for each in outcomes]
+        self._pending.records += [Record.of(each, keys) for each in outcomes]
         await self._write_if_many()
 
     async def keep(self, line: Line) -> None:

@@ -6,13 +6,14 @@ fetching.batch() ─▶ Recording ─▶ Journal ─▶ ledger, --records ─▶
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from functools import partial
 from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
 from fetchpool.model.bodies import StoreError
+from fetchpool.output.ledger.record import expected_keys
 from fetchpool.output.records import RecordsError, RecordsFile, WholeRecords, open_records
 from fetchpool.run.account import Account
 from fetchpool.run.choices import opened
@@ -42,13 +43,14 @@ class Recording:
         self._output = output
         self._remaining = remaining
         self._telling = telling
-        records = _opened(call, has_ledger=output is not None)
+        keys = expected_keys(call.config, several=call.lists.named)
+        records = _opened(call, keys, has_ledger=output is not None)
         self._copy = records if isinstance(records, WholeRecords) else None
         self.account = Account(telling.stats, call.config.failures, call.names)
         self.journal = Journal(
             records if isinstance(records, RecordsFile) else None,
             self.account.recorded,
-            several=call.lists.named,
+            keys,
         )
         self._ledger: Ledger | None = None
         self._total_is_told = False
@@ -167,7 +169,8 @@ class Recording:
 
 def record_nothing(call: Call) -> None:
     """Leave no record in `--records`: what an earlier run left there is not today's."""
-    records = _opened(call, has_ledger=call.dest is not None)
+    keys = expected_keys(call.config, several=call.lists.named)
+    records = _opened(call, keys, has_ledger=call.dest is not None)
     if isinstance(records, WholeRecords):
         records.write(None)
     elif records is not None:
@@ -175,8 +178,8 @@ def record_nothing(call: Call) -> None:
         records.close()
 
 
-def _opened(call: Call, *, has_ledger: bool) -> RecordsFile | WholeRecords | None:
-    config = call.config
-    several = call.lists.named
-    opener = partial(open_records, config, several=several, has_ledger=has_ledger)
-    return opened("--records", config.records, opener)
+def _opened(
+    call: Call, keys: Collection[str], *, has_ledger: bool
+) -> RecordsFile | WholeRecords | None:
+    opener = partial(open_records, call.config, keys, has_ledger=has_ledger)
+    return opened("--records", call.config.records, opener)

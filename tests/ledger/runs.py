@@ -24,6 +24,7 @@ from fetchpool.output.ledger import (
     encode,
 )
 from fetchpool.output.ledger.entries import read_entry
+from fetchpool.output.ledger.record import SOURCE_KEYS
 
 BATCH = 3
 
@@ -153,7 +154,7 @@ class Run:
     def fetch(self, request: Request) -> bytes:
         """Return the encoded record of an answer to *request*."""
         self.note_fetch(request.url)
-        return encode(Record.of(self.answer(request), several=request.source is not None))
+        return encode(Record.of(self.answer(request), SOURCE_KEYS))
 
     def answer(self, request: Request) -> Outcome:
         """Return what the network says."""

@@ -13,13 +13,14 @@ from fetchpool.model.values import FailureKind, Request, failure_label
 from fetchpool.output.ledger import Record, encode, entries
 from fetchpool.output.ledger.bitmap import PAGE_BYTES, Bitmap
 from fetchpool.output.ledger.entries import read_blocks, read_entries, read_entry, renumbered
+from fetchpool.output.ledger.record import SOURCE_KEYS
 from tests.ledger.runs import outcome
 
 
 def line_of(seq: int, *, source: str | None = None, insecure: bool = False) -> bytes:
     request = Request(f"http://h/{seq}", seq=seq, source=source, line=source and seq)  # type: ignore[arg-type]
     answer = outcome(request, detail="ö", insecure=insecure)
-    return encode(Record.of(answer, several=source is not None))
+    return encode(Record.of(answer, SOURCE_KEYS))
 
 
 GOOD = line_of(7)

@@ -88,10 +88,10 @@ def changed(answer: Outcome, field: str, value: Any) -> Outcome:
 
 def test_each_key_comes_from_the_field_that_is_declared_and_from_no_other() -> None:
     answer = outcome(Request("http://h/", 7, "a.txt", 2), final_url="http://moved/")
-    before = Record.of(answer, several=True)
+    before = Record.of(answer, OPTIONAL)
     assert {key.of for key in keys().values()} == set(FIELDS)
     for field, value in FIELDS.items():
-        after = Record.of(changed(answer, field, value), several=True)
+        after = Record.of(changed(answer, field, value), OPTIONAL)
         moved = [name for name in keys() if getattr(before, name) != getattr(after, name)]
         assert moved == [name for name, key in keys().items() if key.of == field], field
 
@@ -100,7 +100,7 @@ def test_what_is_declared_as_hidden_is_hidden() -> None:
     url = "http://u:canary@h/?token=canary"
     with hiding(["token"]):
         answer = outcome(Request(url, 1, None, 1), detail=f"no {url} here", final_url=f"{url}&a")
-        line = encode(Record.of(answer, several=True))
+        line = encode(Record.of(answer, OPTIONAL))
         assert b"canary" not in line
         record = json.loads(line)
         for name, key in keys().items():
@@ -114,7 +114,7 @@ def test_columns_are_those_that_records_of_the_run_may_have(several: bool, insec
     expected = expected_keys(Config(insecure=insecure), several=several)
     (header,) = csv.reader(StringIO(format_of(Form.CSV, expected).header.decode(), ""))
     request = Request("http://h/", 1, "a.txt", 1)
-    record = Record.of(outcome(request, insecure=insecure), several=several)
+    record = Record.of(outcome(request, insecure=insecure), expected)
     assert header == list(json.loads(encode(record)))
 
 

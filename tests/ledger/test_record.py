@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fetchpool.model.urls import hiding
 from fetchpool.model.values import FailureKind, Request
 from fetchpool.output.ledger import Record, encode, recorded_url
-from fetchpool.output.ledger.record import rfc3339
+from fetchpool.output.ledger.record import SOURCE_KEYS, rfc3339
 from tests.ledger.runs import outcome
 
 KEYS = [
@@ -23,8 +23,8 @@ KEYS = [
 ANY_TEXT = st.text(st.characters() | st.characters(categories=["Cs"]), max_size=30)
 
 
-def encoded(request: Request, *, several: bool = False, **changes: object) -> bytes:
-    return encode(Record.of(outcome(request, **changes), several=several))  # type: ignore[arg-type]
+def encoded(request: Request, keys: frozenset[str] = frozenset(), **changes: object) -> bytes:
+    return encode(Record.of(outcome(request, **changes), keys))  # type: ignore[arg-type]
 
 
 def test_keys_stand_in_the_promised_order() -> None:
@@ -34,7 +34,7 @@ def test_keys_stand_in_the_promised_order() -> None:
 def test_source_line_and_insecure_stand_at_the_end_and_only_where_they_say_something() -> None:
     request = Request("http://h/", seq=9, source="b.txt", line=2)
     assert list(json.loads(encoded(request))) == KEYS
-    record = json.loads(encoded(request, several=True, insecure=True))
+    record = json.loads(encoded(request, SOURCE_KEYS, insecure=True))
     assert list(record) == [*KEYS, "source", "line", "insecure"]
     assert (record["source"], record["line"], record["insecure"]) == ("b.txt", 2, True)
 
@@ -48,7 +48,7 @@ def test_marked_values_are_redacted_in_urls_and_detail() -> None:
     url = "http://h/x?a=1&token=canary"
     answer = outcome(Request(url, 1), final_url=url, detail=f"ValueError({url!r})")
     with hiding(["token"]):
-        line = encode(Record.of(answer, several=False))
+        line = encode(Record.of(answer))
         assert recorded_url(url) == "http://h/x?a=1&token=***"
     assert b"canary" not in line
     assert line.count(b"http://h/x?a=1&token=***") == 3

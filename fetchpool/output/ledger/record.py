@@ -4,14 +4,15 @@
            ──▶ which columns a run has (`expected_keys`), what is redacted (`Key.hide`)
            ──▶ docs/records.md and the README's table (`reference`)
 
-A new key is a field at the end, with its `Key`, and an argument in `Record.of`.
+A new key is a field at the end, with its `Key`, and an argument in `Record.of`, which asks `optional`
+where the run decides whether it is there.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Annotated, NamedTuple, get_type_hints
 
@@ -56,6 +57,7 @@ class Key(NamedTuple):
     """None: every record has it."""
 
 
+SOURCE_KEYS = frozenset({"source", "line"})
 _WITH_SEVERAL = Only("with several sources, or `--add`", lambda _, several: several)
 
 
@@ -112,8 +114,11 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         return failure_label(self.error, self.status)
 
     @classmethod
-    def of(cls, outcome: Outcome, *, several: bool) -> Record:
-        """Return the record of *outcome*; with *several* sources it names source and line."""
+    def of(cls, outcome: Outcome, optional: Container[str] = ()) -> Record:
+        """Return the record of *outcome*, with those of the *optional* keys that a run asks for.
+
+        `insecure` is no matter of asking.
+        """
         request = outcome.request
         url = redact(request.url)
         final_url = outcome.final_url
@@ -136,8 +141,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             outcome.sha256,
             None if started_at is None else rfc3339(started_at),
             _microseconds(outcome.elapsed_s),
-            request.source if several else None,
-            request.line if several else None,
+            request.source if "source" in optional else None,
+            request.line if "line" in optional else None,
             outcome.insecure,
         )
 
@@ -149,10 +154,10 @@ def keys() -> Mapping[str, Key]:
     return {name: hints[name].__metadata__[0] for name in Record.__struct_fields__}
 
 
-def expected_keys(config: Config, *, several: bool) -> set[str]:
+def expected_keys(config: Config, *, several: bool) -> frozenset[str]:
     """Return which of the keys that not all records have are those of a run's records."""
     declared = keys().items()
-    return {name for name, key in declared if key.only and key.only.expected(config, several)}
+    return frozenset(n for n, key in declared if key.only and key.only.expected(config, several))
 
 
 class Batch:
