@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 from io import StringIO
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 import pytest
@@ -24,12 +25,18 @@ from tests.ledger.runs import outcome
 
 TEXTS = st.text(st.characters() | st.characters(categories=["Cs"]) | st.sampled_from('=;"\r\n\x7f'))
 COUNTS = st.integers(0, 2**48)
+TYPES: dict[object, st.SearchStrategy[Any]] = {
+    str: TEXTS, int: COUNTS, float: st.floats(0, 1e9), bool: st.booleans(), NoneType: st.none(),
+    FailureKind: st.sampled_from(FailureKind),
+}  # fmt: skip
 READABLE = st.builds(
     Record,
-    *(st.integers(1, 2**48), TEXTS, st.booleans(), st.none() | COUNTS),
-    *(st.none() | st.sampled_from(FailureKind), st.none() | TEXTS, st.none() | TEXTS),
-    *(COUNTS, COUNTS, COUNTS, COUNTS, st.none() | TEXTS, st.none() | TEXTS, st.none() | TEXTS),
-    *(st.none() | TEXTS, st.floats(0, 1e9), st.none() | TEXTS, st.none() | COUNTS, st.booleans()),
+    **{
+        name: st.one_of(*(TYPES[each] for each in get_args(kind) or (kind,)))
+        for name, kind in get_type_hints(Record).items()
+        if name != "seq"
+    },
+    seq=st.integers(1, 2**48),
 )
 OPTIONAL = {name for name, key in keys().items() if key.only is not None}
 

@@ -4,8 +4,8 @@
            ──▶ which columns a run has (`expected_keys`), what is redacted (`Key.hide`)
            ──▶ docs/records.md and the README's table (`reference`)
 
-A new key is a field at the end, with its `Key`, and an argument in `Record.of`, which asks `optional`
-where the run decides whether it is there.
+A new key is a field at the end, with its `Key`, and an argument in `Record.of`, which looks into
+`optional` where the run decides whether it is there.
 """
 
 from __future__ import annotations
