@@ -1,8 +1,8 @@
 """The ledger: `results.jsonl` is the truth, `.fetchpool/` makes it fast and safe.
 
     RunDirectory.open(DEST) ──settle(today's list)──▶ Settled(ledger, kept, done, waiting)
-                                                          │
-    Record.of(outcome) ──encode──▶ ledger.append(lines) ◀─┘   …   ledger.finish(requests)
+                                                                  │
+    Record.of(outcome) ─▶ Batch ─▶ ledger.append(lines, records) ◀┘   …   ledger.finish(requests)
 
 Every line of the list has at most one record at any instant, whatever killed earlier runs, and
 what those recorded is found again without being fetched: `keeping` says what is kept, `settling`
