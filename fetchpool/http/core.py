@@ -90,7 +90,8 @@ class Engine:
         while True:
             named_by = call.named_by or call.target
             whole = anew or call.whole
-            part = None if whole else self._store.reopen(named_by, call.target.url)
+            plain = call.method == "GET" and call.body is None
+            part = None if whole or not plain else self._store.reopen(named_by, call.target.url)
             resumption = None if part is None else await self._resume(call, part)
             now = monotonic()
             # Without the loop current_task() makes a system call, up to Python 3.11.
@@ -239,6 +240,7 @@ def _measures(watch: Watch, receiver: Receiver, part_bytes: int = 0) -> Measures
         watch.peer,
         receiver.resumed_at,
         part_bytes,
+        watch.connected_at is not None,
     )
 
 

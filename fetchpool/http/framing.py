@@ -37,8 +37,11 @@ BODILESS_STATUSES = frozenset({204, 304})
 """RFC 9112 §6.3: answers that end with their head."""
 
 
-def body_length(head: Head) -> int | None:
+def body_length(head: Head, method: str = "GET") -> int | None:
     """Return the length of the body after *head*, or None if only its end will tell.
+
+    *method* is that of the request: what answers a HEAD, or opens a tunnel, ends with its head
+    whatever that says of a body (RFC 9112 §6.3).
 
     That is the case of a chunked body, and of one that ends with its connection. Raises
     `ExchangeError` (protocol) if the head frames its body ambiguously or impossibly (RFC 9112
@@ -60,7 +63,12 @@ def body_length(head: Head) -> int | None:
         if coding.strip(" \t").lower() not in _CODINGS:
             raise not_http("a Transfer-Encoding other than chunked")
     length = None if declared is None else _parse_length(declared)
-    return 0 if status in BODILESS_STATUSES else length
+    return 0 if status in BODILESS_STATUSES or has_no_body(method, status) else length
+
+
+def has_no_body(method: str, status: int) -> bool:
+    """Return True if an answer of *status* to *method* has no body, whatever its fields say."""
+    return method == "HEAD" or (method == "CONNECT" and 200 <= status < 300)
 
 
 def is_chunked(head: Head) -> bool:

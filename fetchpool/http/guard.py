@@ -35,9 +35,9 @@ class Guard:
 
     __slots__ = ("_chunks", "_heads", "_left", "_stage", "head", "proven", "refusal", "surplus")
 
-    def __init__(self) -> None:
+    def __init__(self, method: str = "GET") -> None:
         self._stage = Stage.HEAD
-        self._heads = HeadReader()
+        self._heads = HeadReader(method)
         self._chunks = ChunkReader()
         self._left = 0  # of the body
         self.head: Head | None = None

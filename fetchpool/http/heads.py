@@ -123,9 +123,13 @@ def _check_harmless(name: bytes) -> None:
 class HeadReader:
     """Reads the final answer's head; interim ones before it are passed over."""
 
-    __slots__ = ("_held", "_interim", "_is_1_0", "_passed", "_searched", "_section", "_status")
+    __slots__ = (
+        *("_held", "_interim", "_is_1_0", "_method"),
+        *("_passed", "_searched", "_section", "_status"),
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, method: str = "GET") -> None:
+        self._method = method
         self._held = bytearray()  # from the first line on that isn't complete
         self._searched = 0  # how far of that there is no line end
         self._passed = 0  # bytes of complete lines
@@ -231,7 +235,7 @@ class HeadReader:
             self._section = Section()
             return None
         head = Head(status, section.take_fields())
-        length = body_length(head)
+        length = body_length(head, self._method)
         chunked = length is None and is_chunked(head)
         keep_alive = _keeps_alive(head, is_1_0=self._is_1_0)
         if length is None:

@@ -174,7 +174,9 @@ class Receiver:
             raise BodyError(Failure(FailureKind.PROTOCOL, what))
         if head.status in REDIRECT_STATUSES and self._policy.follow_redirects and is_redirect(head):
             return self.appetite  # the way goes on, whatever becomes of this body
-        if 200 <= head.status < 300 or self._policy.keep_errors:
+        if self._call.method == "HEAD":
+            self.appetite = Appetite.DRAIN  # there is nothing to store
+        elif 200 <= head.status < 300 or self._policy.keep_errors:
             cap = self._policy.max_bytes
             if cap and length is not None and length > cap:
                 raise _too_big(f"Content-Length is {length} bytes", cap)

@@ -177,6 +177,8 @@ def representation(url: str, head: Head, length: int | None) -> Representation |
 
 def may_resume(call: Call, part: PartWriter) -> bool:
     """Return whether *call* may ask for the rest of *part*: the user's own Range comes first."""
+    if call.method != "GET" or call.body is not None:
+        return False
     return not asks_for_range(call) and _STRONG_ETAG.fullmatch(part.about.etag) is not None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager
 from contextvars import ContextVar
+from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 import aiohttp
@@ -24,6 +25,7 @@ from fetchpool.network.connector import (
     FetchConnector,
     PolicedRequest,
     UnfitLibraryError,
+    demand_fresh,
     demand_public,
     guard,
     watcher,
@@ -34,12 +36,16 @@ from fetchpool.network.connector import close as close_connector
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aiohttp import ClientMiddlewareType
+    from aiohttp.abc import AbstractStreamWriter
     from aiohttp.connector import Connection
 
     from fetchpool.http.watch import Watch
     from fetchpool.network.proxies import ProxyFor
 
 READ_BUFFER_BYTES = 256 * 1024
+
+BODY_PIECE_BYTES = 64 * 1024
 
 _target: ContextVar[Target] = ContextVar("target")
 """What the request that is being made asks for."""
@@ -77,6 +83,36 @@ class _Request(PolicedRequest):
         return response
 
 
+class _Body(aiohttp.Payload):
+    """A request's body, byte for byte; a server that reads it slowly is not taken for silent."""
+
+    def __init__(self, body: bytes, watch: Watch) -> None:
+        super().__init__(body)
+        self._bytes = body
+        self._watch = watch
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are."""
+        return len(self._bytes)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Return the body as text; for aiohttp's own use."""
+        return self._bytes.decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write the body, a piece after another as the server reads on."""
+        for start in range(0, len(self._bytes), BODY_PIECE_BYTES):
+            await writer.write(self._bytes[start : start + BODY_PIECE_BYTES])
+            self._watch.sent(monotonic())
+
+
+def _demands(call: Call) -> tuple[ClientMiddlewareType, ...]:
+    """Return what the connection of *call* has to be, as middlewares of aiohttp's."""
+    demands: tuple[ClientMiddlewareType, ...] = (demand_public,) if call.public_only else ()
+    return (*demands, demand_fresh) if call.once else demands
+
+
 class SessionExchange:
     """Exchanges through one shared `ClientSession`, everything automatic switched off."""
 
@@ -94,7 +130,7 @@ class SessionExchange:
             auto_decompress=False,  # aiohttp takes a cut gzip for a clean end
             requote_redirect_url=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # engine.watch judges
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_LINE_BYTES,
             max_headers=MAX_HEADERS,
@@ -106,17 +142,17 @@ class SessionExchange:
     async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
         """Send *call*; see `Exchange.send`."""
         watcher.set(watch)
-        judge = Guard()
+        judge = Guard(call.method)
         guard.set(judge)
         _target.set(call.target)
         gateway = self._gateway(call.target)
         response: aiohttp.ClientResponse | None = None
         try:
-            response = await self._ask(call, gateway)
+            response = await self._ask(call, gateway, watch)
             if gateway is not None:
                 _check_taken(call, response)
                 gateway.serves(call)
-            await self._read(response, judge, watch, receiver)
+            await self._read(response, call.method, judge, watch, receiver)
         except ExchangeError:
             raise
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError) as error:
@@ -131,18 +167,25 @@ class SessionExchange:
             if response is not None:
                 response.close()  # a no-op where the body was read to its end
 
-    async def _ask(self, call: Call, gateway: Gateway | None) -> aiohttp.ClientResponse:
+    async def _ask(
+        self, call: Call, gateway: Gateway | None, watch: Watch
+    ) -> aiohttp.ClientResponse:
         """Send *call* and return its answer, unread."""
         headers = CIMultiDict(call.headers)
+        if call.length is not None:
+            headers["Content-Length"] = str(call.length)
+        if call.once:
+            headers["Connection"] = "close"
         to_proxy = None if gateway is None else gateway.fields()
         if to_proxy and call.target.scheme == "http":
             headers[AUTHORIZATION] = to_proxy[AUTHORIZATION]
         return await self._session.request(
-            "GET",
+            call.method,
             URL(call.target.url, encoded=True),
             headers=headers,
+            data=None if not call.body else _Body(call.body, watch),
             allow_redirects=False,
-            middlewares=(demand_public,) if call.public_only else (),
+            middlewares=_demands(call),
             proxy=None if gateway is None else gateway.address,
             proxy_headers=to_proxy,
         )
@@ -157,7 +200,12 @@ class SessionExchange:
         return self._gateways[url]
 
     async def _read(
-        self, response: aiohttp.ClientResponse, judge: Guard, watch: Watch, receiver: Receiver
+        self,
+        response: aiohttp.ClientResponse,
+        method: str,
+        judge: Guard,
+        watch: Watch,
+        receiver: Receiver,
     ) -> None:
         # What aiohttp read is the guard's word for it, but for one that can't be guarded.
         head = judge.head or Head(
@@ -165,7 +213,7 @@ class SessionExchange:
             tuple((key.decode("latin-1").lower(), value.decode("latin-1"))
                   for key, value in response.raw_headers),
         )  # fmt: skip
-        if receiver.head(head, body_length(head)) is Appetite.NONE:
+        if receiver.head(head, body_length(head, method)) is Appetite.NONE:
             return
         async for chunk in response.content.iter_any():
             if not receiver.feed(chunk):

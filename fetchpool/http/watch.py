@@ -105,6 +105,12 @@ class Watch:
         self._phase = Phase.WAITING
         self.connected_at = self._last_byte = now
 
+    def sent(self, now: float) -> None:
+        """Take note that a piece of the request's body has left: the server reads it."""
+        self._last_byte = now
+        if self.first_byte_at is None:
+            self.connected_at = now
+
     def received(self, length: int, now: float) -> None:
         """Take note of *length* bytes from the server."""
         self._last_byte = now

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from fetchpool.model.asking import SENDING_METHODS
 from fetchpool.model.values import Failure, Head, Target
 
 if TYPE_CHECKING:
@@ -50,6 +51,23 @@ class Call(msgspec.Struct, frozen=True):
     """The line's own URL, where *target* is a redirect's hop: it names the body."""
     whole: bool = False
     """Ask for the whole body, whatever there is of it: asking for its rest has failed."""
+    method: str = "GET"
+    body: bytes | None = None
+    """Sent byte for byte; its length is said by whoever sends it."""
+    once: bool = False
+    """Never sent again by itself: on a connection of its own, as a kept one may be closed by then,
+    and nobody could tell whether the server has read the request (RFC 9110 §9.2.2)."""
+
+    def __repr__(self) -> str:
+        """Show neither fields nor body: they hold what is secret."""
+        return f"Call({self.method} {self.target.url!r})"
+
+    @property
+    def length(self) -> int | None:
+        """What the request says of its body's length; None = nothing."""
+        if self.body is not None:
+            return len(self.body)
+        return 0 if self.method in SENDING_METHODS else None
 
 
 class Measures(msgspec.Struct, frozen=True, gc=False):
@@ -68,6 +86,8 @@ class Measures(msgspec.Struct, frozen=True, gc=False):
     """From which byte on the body was asked for; None = the whole."""
     part_bytes: int = 0
     """How much of a body that broke off may be gone on with."""
+    sent: bool = True
+    """Whether some of the request may have left."""
 
 
 class Answer(msgspec.Struct, frozen=True):

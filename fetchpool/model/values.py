@@ -13,6 +13,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from fetchpool.model.asking import Fields, variant_of
+
 Bytes: TypeAlias = bytes  # `Outcome` has a field of that name
 
 
@@ -84,9 +86,10 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
 
 
 class Request(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One line of a list: what somebody wants fetched.
+    """One line of a list: what somebody wants fetched, and how it is to be asked for.
 
     Requests made by a user of the library need only *url*; `seq` is then given in the order read.
+    What goes to disk or to another process is made of it in one place, `sources.codec`.
     """
 
     url: str
@@ -99,6 +102,29 @@ class Request(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The line's number within *source*, from 1."""
     problem: str | None = None
     """Why the line can't be a URL, when the reader knows already (too long, a NUL); else None."""
+    method: str = "GET"
+    """One of `METHODS`."""
+    headers: Fields = ()
+    """Fields of this request alone; they win over those of the run (`Config.header`)."""
+    body: Bytes | None = None
+    """Sent byte for byte; None = no body, which isn't an empty one."""
+
+    def __repr__(self) -> str:
+        """Show what may be shown: the URL is redacted by who shows it, a body by nobody."""
+        return f"Request({self.url!r}, seq={self.seq}, method={self.method!r})"
+
+    @property
+    def variant(self) -> str:
+        """What tells this from a plain GET of its URL (see `variant_of`); empty if it is one."""
+        if self.body is None and self.method == "GET":
+            return ""
+        return variant_of(self.method, self.body)
+
+    @property
+    def key(self) -> str:
+        """What the request is known by: two of one key share a record, a file and its name."""
+        variant = self.variant
+        return f"{variant} {self.url}" if variant else self.url
 
 
 class Target(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -117,6 +143,13 @@ class Target(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What counts as one host: the name, with its port unless that is the scheme's own."""
     authorization: str | None = None
     """`Basic …` made from the URL's userinfo; a secret."""
+    variant: str = ""
+    """What tells the request for it from a plain GET (see `variant_of`); empty if it is one."""
+
+    @property
+    def key(self) -> str:
+        """What a body is named by: the URL, for all but a plain GET with what was asked."""
+        return f"{self.variant} {self.url}" if self.variant else self.url
 
     @property
     def origin(self) -> tuple[str, str, int]:

@@ -407,7 +407,7 @@ def test_both_ways_use_one_connection_in_turn(run: Run) -> None:
 
 def request_for(url: str, *fields: tuple[str, str], force_close: bool = False) -> bytes:
     target = parse_url(url)
-    return Origin(target, force_close=force_close).request(target.path, fields)
+    return Origin(target, force_close=force_close).request(Call(target, fields))
 
 
 def test_request_keeps_the_urls_bytes() -> None:
@@ -445,9 +445,9 @@ def test_header_that_would_be_two_is_refused(field: tuple[str, str]) -> None:
 def test_other_headers_make_another_request() -> None:
     target = parse_url("http://h.example/x")
     origin = Origin(target, force_close=False)
-    assert b"A: 1" in origin.request("/x", (("A", "1"),))
-    assert b"A: 2" in origin.request("/x", (("A", "2"),))
-    assert b"A: " not in origin.request("/x", ())
+    assert b"A: 1" in origin.request(Call(target, (("A", "1"),)))
+    assert b"A: 2" in origin.request(Call(target, (("A", "2"),)))
+    assert b"A: " not in origin.request(Call(target, ()))
 
 
 # --- which way

@@ -38,7 +38,7 @@ class Origin:
 
     __slots__ = (
         *("_fields", "_force_close", "_rest"),
-        *("connection_key", "host", "port", "public_only", "url"),
+        *("connection_key", "fresh", "host", "port", "public_only", "url"),
     )
 
     proxy = None
@@ -52,6 +52,8 @@ class Origin:
         self.port = target.port
         self.public_only = False
         """See `connector.policy`; True in a copy that is made for one connection."""
+        self.fresh = False
+        """The same."""
         self._force_close = force_close
         self._fields: tuple[tuple[str, str], ...] | None = None
         self._rest = b""
@@ -63,23 +65,29 @@ class Origin:
         """Return True for https."""
         return self.url.scheme == "https"
 
-    def wanted(self, *, public_only: bool) -> ClientRequest:
+    def wanted(self, *, public_only: bool, fresh: bool) -> ClientRequest:
         """Return what a connector is asked a connection for."""
         wanted = self
-        if public_only:
+        if public_only or fresh:
             wanted = copy(self)
-            wanted.public_only = True
+            wanted.public_only, wanted.fresh = public_only, fresh
         return cast("ClientRequest", wanted)
 
-    def request(self, path: str, fields: tuple[tuple[str, str], ...]) -> bytes:
-        """Return the request for *path* as it goes over the wire.
+    def request(self, call: Call) -> bytes:
+        """Return the head of *call* as it goes over the wire.
 
         Raises ValueError for a field that holds a line end: it would be a field of its own.
         """
-        if fields is not self._fields:  # mostly the same object again
-            self._rest = self._compose(fields)
-            self._fields = fields
-        return b"GET " + path.encode("ascii") + self._rest
+        if call.headers is not self._fields:  # mostly the same object again
+            self._rest = self._compose(call.headers)
+            self._fields = call.headers
+        path, method = call.target.path.encode("ascii"), call.method
+        if method == "GET" and call.body is None:
+            return b"GET " + path + self._rest
+        more = "" if call.length is None else f"Content-Length: {call.length}\r\n"
+        if call.once and not self._force_close:
+            more += "Connection: close\r\n"
+        return f"{method} ".encode() + path + self._rest[:-2] + f"{more}\r\n".encode()
 
     def _compose(self, fields: tuple[tuple[str, str], ...]) -> bytes:
         given = {name.lower() for name, _ in fields}
@@ -112,17 +120,21 @@ class DirectExchange:
             return
         try:
             origin = self._origin(target)
-            request = origin.request(target.path, call.headers)
-            handler = connector.take(origin.connection_key)
+            request = origin.request(call)
+            handler = None if call.once else connector.take(origin.connection_key)
             if handler is None:
                 watcher.set(watch)
-                handler = await connector.open(origin.wanted(public_only=call.public_only))
+                wanted = origin.wanted(public_only=call.public_only, fresh=call.once)
+                handler = await connector.open(wanted)
             else:
                 watch.connected(watch.started_at, handler.peer, reused=True)
                 if call.public_only and handler.peer is not None:
                     refuse_non_public(handler.peer)
             protocol = self._borrow(handler)
-            answer = protocol.send(request, watch, receiver)
+            if call.method == "GET" and call.body is None:
+                answer = protocol.send(request, watch, receiver)
+            else:
+                answer = protocol.send(request, watch, receiver, call.method, call.body)
             while not await answer:
                 answer = await protocol.catch_up()
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError) as error:

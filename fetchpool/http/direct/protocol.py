@@ -25,6 +25,7 @@ import aiohttp
 
 from fetchpool.http.chunks import ChunkReader
 from fetchpool.http.direct.heads import read_normal
+from fetchpool.http.direct.sending import Sender
 from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.faults import translate
 from fetchpool.http.heads import HeadReader
@@ -101,6 +102,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_behind",
+        "_body",
         "_chunks",
         "_departures",
         "_done",
@@ -112,8 +114,10 @@ class ClientProtocol(asyncio.BufferedProtocol):
         "_left",
         "_loop",
         "_lost",
+        "_method",
         "_receiver",
         "_request",
+        "_sender",
         "_stage",
         "_surplus",
         "_transport",
@@ -149,14 +153,24 @@ class ClientProtocol(asyncio.BufferedProtocol):
         self._behind = False
         self._held = b""  # what has come while the receiver was behind
         self._lost: tuple[Exception | None] | None = None  # that the connection was, meanwhile
+        self._method = "GET"
+        self._body: bytes | None = None
+        self._sender = Sender(handler.transport)
         self._early = handler.take_early()  # what the server said before it was asked
         handler.borrower = self
         handler.transport.set_protocol(self)
 
     # -- for the exchange ------------------------------------------------------------------------
 
-    def send(self, request: bytes, watch: Watch, receiver: Receiver) -> asyncio.Future[bool]:
-        """Let *request* leave with the others of this turn of the event loop.
+    def send(
+        self,
+        request: bytes,
+        watch: Watch,
+        receiver: Receiver,
+        method: str = "GET",
+        body: bytes | None = None,
+    ) -> asyncio.Future[bool]:
+        """Let *request*, a head, and *body* leave with the others of this turn of the event loop.
 
         The future is True when the answer is in *receiver*, but for `finish`. It is False when the
         receiver is behind: await `catch_up` for another future. Its exception is an
@@ -164,6 +178,8 @@ class ClientProtocol(asyncio.BufferedProtocol):
         `reusable` is False.
         """
         self._request = request
+        self._body = body
+        self._method = method
         self._watch = watch
         self._receiver = receiver
         self._stage = Stage.WAITING
@@ -188,7 +204,10 @@ class ClientProtocol(asyncio.BufferedProtocol):
             return
         self._stage = Stage.START
         self._watch.departed(now)
-        self._transport.write(self._request)
+        if self._body is None:
+            self._transport.write(self._request)
+        else:
+            self._sender.send(self._request, self._body, self._watch)
         if self._early:
             early, self._early = self._early, b""
             self._take(memoryview(early))
@@ -224,6 +243,14 @@ class ClientProtocol(asyncio.BufferedProtocol):
         return done
 
     # -- for the transport -----------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        """Write no more of a body until the server has read on."""
+        self._sender.pause()
+
+    def resume_writing(self) -> None:
+        """Go on with the body, unless its answer is there already."""
+        self._sender.resume()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes are to be put."""
@@ -308,7 +335,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
 
     def _take_normal(self, data: memoryview) -> bool:
         """Take *data*, an answer's first bytes, if they begin with a normal head."""
-        found = read_normal(data)
+        found = None if self._method == "HEAD" else read_normal(data)
         if found is None:
             return False
         head, length, size, keep_alive = found
@@ -320,7 +347,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         """Take *data* as part of a head that isn't a normal one."""
         if self._heads is None:
             self._stage = Stage.HEAD
-            self._heads = HeadReader()
+            self._heads = HeadReader(self._method)
         opening = self._heads.feed(data)
         if opening is None:
             return
@@ -407,7 +434,8 @@ class ClientProtocol(asyncio.BufferedProtocol):
         done = self._done
         assert done is not None
         self._heads = self._chunks = None
-        self.reusable = reusable and self._keep_alive
+        self.reusable = reusable and self._keep_alive and not self._sender.unsent
+        self._sender.stop()
         if error is None:
             done.set_result(True)
         else:

@@ -52,7 +52,9 @@ from fetchpool.network.connector.looks import ProxyLook, is_reachable, look_at_p
 from fetchpool.network.connector.policy import (
     BlockedAddressError,
     PolicedRequest,
+    demand_fresh,
     demand_public,
+    demands_fresh,
     demands_public,
     refuse_non_public,
 )
@@ -94,6 +96,7 @@ __all__ = [
     "Watcher",
     "close",
     "connect_request",
+    "demand_fresh",
     "demand_public",
     "guard",
     "make_connector",
@@ -140,9 +143,10 @@ class FetchConnector(Dialler):
     ) -> Connection:
         """Return a connection for *req*, new or kept; tells the watcher which.
 
-        Through a proxy only an address in the URL itself can be judged: the proxy looks up names.
+        One that is demanded fresh serves once, and is new. Through a proxy only an address in the
+        URL itself can be judged: the proxy looks up names.
         """
-        policed = demands_public(req)
+        policed, fresh = demands_public(req), demands_fresh(req)
         if policed and req.proxy is not None and family_of(req.host) is not None:
             refuse_non_public(req.host)
         while True:
@@ -155,10 +159,10 @@ class FetchConnector(Dialler):
                 handler.borrower = None
                 handler.transport.set_protocol(handler)
             # Bytes came between its release and now: nobody asked for them.
-            if reused and (handler.should_close or handler.has_unread()):
+            if reused and (fresh or handler.should_close or handler.has_unread()):
                 connection.close()
                 continue
-            if not reused and handler.spoke_first():
+            if fresh or (not reused and handler.spoke_first()):
                 handler.force_close()  # what it says may be an answer, but once only
             break
         try:

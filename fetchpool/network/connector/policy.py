@@ -23,6 +23,14 @@ class PolicedRequest(ClientRequest):
     """A request that may demand that its connection leads to a public address."""
 
     public_only = False
+    fresh = False
+
+
+async def demand_fresh(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Let *request* be sent on a new connection, that carries no other: a middleware, too."""
+    assert isinstance(request, PolicedRequest)
+    request.fresh = True
+    return await handler(request)
 
 
 async def demand_public(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
@@ -35,6 +43,11 @@ async def demand_public(request: ClientRequest, handler: ClientHandlerType) -> C
 def demands_public(request: object) -> bool:
     """Return True if *request*, aiohttp's or what stands for it, demands a public address."""
     return bool(getattr(request, "public_only", False))
+
+
+def demands_fresh(request: object) -> bool:
+    """Return True if *request*, as `demands_public` has it, demands a connection of its own."""
+    return bool(getattr(request, "fresh", False))
 
 
 def refuse_non_public(address: str) -> None:

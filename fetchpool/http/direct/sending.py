@@ -1,0 +1,68 @@
+"""A request's body on its way out: with the head where it is small, else as its server reads on."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from fetchpool.http.watch import Watch
+
+BODY_AT_ONCE_BYTES = 64 * 1024
+"""A body up to this length leaves together with its head."""
+
+BODY_PIECE_BYTES = 256 * 1024
+
+
+class Sender:
+    """Writes requests to *transport*, one at a time, and no more of a body than that takes.
+
+    A transport keeps what it can't write yet: bodies that wait for slow servers would be copied.
+    """
+
+    __slots__ = ("_paused", "_rest", "_transport", "_watch")
+
+    _watch: Watch
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._rest: memoryview | None = None
+        self._paused = False
+
+    def send(self, head: bytes, body: bytes, watch: Watch) -> None:
+        """Write *head* and *body*, or the beginning of it; *watch* is told of the rest."""
+        self._watch = watch
+        if len(body) <= BODY_AT_ONCE_BYTES:
+            self._transport.write(head + body)
+            return
+        self._rest = memoryview(body)
+        self._transport.write(head)
+        self._go_on()
+
+    @property
+    def unsent(self) -> bool:
+        """Whether some of the request has not left: its answer came before that."""
+        return self._rest is not None or self._paused
+
+    def stop(self) -> None:
+        """Write no more of the body: it has its answer, or never will."""
+        self._rest = None
+
+    def pause(self) -> None:
+        """Take note that the transport has enough."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on: the transport has room again."""
+        self._paused = False
+        if self._rest is not None:
+            self._watch.sent(monotonic())
+            self._go_on()
+
+    def _go_on(self) -> None:
+        while self._rest is not None and not self._paused and not self._transport.is_closing():
+            piece, rest = self._rest[:BODY_PIECE_BYTES], self._rest[BODY_PIECE_BYTES:]
+            self._rest = rest if len(rest) else None
+            self._transport.write(piece)
