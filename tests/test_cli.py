@@ -501,7 +501,12 @@ def test_completion_offers_options_and_choices() -> None:
         return start(env=environ, capture_output=True).stdout.split()
 
     assert complete("fetchpool get --progress a", "3") == ["auto", "always"]
-    assert complete("fetchpool get --retry", "2") == ["--retry-failed", "--retry-kinds"]
+    assert complete("fetchpool get --retry", "2") == [
+        "--retry-all-methods",
+        "--retry-failed",
+        "--retry-kinds",
+    ]
+    assert complete("fetchpool get -X ", "3")[:2] == ["GET", "HEAD"]
     assert complete("fetchpool nonsense x", "2") == []
 
 

@@ -25,6 +25,7 @@ from fetchpool.config import (
 from fetchpool.config.expressions import exceeds
 from fetchpool.config.options import Option
 from fetchpool.config.reference import render_reference
+from fetchpool.config.request_values import FORM, JSON
 from fetchpool.config.values import Size
 
 CANARY = "canary-5f1b"
@@ -34,7 +35,9 @@ COMPANIONS: dict[str, dict[str, object]] = {
 }
 """What an option doesn't go without."""
 SECRETS: dict[str, Any] = {
-    "header": {"Authorization": f"Bearer {CANARY}"},
+    "header": {"X-Token": f"Bearer {CANARY}"},
+    "data": CANARY,
+    "user": f"me:{CANARY}",
     "proxy": f"http://user:{CANARY}@proxy.test:3128",
 }
 
@@ -354,7 +357,10 @@ def test_destination_may_be_a_path_or_nothing() -> None:
 
 def test_repr_tells_what_differs_but_no_secret() -> None:
     text = repr(make(limit=3, **SECRETS))
-    assert text == "Config(limit=3, header=Authorization: ***, proxy=http://***@proxy.test:3128)"
+    assert text == (
+        "Config(data=*** (11 bytes), limit=3, header=X-Token: ***, user=***, "
+        "proxy=http://***@proxy.test:3128)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -687,3 +693,71 @@ def test_every_option_has_a_row_in_the_reference() -> None:
     assert len(rows) == len(options())
     for option in options():
         assert any(f"{option.flag}" in row.split("|")[1] for row in rows)
+
+
+# -- how lines are asked for
+
+
+@pytest.mark.parametrize(
+    ("settings", "method", "body", "fields"),
+    [
+        ({}, "GET", None, ()),
+        ({"method": "pAtCh"}, "PATCH", None, ()),
+        ({"head": True}, "HEAD", None, ()),
+        ({"data": "a=é"}, "POST", "a=é".encode(), (("Content-Type", FORM),)),
+        ({"data": b"\0\xff"}, "POST", b"\0\xff", (("Content-Type", FORM),)),
+        ({"data": ""}, "POST", b"", (("Content-Type", FORM),)),
+        ({"data": "x", "method": "get"}, "GET", b"x", (("Content-Type", FORM),)),
+        ({"data": "x", "header": {"content-TYPE": "a/b"}}, "POST", b"x", ()),
+        ({"json": "[1]"}, "POST", b"[1]", (("Content-Type", JSON), ("Accept", JSON))),
+        ({"json": "[1]", "header": {"accept": "*/*"}}, "POST", b"[1]", (("Content-Type", JSON),)),
+    ],
+)
+def test_settings_say_how_lines_are_asked_for(
+    settings: dict[str, Any], method: str, body: bytes | None, fields: tuple[Any, ...]
+) -> None:
+    assert make(**settings).ask == (method, fields, body)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"method": "BREW"}, "--method GET HEAD POST PUT PATCH DELETE OPTIONS"),
+        ({"method": "CONNECT"}, "--method"),
+        ({"data": "x", "json": "1"}, "--data --json"),
+        ({"head": True, "data": "x"}, "--head --data"),
+        ({"head": True, "json": "1"}, "--head --json"),
+        ({"head": True, "method": "POST"}, "--method --head"),
+        ({"method": "head", "data": "x"}, "--method --data"),
+        ({"json": CANARY}, "--json JSON"),
+        ({"data": "@/no/such/file"}, "--data /no/such/file"),
+        ({"data": "@"}, "--data"),
+        ({"data": "@-"}, "--data @-"),
+        ({"data": 5}, "--data"),
+        ({"user": CANARY}, "--user USER:PASSWORD"),
+        ({"user": f"me:{CANARY}\n"}, "--user"),
+        ({"user": "a:b", "header": {"authorization": CANARY}}, "--user Authorization"),
+    ],
+)
+def test_request_that_makes_no_sense_is_refused_with_what_it_is_about(
+    settings: dict[str, Any], words: str
+) -> None:
+    message = refusal(**settings)
+    assert all(word in message for word in words.split()), message
+    assert CANARY not in message
+
+
+def test_body_from_a_file_is_its_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "body"
+    file.write_bytes(b"\r\n\0\xff\n")
+    config = make(data=f"@{file}")
+    assert config.data == b"\r\n\0\xff\n"
+    assert dataclasses.replace(config, limit=3).data == config.data
+    with pytest.raises(ConfigError, match="64 MiB"):
+        make(data=b"x" * (64 * 2**20 + 1))
+
+
+def test_body_on_the_command_line_wins_over_that_of_the_file(tmp_path: Path) -> None:
+    settings = load('data = "a"\nmethod = "put"', tmp_path, json="[]")
+    assert (settings.config.data, settings.config.json) == (None, b"[]")
+    assert settings.config.ask.method == "PUT"

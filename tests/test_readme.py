@@ -252,13 +252,20 @@ def test_crontab_runs_a_command_that_is_accepted(shop: Path) -> None:
 
 
 def test_library_examples_run(shop: Path, address: str) -> None:
-    one_by_one, whole = blocks("python")
+    one_by_one, asking, whole = blocks("python")
     done = run_in(shop, [sys.executable, "-c", one_by_one])
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == len(GOOD) + 1
     assert f"{address}/gone-1.txt status" in "\n".join(lines)
     assert sum(line.endswith(" bytes") for line in lines) == len(GOOD)
+
+    # Only loopback may be asked.
+    done = run_in(shop, [sys.executable, "-c", asking.replace("https://example.org", address)])
+    assert done.returncode == 0, done.stderr
+    assert sorted(line.rpartition(" ")[0] for line in done.stdout.splitlines()) == [
+        f"POST {f'page={n}'.encode()}" for n in range(10)
+    ]
 
     done = run_in(shop, [sys.executable, "-c", whole])
     assert (done.returncode, done.stdout) == (0, "5 ok, 1 failed\n"), done.stderr

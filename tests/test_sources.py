@@ -22,6 +22,7 @@ from fetchpool.model.values import Request
 from fetchpool.sources import (
     MAX_LINE,
     Batch,
+    Codec,
     InputError,
     Reader,
     RequestCounter,
@@ -29,11 +30,11 @@ from fetchpool.sources import (
     SourceReadError,
     Sources,
     open_sources,
-    pack_text,
     requests_from,
-    unpack_text,
 )
 from fetchpool.sources.lines import BLANKS, BLOCK
+
+CODEC = Codec()
 
 
 def listed(path: Path, data: bytes, name: str = "urls.txt") -> str:
@@ -250,7 +251,7 @@ def test_any_list_is_read_as_if_read_plainly(
         assert [(r.seq, r.url[:200]) for r in requests] == plainly(data)
         for request in requests:
             assert "\n" not in request.url
-            assert unpack_text(pack_text(request)) == request
+            assert CODEC.unpack(CODEC.pack(request)) == request
 
         counter = RequestCounter(sources)
         counter.run()
@@ -293,7 +294,7 @@ def test_several_sources_are_numbered_through_and_named(tmp_path: Path) -> None:
             (5, "http://b/", second, 2),
             (6, "http://a/", first, 1),
         ]
-        assert [unpack_text(pack_text(request)) for request in requests] == requests
+        assert [CODEC.unpack(CODEC.pack(request)) for request in requests] == requests
         assert "canary" not in repr(sources.names)
 
 
@@ -491,9 +492,9 @@ def test_replaced_list_is_noticed_where_too_many_were_open(tmp_path: Path) -> No
 def test_request_that_waits_on_disk_needs_its_list_no_more(tmp_path: Path) -> None:
     name = listed(tmp_path, b"http://a/\nhttp://b/\n")
     with open_sources([name], None) as sources:
-        packed = [pack_text(request) for request in read_all(sources)]
+        packed = [CODEC.pack(request) for request in read_all(sources)]
         Path(name).write_bytes(b"")
-    assert [unpack_text(data) for data in packed] == [
+    assert [CODEC.unpack(data) for data in packed] == [
         Request("http://a/", 1),
         Request("http://b/", 2),
     ]
@@ -501,8 +502,8 @@ def test_request_that_waits_on_disk_needs_its_list_no_more(tmp_path: Path) -> No
 
 def test_text_codec_keeps_every_field() -> None:
     request = Request("http://é/", 2**40, "näme", 7, "a problem")
-    assert unpack_text(pack_text(request)) == request
-    assert unpack_text(pack_text(Request("x"))) == Request("x")
+    assert CODEC.unpack(CODEC.pack(request)) == request
+    assert CODEC.unpack(CODEC.pack(Request("x"))) == Request("x")
 
 
 def test_counter_stops_when_told(tmp_path: Path) -> None:

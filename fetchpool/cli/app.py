@@ -20,6 +20,7 @@ from typing import Any, TextIO
 import typer
 
 from fetchpool import __version__
+from fetchpool.cli.bodies import with_standard_input
 from fetchpool.cli.parsing import LAST_PANEL, Commands, PlainCommand, SettingsCommand
 from fetchpool.cli.vendored import why_unfit
 from fetchpool.config import (
@@ -158,6 +159,7 @@ def get(sources: list[str] | None, config_file: str | None, **given: Any) -> Job
     read without any SOURCE; or a URL itself. A stopped run goes on when the
     same command is run again.
     """
+    given = with_standard_input(given, sources or ())
     settings = load_settings(given, os.environ, file=config_file)
     chosen = list(sources) if sources else [_standard_input()]
 

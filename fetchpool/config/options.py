@@ -13,6 +13,7 @@ class Panel(StrEnum):
     """The groups of options, in the order of the help."""
 
     IO = "Input and output"
+    REQUESTS = "Requests"
     LIMITS = "Limits"
     CONNECTIONS = "Connections"
     TIMEOUTS = "Time-outs"

@@ -211,11 +211,12 @@ def _refuse_idle(chosen: dict[str, Given]) -> None:
             "--records-format is the form of --records: name a file with that, or drop it"
         )
     for name in ("keep_errors", "content_disposition"):
-        if {name, "no_body"} <= given:
-            flag = f"--{name}".replace("_", "-")
-            raise ConfigError(
-                f"{flag} is about stored bodies, and --no-body stores none: drop one of them"
-            )
+        for other in ("no_body", "head"):
+            if {name, other} <= given:
+                flag, none = (f"--{each}".replace("_", "-") for each in (name, other))
+                raise ConfigError(
+                    f"{flag} is about stored bodies, and {none} stores none: drop one of them"
+                )
 
 
 def _silence_what_needs_a_directory(chosen: dict[str, Given]) -> None:

@@ -32,8 +32,9 @@ wins over the environment, the environment over the file, the file over the defa
 - **Several headers**, names of secret parameters or labels are not added up over the places: the
   strongest place that gives any gives all.
 - **Options that exclude each other** are an error when given in the same place; else the stronger
-  place wins: `--fresh` silences `once = true` in the file. Two pairs are an error wherever they
-  stand: `public-only` with `proxy`, and `user-agent` with a header of that name.
+  place wins: `--fresh` silences `once = true` in the file. Some pairs are an error wherever
+  they stand: `public-only` with `proxy`, `method = "HEAD"` with `data` or `json`, and `user-agent`
+  or `user` with a header that says the same.
 - **Sizes**: K, M, G, T count in 1024, as do KiB, MiB, …; KB, MB, GB, TB in 1000 (as GNU coreutils
   read them). **Seconds** may have a fraction.
 - A leading `~` in a path is expanded in the environment and the file, where no shell does it.

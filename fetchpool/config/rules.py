@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from fetchpool.config.settings import Config
 
 RIVALS = (
+    (("data", "json"), "a request has one body"),
+    (("head", "data"), "a HEAD has no body"),
+    (("head", "json"), "a HEAD has no body"),
+    (("method", "head"), "each says the method"),
     (("keepalive", "force_close"), "a connection that is closed after every request is never idle"),
     (("ipv4", "ipv6"), "each means that family alone"),
     (("retry_failed", "once", "fresh"), "each keeps something else of the earlier run"),
@@ -67,7 +71,20 @@ def check_together(config: Config) -> None:
             "--public-only can't be combined with --proxy: a proxy looks addresses up by itself, "
             "so nothing here could hold the promise. Drop one of them."
         )
+    if config.method == "HEAD" and (body := _body_option(config)) is not None:
+        raise ConfigError(f"--method HEAD can't be combined with {body}: a HEAD has no body")
+    if config.user is not None and any(n.lower() == "authorization" for n, _ in config.header):
+        raise ConfigError(
+            "--user and --header 'Authorization: …' say the same thing twice: drop one of them"
+        )
     if config.user_agent is not None and any(n.lower() == "user-agent" for n, _ in config.header):
         raise ConfigError(
             "--user-agent and --header 'User-Agent: …' say the same thing twice: drop one of them"
         )
+
+
+def _body_option(config: Config) -> str | None:
+    """Return the option that gives requests a body, if one does."""
+    if config.data is not None:
+        return "--data"
+    return "--json" if config.json is not None else None

@@ -17,8 +17,10 @@ from fetchpool.config.forms import check_directory, check_file, check_text_file
 from fetchpool.config.http_values import Headers, ParameterNames, ProxyUrl
 from fetchpool.config.label_values import Labels
 from fetchpool.config.options import Also, Option, Panel, checked_value
+from fetchpool.config.request_values import Body, Credentials, JsonBody, Method, ask_of
 from fetchpool.config.rules import check_together
 from fetchpool.config.typed import (
+    BodyGiven,
     FieldsGiven,
     NamesGiven,
     PathGiven,
@@ -38,6 +40,7 @@ from fetchpool.config.values import (
     requests_per_second,
     seconds,
 )
+from fetchpool.model.asking import Ask
 
 PROJECT_URL = "https://fetchpool.example/"
 """Sent with the name, for whoever reads a server's log; a reserved name until there is a site."""
@@ -108,6 +111,49 @@ class Config:
         Choice("LEVEL", "none", "batch", "strict"),
         "What is fsynced when: none, batch or strict",
     ] = "batch"
+
+    method: Annotated[
+        str | None,
+        Panel.REQUESTS,
+        Method(),
+        "How every line is asked for: GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS",
+        Also(
+            short="-X",
+            default="GET",
+            example="POST",
+            more="POST where there is a body. Records name it, and a body that answers another "
+            "request than a plain GET has a name of its own. A stopped run is gone on with the "
+            "same method and body.",
+        ),
+    ] = None
+    head: Annotated[
+        bool,
+        Panel.REQUESTS,
+        Switch(),
+        "Ask for the heads of answers alone: --method HEAD",
+        Also(short="-I", more="No body comes, and none is stored; `path` is null."),
+    ] = False
+    data: Annotated[
+        Takes[bytes | None, BodyGiven],
+        Panel.REQUESTS,
+        Body(),
+        "Body of every request, as it stands; @FILE: the bytes of a file",
+        Also(
+            short="-d",
+            example="a=1",
+            more="POST, if `--method` says nothing else, with Content-Type "
+            "`application/x-www-form-urlencoded`, if `--header` doesn't. Nothing is stripped or "
+            "escaped. `@-` is standard input, on the command line and where the list doesn't come "
+            "from there.",
+        ),
+    ] = default(None)
+    json: Annotated[
+        Takes[bytes | None, BodyGiven],
+        Panel.REQUESTS,
+        JsonBody(),
+        "The same, with JSON: Content-Type and Accept say so",
+        Also(example="[1, 2]", more="What isn't JSON is refused; it is sent as it stands."),
+    ] = default(None)
 
     limit: Annotated[
         int,
@@ -320,6 +366,19 @@ class Config:
         ),
     ] = 180.0
 
+    retry_all_methods: Annotated[
+        bool,
+        Panel.RETRIES,
+        Switch(),
+        "Try again also what isn't idempotent (POST, PATCH), and reuse its connections",
+        Also(
+            more="Else such a request is sent again only if nothing of it has left, or after 408, "
+            "425, 429 and 503, by which a server says that it hasn't done it (RFC 9110 §9.2.2); "
+            "and each has a connection of its own, as a kept one may be closed while it is on "
+            "its way. For requests that may safely be done twice."
+        ),
+    ] = False
+
     header: Annotated[
         Takes[tuple[tuple[str, str], ...], FieldsGiven],
         Panel.TRUST,
@@ -343,6 +402,18 @@ class Config:
             default="fetchpool/VERSION",
             example="mybot/1.0 (+https://example.org)",
             more=f"`fetchpool/VERSION (+{PROJECT_URL})`.",
+        ),
+    ] = None
+    user: Annotated[
+        str | None,
+        Panel.TRUST,
+        Credentials(),
+        "Who asks, by Basic authentication; sent to the URL's own origin only",
+        Also(
+            short="-u",
+            example="me:secret",
+            more="In UTF-8, never written or shown. A URL's own `USER:PASSWORD@` comes first. "
+            "Other users can read a command line; `FETCHPOOL_USER` or the file keep it better.",
         ),
     ] = None
     proxy: Annotated[
@@ -506,6 +577,11 @@ class Config:
             if (value := getattr(self, option.name)) != option.default
         )
         return f"Config({', '.join(shown)})"
+
+    @property
+    def ask(self) -> Ask:
+        """How the lines of a list are asked for, and URLs that a program gives as texts."""
+        return ask_of(self)
 
     @property
     def keepalive_s(self) -> float:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     NamesGiven: TypeAlias = Sequence[str] | str
     SizeGiven: TypeAlias = int | str
     PathGiven: TypeAlias = str | PathLike[str] | None
+    BodyGiven: TypeAlias = str | bytes | None
 else:
 
     class Takes:
@@ -39,7 +40,7 @@ else:
         def __class_getitem__(cls, types: object) -> type[Takes]:
             return cls
 
-    FieldsGiven = NamesGiven = SizeGiven = PathGiven = None
+    BodyGiven = FieldsGiven = NamesGiven = SizeGiven = PathGiven = None
 
 
 def default(value: Any) -> Any:

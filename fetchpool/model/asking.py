@@ -7,13 +7,10 @@ POST, with a body   POST 9f86d0… https://example.org/a   another for each body
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TypeAlias
-
-import msgspec
+from typing import NamedTuple, TypeAlias
 
 Fields: TypeAlias = tuple[tuple[str, str], ...]
 """Header fields as names and values, in the order sent."""
@@ -37,7 +34,7 @@ _MADE_HERE = frozenset({
 """Fields that follow from the URL, the body and the settings."""
 
 
-class Ask(msgspec.Struct, frozen=True, gc=False):
+class Ask(NamedTuple):
     """How the lines of a list are asked for that don't say so themselves."""
 
     method: str = "GET"
@@ -64,6 +61,8 @@ def variant_of(method: str, body: bytes | None) -> str:
 @lru_cache(maxsize=4)
 def body_digest(body: bytes) -> str:
     """Return the SHA-256 of a request's *body*; remembered, as a run's lines share theirs."""
+    import hashlib  # most starts don't need it
+
     return hashlib.sha256(body).hexdigest()
 
 

@@ -72,7 +72,8 @@ def body_path(target: Target, content_type: str | None = None, filename: str | N
     *content_type*, a header's value, decides the extension of a URL that has none, or one that says
     nothing of a file (`thumb.aspx`: see `media.answers_for`). *filename*, a base name the server
     suggests (Content-Disposition), takes the place of the URL's last component; it may be hostile,
-    and as it isn't the URL's own the name bears a hash then.
+    and as it isn't the URL's own the name bears a hash then. So does that of an answer to another
+    request than a plain GET: the hash is of method and body, too.
 
     Every component is safe on Linux, macOS and Windows, at most `MAX_COMPONENT` bytes; the path is
     at most `MAX_PATH` bytes. Two URLs never share a path, nor does a file's path ever go through
@@ -84,14 +85,15 @@ def body_path(target: Target, content_type: str | None = None, filename: str | N
     if (
         filename is not None
         or query_mark
+        or target.variant
         or "//" in path
         or not _PLAIN_LEAF.fullmatch(leaf)
         or answers_for(leaf.rpartition(".")[2], content_type) is not None
     ):
-        digest = _hash(target.url)
+        digest = _hash(target.key)
         name = _hashed_leaf(target, filename, digest, content_type)
         # A directory has one index that is nothing but that: no family to spread.
-        if not leaf and not query_mark and filename is None:
+        if not leaf and not query_mark and not target.variant and filename is None:
             return directory + name
         return f"{directory}{digest[:2]}+/{name}"
     if _NUMBERED_LEAF.match(leaf):
@@ -108,7 +110,7 @@ def alternate_path(
     `body_path` bears it already the two are equal.
     """
     directory = body_path(target, content_type, filename).rpartition("/")[0]
-    return f"{directory}/{_hashed_leaf(target, filename, _hash(target.url), content_type)}"
+    return f"{directory}/{_hashed_leaf(target, filename, _hash(target.key), content_type)}"
 
 
 @lru_cache(maxsize=1024)

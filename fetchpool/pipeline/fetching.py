@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from time import monotonic, time
 from typing import TYPE_CHECKING, Protocol
 
-from fetchpool.model.attempts import Answer, Call, Fault
+from fetchpool.model.attempts import Answer, Fault
 from fetchpool.model.bodies import StoreError
 from fetchpool.model.values import Outcome, Request, Target
 from fetchpool.pipeline.outage_probe import Lookout, OutageObserver
@@ -90,7 +90,7 @@ class Fetching:
         self._border = border
         self._may_end = border is None
         self._lookout = Lookout(engine, self._judge.outage, self._heard, observer)
-        self._retries = rules.retries
+        self._rules = rules
         self._headers_for = headers_for
         self._budget_s = budget_s
         self._public_only = public_only
@@ -273,13 +273,17 @@ class Fetching:
                 await self._crew.rest()
 
     async def _run(self, job: Job) -> None:
-        host = job.target.host_key
+        host, rules = job.target.host_key, self._rules
         started = monotonic()
         job.start_attempt(started, time(), self._budget_s)
         job.insecure = job.insecure or (self._insecure and job.target.scheme == "https")
         public_only = self._public_only or job.public_only
-        whole = job.progress is not None and job.wants_whole(self._retries)
-        call = Call(job.target, self._headers_for(job), public_only, job.first, whole)
+        call = job.call(
+            self._headers_for(job),
+            public_only=public_only,
+            retries=rules.retries,
+            repeats_all=rules.retry_all_methods,
+        )
         try:
             result = await self._engine.attempt(call, job.budget_left_s)
             now = monotonic()
@@ -291,8 +295,10 @@ class Fetching:
             if not error.out_of_descriptors:
                 raise
             now = monotonic()
-            self._judge.out_of_descriptors(job, now)
+            outcome = self._judge.out_of_descriptors(job, now)
             self._scheduler.done(host, now)
+            if outcome is not None:
+                self._hand_out(outcome)
             self._check_descriptors(now)
             return
         self._scheduler.done(host, now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Iterable
 from contextlib import ExitStack
 from time import monotonic
 from types import TracebackType
@@ -15,13 +15,13 @@ from fetchpool.config import Config, ConfigError
 from fetchpool.config.http_values import ProxyUrl
 from fetchpool.config.values import Unfit
 from fetchpool.http import Engine
-from fetchpool.http.decoding import ACCEPT_ENCODING
 from fetchpool.http.direct import DirectExchange
 from fetchpool.http.exchange import Exchange
 from fetchpool.http.receiver import BodyPolicy
 from fetchpool.http.session import SessionExchange
 from fetchpool.http.watch import Timeouts
-from fetchpool.model.urls import hiding, parse_url
+from fetchpool.model.urls import hiding
+from fetchpool.model.values import Target
 from fetchpool.network.connector import (
     FetchConnector,
     UnfitLibraryError,
@@ -33,14 +33,15 @@ from fetchpool.network.descriptors import Budget, make_budget, why_too_few
 from fetchpool.network.proxies import environment_has_proxy, environment_proxies, proxy_chooser
 from fetchpool.network.tls import why_no_roots
 from fetchpool.output.sinks.memory import MemoryStore
-from fetchpool.pipeline.fetching import Border, Counters, Fetching, Headers, RunObserver
+from fetchpool.pipeline.fetching import Border, Counters, Fetching, RunObserver
+from fetchpool.pipeline.headers import header_maker
 from fetchpool.pipeline.outcomes import Outcomes, RunningList
 from fetchpool.reporting.stats import Stats
 from fetchpool.scheduling.backlog import Spill
-from fetchpool.scheduling.job import Job
+from fetchpool.scheduling.job import Job, target_of
 from fetchpool.scheduling.judge import Rules
 from fetchpool.scheduling.scheduler import Limits, Scheduler
-from fetchpool.sources import RequestReader, pack_text, requests_from, unpack_text
+from fetchpool.sources import Codec, RequestReader, requests_from
 
 if TYPE_CHECKING:
     from fetchpool.model.bodies import Store
@@ -135,7 +136,7 @@ class FetchPool:
         The loop may be left early (see `Outcomes`).
         """
         self._opened()
-        return Outcomes(self, requests_from(urls))
+        return Outcomes(self, requests_from(urls, self.config.ask))
 
     def begin(self, reader: RequestReader) -> RunningList:
         """Begin the list that *reader* reads: `Outcomes` calls this.
@@ -176,9 +177,10 @@ class FetchPool:
                 "await aclose() on what fetch() returned there, or use another pool"
             )
         config = self.config
+        codec = Codec(config.ask)
         spill: Spill[Job] = Spill(
-            lambda job: pack_text(job.request),
-            lambda data: _job(unpack_text(data)),
+            lambda job: codec.pack(job.request),
+            lambda data: _job(codec.unpack(data)),
             spill_directory,
         )
         scheduler = Scheduler(
@@ -190,7 +192,12 @@ class FetchPool:
             reader,
             stats or Stats(monotonic()),
             observer=observer,
-            rules=Rules(config.retries, config.max_redirects, config.outage_patience or math.inf),
+            rules=Rules(
+                config.retries,
+                config.max_redirects,
+                config.outage_patience or math.inf,
+                config.retry_all_methods,
+            ),
             headers_for=header_maker(config),
             budget_s=config.timeout or None,
             public_only=config.public_only,
@@ -258,30 +265,8 @@ def make_exchange(config: Config, connector: FetchConnector) -> Exchange:
     return session
 
 
-def header_maker(config: Config) -> Callable[[Job], Headers]:
-    """Return a function that gives the header fields of a job's next request.
-
-    The user's own fields and the URL's credentials go to the origin of the line's URL only; where
-    both say who asks, the field does, as with curl.
-    """
-    given = {name.lower() for name, _ in config.header}
-    automatic = (
-        ("Accept", "*/*"),
-        ("Accept-Encoding", ACCEPT_ENCODING),
-        ("User-Agent", config.user_agent_text),
-    )
-    elsewhere = tuple(field for field in automatic if field[1])
-    at_home = (*(field for field in elsewhere if field[0].lower() not in given), *config.header)
-
-    def headers_for(job: Job) -> Headers:
-        if job.target is not job.first and job.target.origin != job.first.origin:
-            return elsewhere
-        if job.first.authorization is None or "authorization" in given:
-            return at_home
-        return (*at_home, ("Authorization", job.first.authorization))
-
-    return headers_for
-
-
 def _job(request: Request) -> Job:
-    return Job(request, parse_url(request.url))
+    """Return *request* as it was before it had to wait: a URL, by then."""
+    target = target_of(request)
+    assert isinstance(target, Target)
+    return Job(request, target)

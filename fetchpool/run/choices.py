@@ -46,7 +46,13 @@ def run_options(config: Config) -> RunOptions:
     return RunOptions(
         flag,
         config.retry_kinds,
-        BodyOptions(config.no_body, config.hash, config.keep_errors, config.as_received),
+        BodyOptions(
+            config.no_body,
+            config.hash,
+            config.keep_errors,
+            config.as_received,
+            config.ask.variant,
+        ),
         config.durability,
         config.add,
     )

@@ -75,7 +75,9 @@ class Remaining:
 
     async def _has_record(self, request: Request) -> bool:
         assert self._waiting is not None
-        record = self._waiting.kept_for(request.seq, request.url, request.source, request.line)
+        record = self._waiting.kept_for(
+            request.seq, request.url, request.source, request.line, variant=request.variant
+        )
         if record is None:
             return False
         assert self._kept is not None

@@ -71,7 +71,10 @@ def run(
     check_has_directory(config, given)
     if STDOUT in occupy_closed_streams() and config.records == "-":
         raise OutputError("--records - needs a standard output; it is closed")
-    with hiding(config.secret_param), open_sources(sources, stdin, named=config.add) as lists:
+    with (
+        hiding(config.secret_param),
+        open_sources(sources, stdin, named=config.add, ask=config.ask) as lists,
+    ):
         dest = destination(config, sources, given)
         call = Call(config, lists, sources, title or lists.title, dest, given is not None)
         work = Runner(call, reporter, hire)

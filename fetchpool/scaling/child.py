@@ -35,6 +35,7 @@ from fetchpool.scaling.inbox import WINDOW, Inbox
 from fetchpool.scaling.setup import Setup, open_bodies, receive_setup
 from fetchpool.scaling.tally import Tally
 from fetchpool.scheduling.job import Job
+from fetchpool.sources import Codec
 
 log = logging.getLogger("fetchpool")
 
@@ -110,6 +111,7 @@ class Worker:
         self._setup = setup
         self._channel = channel
         self._store = store
+        self._codec = Codec(setup.config.ask)
         self._inbox = Inbox(self._want)
         self._tally = Tally(channel.send, shows=setup.shows)
 
@@ -145,14 +147,14 @@ class Worker:
         """Let *job*, to go on from *at* on, be another worker's if its host is; tell whether."""
         if self._setup.share.owns(job.target.host_key):
             return False
-        self._channel.send(say.Away(say.JobState.of(job), at))
+        self._channel.send(say.Away(say.JobState.of(job, self._codec), at))
         return True
 
     async def _send_outcomes(self, fetching: Fetching) -> None:
         self._channel.send(say.Hello())
         self._want(WINDOW)
         while outcomes := await fetching.batch():
-            self._channel.send(say.Outcomes(outcomes))
+            self._channel.send(say.Outcomes.of(outcomes, self._codec))
             await self._channel.drain()
             await asyncio.sleep(GATHER_S)
 
@@ -160,9 +162,9 @@ class Worker:
         async for message in self._channel.messages():
             match message:
                 case say.Requests():
-                    self._inbox.put(message.requests())
+                    self._inbox.put(message.requests(self._codec))
                 case say.Hop():
-                    fetching.take_over(message.job.job(), message.at)
+                    fetching.take_over(message.job.job(self._codec), message.at)
                 case say.Park():
                     self._tally.park(message)
                     fetching.park(message.host, message.until, message.status)

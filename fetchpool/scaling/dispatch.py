@@ -39,7 +39,7 @@ from fetchpool.scheduling.scheduler import (
     READ_AHEAD_AT_MOST,
     HostState,
 )
-from fetchpool.sources import SourceReadError
+from fetchpool.sources import Codec, SourceReadError
 
 if TYPE_CHECKING:
     from fetchpool.model.values import Request
@@ -86,8 +86,10 @@ class Dispatch:
     ) -> None:
         self._settled = Bitmap()
         self._shelf = shelf
+        self._codec = Codec(setups[0].config.ask)
         self._members = [
-            Member(setup, Outbox(shelf, self._settled.__contains__), hire) for setup in setups
+            Member(setup, Outbox(shelf, self._settled.__contains__, self._codec), hire)
+            for setup in setups
         ]
         self._by_url = setups[0].share.by_url
         self._interval_s = longest_interval(setups[0].config, setups[0].share)
@@ -274,7 +276,7 @@ class Dispatch:
                 for outcome in message.outcomes:
                     member.settle(outcome.request.seq)
                 self._settled.add_all([outcome.request.seq for outcome in message.outcomes])
-                await self._deliver(message.outcomes)
+                await self._deliver(message.full(self._codec))
                 if self._wants_more():
                     self._hungry.set()
             case say.Want():

@@ -12,15 +12,14 @@ from __future__ import annotations
 from typing import TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from fetchpool.model.values import Outcome, Request, Target
 from fetchpool.scheduling.job import BodyProgress, Job
 from fetchpool.scheduling.scheduler import HostState
+from fetchpool.sources import Codec
 
-Item: TypeAlias = tuple[str, int, str | None, int | None, str | None]
-"""A request's fields, as `pack_text` has them."""
-
-decode_items = msgspec.msgpack.Decoder(list[Item]).decode
+_plain = Codec()
 
 
 class Message(msgspec.Struct, array_like=True, tag=True):
@@ -34,6 +33,7 @@ class JobState(msgspec.Struct, array_like=True):
     """Everything a `Job` holds: a redirect may lead to another worker's host."""
 
     request: Request
+    """As `Codec.lean` leaves it."""
     first: Target
     target: Target
     attempts: int
@@ -50,12 +50,13 @@ class JobState(msgspec.Struct, array_like=True):
     status: int | None
     first_byte_s: float | None
     progress: BodyProgress | None
+    turned_get: bool = False
 
     @classmethod
-    def of(cls, job: Job) -> JobState:
+    def of(cls, job: Job, codec: Codec = _plain) -> JobState:
         """Return the state of *job*."""
         return cls(
-            job.request,
+            codec.lean(job.request),
             job.first,
             job.target,
             job.attempts,
@@ -71,11 +72,12 @@ class JobState(msgspec.Struct, array_like=True):
             job.status,
             job.first_byte_s,
             job.progress,
+            job.turned_get,
         )
 
-    def job(self) -> Job:
+    def job(self, codec: Codec = _plain) -> Job:
         """Return the job again."""
-        job = Job(self.request, self.first)
+        job = Job(codec.full(self.request), self.first)
         # Where it is at its first URL still, it is the same object: what headers go by.
         job.target = self.first if self.target == self.first else self.target
         job.attempts = self.attempts
@@ -91,6 +93,7 @@ class JobState(msgspec.Struct, array_like=True):
         job.status = self.status
         job.first_byte_s = self.first_byte_s
         job.progress = self.progress
+        job.turned_get = self.turned_get
         return job
 
 
@@ -102,9 +105,9 @@ class Requests(Message):
 
     batch: msgspec.Raw
 
-    def requests(self) -> list[Request]:
+    def requests(self, codec: Codec = _plain) -> list[Request]:
         """Return the requests (0.2 µs each)."""
-        return [Request(*item) for item in decode_items(self.batch)]
+        return codec.unpack_all(self.batch)
 
 
 class Hop(Message):
@@ -172,6 +175,19 @@ class Outcomes(Message):
     """Requests that have ended."""
 
     outcomes: list[Outcome]
+
+    @classmethod
+    def of(cls, outcomes: list[Outcome], codec: Codec) -> Outcomes:
+        """Return the message of *outcomes*, without what all requests share."""
+        if not codec.is_plain:
+            outcomes = [replace(each, request=codec.lean(each.request)) for each in outcomes]
+        return cls(outcomes)
+
+    def full(self, codec: Codec) -> list[Outcome]:
+        """Return the outcomes as they were."""
+        if codec.is_plain:
+            return self.outcomes
+        return [replace(each, request=codec.full(each.request)) for each in self.outcomes]
 
 
 class Away(Message):

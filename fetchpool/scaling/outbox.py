@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Collection
-
-import msgspec
+from collections.abc import Callable
 
 from fetchpool.model.values import Request
-from fetchpool.scaling.messages import decode_items
 from fetchpool.scheduling.blocks import MAX_BLOCK, Block, BlockFile
-from fetchpool.sources import pack_text
+from fetchpool.sources import Codec
+from fetchpool.sources.codec import array_of, items_of
 
 BATCH_REQUESTS = 512
 BATCH_BYTES = 48 * 1024
@@ -94,8 +92,14 @@ class _Batch:
 class Outbox:
     """A queue of requests with growing `seq`, each kept until `settle` is told of it."""
 
-    def __init__(self, shelf: Shelf, is_settled: Callable[[int], bool]) -> None:
-        """Ask *is_settled* about requests (by `seq`) when they are to be sent once more."""
+    def __init__(
+        self, shelf: Shelf, is_settled: Callable[[int], bool], codec: Codec | None = None
+    ) -> None:
+        """Ask *is_settled* about requests (by `seq`) when they are to be sent once more.
+
+        *codec* packs them, that of a plain run if there is none.
+        """
+        self._pack = (codec or Codec()).pack
         self._shelf = shelf
         self._is_settled = is_settled
         self._open: list[bytes] = []
@@ -111,7 +115,7 @@ class Outbox:
 
     def add(self, request: Request) -> None:
         """Put *request* at the end. Raises OSError where the disk is full: then it is lost."""
-        packed = pack_text(request)
+        packed = self._pack(request)
         if not self._open:
             self._open_first = request.seq
         self._open.append(packed)
@@ -157,18 +161,13 @@ class Outbox:
 
     def _seal(self) -> None:
         items, self._open, self._open_bytes = self._open, [], 0
-        kept = self._shelf.put(_array_of(items))
+        kept = self._shelf.put(array_of(items))
         self._batches.append(_Batch(self._open_first, len(items), kept))
 
     def _without_settled(self, data: bytes) -> tuple[bytes, int]:
-        items = [item for item in decode_items(data) if not self._is_settled(item[1])]
-        return msgspec.msgpack.encode(items), len(items)
+        items = [item for seq, item in items_of(data) if not self._is_settled(seq)]
+        return array_of(items), len(items)
 
 
 def _first(batch: _Batch) -> int:
     return batch.first
-
-
-def _array_of(items: Collection[bytes]) -> bytes:
-    """Return encoded *items* as one MessagePack array (its `array 32`)."""
-    return b"".join((b"\xdd", len(items).to_bytes(4, "big"), *items))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from fetchpool.model.asking import NOT_IDEMPOTENT, Fields
+from fetchpool.model.attempts import Call
 from fetchpool.model.urls import InvalidURLError, parse_url, redact
 from fetchpool.model.values import Failure, FailureKind, Outcome, Request, Target
 
@@ -74,6 +76,7 @@ class Job:
         "started_at",
         "status",
         "target",
+        "turned_get",
         "uncounted_attempts",
     )
 
@@ -102,6 +105,8 @@ class Job:
         self.progress: BodyProgress | None = None
         """How a body comes along that may be gone on with; None until one has broken off."""
         self.public_only = False
+        self.turned_get = False
+        """Whether a redirect of the current attempt's chain has made a plain GET of it."""
         self.insecure = False
         self.status: int | None = None
         self.first_byte_s: float | None = None
@@ -111,6 +116,16 @@ class Job:
         """Attempts that count against `--retries`: neither our trouble nor a body's progress."""
         advances = 0 if self.progress is None else self.progress.uncounted
         return self.attempts - self.uncounted_attempts - advances
+
+    @property
+    def method(self) -> str:
+        """The next request's."""
+        return "GET" if self.turned_get else self.request.method
+
+    @property
+    def body(self) -> bytes | None:
+        """The next request's."""
+        return None if self.turned_get else self.request.body
 
     def start_attempt(self, now: float, epoch: float, budget_s: float | None) -> None:
         """Begin an attempt at the first URL (a hop of a chain under way begins none)."""
@@ -129,6 +144,7 @@ class Job:
         self.target = self.first
         self.redirects = 0
         self.seen = None
+        self.turned_get = False
         self.public_only = False  # said of a hop; the line's own URL may lead anywhere
 
     def hop(self, target: Target) -> None:
@@ -168,6 +184,16 @@ class Job:
         if progress is None:
             return False
         return progress.whole or (progress.rest_failed and self.counted_attempts > retries)
+
+    def call(self, headers: Fields, *, public_only: bool, retries: int, repeats_all: bool) -> Call:
+        """Return the next request as it is to be sent, with *headers*.
+
+        With *repeats_all* it may be sent again by itself, whatever its method.
+        """
+        whole = self.wants_whole(retries)
+        method, body = self.method, self.body
+        once = method in NOT_IDEMPOTENT and not repeats_all
+        return Call(self.target, headers, public_only, self.first, whole, method, body, once)
 
     def answered(self, answer: Answer, now: float) -> Outcome:
         """Return the outcome of a complete answer."""
@@ -258,12 +284,14 @@ def target_of(request: Request) -> Target | Outcome:
     if request.problem is not None:
         return _refused(request, request.problem)
     try:
-        return parse_url(request.url)
+        target = parse_url(request.url)
     except InvalidURLError as error:
         from fetchpool.model.urls.mistakes import would_be  # loaded by then
 
         guess = would_be(request.url.strip())
         return _refused(request, f"{error}: {redact(guess)}" if guess else str(error))
+    variant = request.variant
+    return msgspec.structs.replace(target, variant=variant) if variant else target
 
 
 def _refused(request: Request, detail: str) -> Outcome:

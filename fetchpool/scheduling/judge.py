@@ -13,9 +13,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from fetchpool.model.attempts import Answer, Fault, Miss
-from fetchpool.model.values import FailureKind, Outcome, is_redirect
+from fetchpool.model.values import Failure, FailureKind, Outcome, is_redirect
 from fetchpool.scheduling.outage import Outage
 from fetchpool.scheduling.redirects import follow
 from fetchpool.scheduling.retry import (
@@ -23,6 +24,7 @@ from fetchpool.scheduling.retry import (
     PASSING_STATUSES,
     RetryPolicy,
     Setback,
+    may_repeat,
     parse_retry_after,
 )
 from fetchpool.scheduling.throttling import Refusal
@@ -49,6 +51,8 @@ class Rules(msgspec.Struct, frozen=True):
     max_redirects: int = 10
     outage_patience_s: float | None = None
     """How long our own network may be down; see `Outage`."""
+    retry_all_methods: bool = False
+    """Try again also what isn't idempotent, whatever became of it."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -131,7 +135,8 @@ class Judge:
             return self._set_back(job, answer, started, now, epoch)
         self._scheduler.answered(host, now, was_refused=job.refused)
         job.refused = False
-        if head.status == LATER_STATUS and head.get("retry-after") is not None:
+        is_later = head.status == LATER_STATUS and head.get("retry-after") is not None
+        if is_later and self._may_repeat(job):
             return self._set_back(job, answer, started, now, epoch)
         if not (self._rules.max_redirects and is_redirect(head)):
             return job.answered(answer, now)
@@ -150,6 +155,8 @@ class Judge:
         retry_after_s = parse_retry_after(head.get("retry-after"), head.get("date"), epoch)
         setback = Setback(FailureKind.STATUS, head.status, retry_after_s)
         pause_s = self._policy.pause_s(setback, job.counted_attempts, self._random)
+        if not self._may_repeat(job, answer):
+            pause_s = None
         if setback.throttling:
             host_pause_s = self._throttled(job, setback, started, now)
             if pause_s is not None and host_pause_s is not None:
@@ -179,20 +186,22 @@ class Judge:
     # -- misses --------------------------------------------------------------------------------
 
     def _missed(self, job: Job, miss: Miss, started: float, now: float) -> Outcome | None:
+        may_repeat = self._may_repeat(job, miss)
         if miss.fault is Fault.PROXY:
             self.outage.lose_proxy(now)
+            if not may_repeat:
+                return self._untold(job, miss, now)
             self._unmade(job, now)
             return None
         if miss.head is not None:
             job.status = miss.head.status
         silent = miss.fault in (Fault.OURS, Fault.SILENT)
-        if silent and (self.outage.going_on or started < self._back_since):
+        if silent and may_repeat and (self.outage.going_on or started < self._back_since):
             self._unspent(job, now, now)
             return None
         match miss.fault:
             case Fault.DESCRIPTORS:
-                self.out_of_descriptors(job, now)
-                return None
+                return self.out_of_descriptors(job, now, miss)
             case Fault.OURS:
                 self.outage.suspect(near=True)
             case Fault.SILENT:
@@ -213,6 +222,8 @@ class Judge:
             job.progress.uncounted += 1
         setback = Setback(miss.failure.kind, transient=miss.transient)
         pause_s = self._policy.pause_s(setback, job.counted_attempts, self._random)
+        if setback.passing and not may_repeat:
+            return job.missed(miss, now) if pause_s is None else self._untold(job, miss, now)
         if pause_s is not None:
             self._again(job, pause_s, now)
             return None
@@ -223,6 +234,17 @@ class Judge:
             self.outage.hold(Held(job, outcome))
             return None
         return outcome
+
+    def _may_repeat(self, job: Job, result: Answer | Miss | None = None) -> bool:
+        """Tell whether *job*, of which an attempt brought *result*, may be begun once more."""
+        if self._rules.retry_all_methods:
+            return True
+        return may_repeat(job.request.method, result, answered=job.turned_get)
+
+    def _untold(self, job: Job, miss: Miss, now: float) -> Outcome:
+        """Return the outcome of a request that may have been done, though nothing came of it."""
+        detail = f"{miss.failure.detail}; not sent again, as {job.request.method} isn't idempotent"
+        return job.missed(replace(miss, failure=replace(miss.failure, detail=detail)), now)
 
     def _unreachable(self, job: Job, miss: Miss, started: float, now: float) -> None:
         """Take note of an attempt that got no connection, or not a word over it."""
@@ -240,13 +262,20 @@ class Judge:
         if pause_s > 0:
             self._observer.parked(host, pause_s, why)
 
-    def out_of_descriptors(self, job: Job, now: float) -> None:
-        """Put *job* back unspent, and do fewer at a time from now on."""
+    def out_of_descriptors(self, job: Job, now: float, miss: Miss | None = None) -> Outcome | None:
+        """Put *job* back unspent, and do fewer at a time from now on.
+
+        Without a *miss* it was answered. What may not be sent again ends: its outcome is returned.
+        """
         if self._scheduler.limit == 1 and self.starved_since is None:
             self.starved_since = now
         running = self._scheduler.running
         self._scheduler.limit = self.lowered_to = max(1, min(self._scheduler.limit, running) - 1)
+        if not self._may_repeat(job, miss):
+            detail = f"no file could be opened for its answer; a {job.request.method} is sent once"
+            return job.failed(Failure(FailureKind.CONNECT, detail), now)
         self._unspent(job, now + DESCRIPTOR_PAUSE_S, now)
+        return None
 
     # -- again ---------------------------------------------------------------------------------
 

@@ -17,6 +17,8 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
+from fetchpool.model.asking import NOT_IDEMPOTENT
+from fetchpool.model.attempts import Answer, Miss
 from fetchpool.model.values import FailureKind
 
 MAX_RETRY_AFTER_S = 300.0
@@ -58,6 +60,12 @@ PASSING_STATUSES = THROTTLING_STATUSES | {
 
 LATER_STATUS = 202
 """Accepted: with Retry-After, "not yet, ask again then" (RFC 9110 §15.3.3, §10.2.3)."""
+
+NOT_DONE_STATUSES = frozenset({408, 425, 429, 503})
+"""By these a server says that it has not done what was asked: it has not had all of the request
+(RFC 9110 §15.5.9), doesn't risk it so early (RFC 8470 §5.2), has refused it (RFC 6585 §4, RFC 9110
+§15.6.4). After any other it may have: a 500 is a server that broke off somewhere, a 502 or 504 a
+gateway that doesn't know."""
 
 _DELAY = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _LONGEST_DATE = 64  # the longest form, of RFC 850, has 33 characters
@@ -111,6 +119,22 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         doublings = min(max(counted - 1, 0), 10)  # far beyond the cap, far below an overflow
         longest_s = min(FIRST_PAUSE_S[setback.kind] * 2.0**doublings, MAX_BACKOFF_S)
         return longest_s * (0.5 + 0.5 * random())
+
+
+def may_repeat(method: str, result: Answer | Miss | None, *, answered: bool) -> bool:
+    """Return whether a request with *method* may be sent again by itself (RFC 9110 §9.2.2).
+
+    What isn't idempotent only if it is known not to have been done: nothing of it has left, or the
+    *result* of the attempt says so. *answered* says that it was done: its answer led on to another
+    page, and only that is what failed.
+    """
+    if method not in NOT_IDEMPOTENT:
+        return True
+    if answered or result is None:
+        return False
+    if isinstance(result, Answer):
+        return result.head.status in NOT_DONE_STATUSES
+    return not result.measures.sent
 
 
 def parse_retry_after(value: str | None, date: str | None, now_epoch: float) -> float | None:

@@ -1,10 +1,10 @@
 """File, standard input, argument, iterable → requests with their line numbers, off the event loop.
 
-open_sources ─▶ Sources.batches ──thread──▶ Reader.next_batch ─▶ pool ─pack_text─▶ spill
-requests_from(iterable) ──────────────────▶ Reader | AsyncReader   ◀─unpack_text─┘
+open_sources ─▶ Sources.batches ──thread──▶ Reader.next_batch ─▶ pool ─Codec.pack─▶ spill
+requests_from(iterable) ──────────────────▶ Reader | AsyncReader   ◀──unpack────┘
 """
 
-from fetchpool.sources.codec import pack_text, unpack_text
+from fetchpool.sources.codec import Codec
 from fetchpool.sources.counter import RequestCounter
 from fetchpool.sources.kinds import InputError, SourceReadError
 from fetchpool.sources.lines import MAX_LINE, Batch
@@ -15,6 +15,7 @@ __all__ = [
     "MAX_LINE",
     "AsyncReader",
     "Batch",
+    "Codec",
     "InputError",
     "Reader",
     "RequestCounter",
@@ -22,7 +23,5 @@ __all__ = [
     "SourceReadError",
     "Sources",
     "open_sources",
-    "pack_text",
     "requests_from",
-    "unpack_text",
 ]

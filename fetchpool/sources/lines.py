@@ -16,8 +16,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from fetchpool.model.asking import PLAIN, Ask
 from fetchpool.model.urls import redact, text_of_line
 from fetchpool.model.values import Request
+from fetchpool.sources.codec import asked
 
 BLOCK = 64 * 1024
 """Bytes read at a time."""
@@ -99,6 +101,8 @@ class Origin(NamedTuple):
     """Of its first line."""
     name: str | None
     """What goes into `Request.source`; None where there is only this one."""
+    ask: Ask = PLAIN
+    """How its lines are asked for."""
 
 
 def foreign_format(head: bytes) -> tuple[str, str] | None:
@@ -158,7 +162,7 @@ def batches(pieces: Iterable[Stretch], origin: Origin, max_lines: int = BATCH) -
     for piece in pieces:
         if piece.too_long:
             request = _too_long(piece, seq, origin)
-            yield Batch([request] if request else [], 0 if request else 1, seq)
+            yield _asked(Batch([request] if request else [], 0 if request else 1, seq), origin)
             seq += 1
             continue
         parse = _parse_plain if _is_plain(piece.data) else _parse_any
@@ -167,7 +171,14 @@ def batches(pieces: Iterable[Stretch], origin: Origin, max_lines: int = BATCH) -
             some = lines[at : at + max_lines]
             requests = parse(some, seq, origin)
             seq += len(some)
-            yield Batch(requests, len(some) - len(requests), seq - 1)
+            yield _asked(Batch(requests, len(some) - len(requests), seq - 1), origin)
+
+
+def _asked(batch: Batch, origin: Origin) -> Batch:
+    """Return *batch*, its requests asked for as *origin* says; nothing to do for a plain GET."""
+    if origin.ask is not PLAIN:
+        batch.requests = [asked(request, origin.ask) for request in batch.requests]
+    return batch
 
 
 def count_requests(piece: Stretch) -> int:
@@ -204,7 +215,7 @@ def _is_plain(data: bytes) -> bool:
 
 def _parse_plain(lines: list[bytes], seq: int, origin: Origin) -> list[Request]:
     """Do what `_parse_any` does for lines of which `_is_plain` holds, in half the time."""
-    first_seq, name = origin
+    first_seq, name = origin.seq, origin.name
     requests = []
     for text in b"\n".join(lines).decode("ascii").split("\n"):
         url = text.strip(" \r")
@@ -217,7 +228,7 @@ def _parse_plain(lines: list[bytes], seq: int, origin: Origin) -> list[Request]:
 
 def _parse_any(lines: list[bytes], seq: int, origin: Origin) -> list[Request]:
     """Return the requests in *lines*, of which the first has number *seq*."""
-    first_seq, name = origin
+    first_seq, name = origin.seq, origin.name
     requests = []
     for raw in lines:
         url = text_of_line(raw).strip(BLANKS)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from fetchpool.model.asking import PLAIN, Ask
 from fetchpool.model.urls import display
 from fetchpool.sources.kinds import (
     ArgumentSource,
@@ -20,11 +21,13 @@ _KEPT_OPEN = 8
 """Lists whose descriptor stays open for them to be read again: few, as sockets need theirs."""
 
 
-def open_sources(names: Sequence[str], stdin: BinaryIO | None, *, named: bool = False) -> Sources:
+def open_sources(
+    names: Sequence[str], stdin: BinaryIO | None, *, named: bool = False, ask: Ask = PLAIN
+) -> Sources:
     """Return the lists that *names* mean: files, `-` for *stdin*, or http(s) URLs themselves.
 
     Files are looked at (there, readable, text in UTF-8); a pipe is opened when its turn comes.
-    With *named*, requests of a single list name it, too.
+    With *named*, requests of a single list name it, too; all are asked for as *ask* says.
     Raises `InputError` for the first name that can't be read.
     """
     if list(names).count("-") > 1:
@@ -37,7 +40,7 @@ def open_sources(names: Sequence[str], stdin: BinaryIO | None, *, named: bool = 
         for source in opened:
             source.close()
         raise
-    return Sources(opened, named=named)
+    return Sources(opened, named=named, ask=ask)
 
 
 class Sources:
@@ -47,8 +50,9 @@ class Sources:
     the event loop meanwhile.
     """
 
-    def __init__(self, sources: Sequence[Source], *, named: bool = False) -> None:
+    def __init__(self, sources: Sequence[Source], *, named: bool = False, ask: Ask = PLAIN) -> None:
         self._sources = sources
+        self._ask = ask
         self.named = named or len(sources) > 1
         """Whether requests name their list, and the line in it."""
 
@@ -87,7 +91,7 @@ class Sources:
         lines = 0
         handed_out = False
         for source in self._sources:
-            origin = Origin(lines + 1, source.name if self.named else None)
+            origin = Origin(lines + 1, source.name if self.named else None, self._ask)
             try:
                 for batch in batches(source.stretches(), origin, max_lines):
                     lines = batch.lines

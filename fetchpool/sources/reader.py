@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, cast
 
+from fetchpool.model.asking import PLAIN, Ask, problem_in_ask
 from fetchpool.model.urls import text_of_line
 from fetchpool.model.values import Request
+from fetchpool.sources.codec import asked
 from fetchpool.sources.lines import BATCH, BLANKS, Batch, problem_in
 
 WINDOW = 2 * BATCH
@@ -140,8 +142,9 @@ class AsyncReader:
     Cancelling `next_batch` cancels what the iterable is waiting for: a generator ends by that.
     """
 
-    def __init__(self, items: AsyncIterable[str | Request]) -> None:
+    def __init__(self, items: AsyncIterable[str | Request], ask: Ask = PLAIN) -> None:
         self._items = aiter(items)
+        self._ask = ask
         self._taken = 0
         self._error: Exception | None = None
 
@@ -152,7 +155,7 @@ class AsyncReader:
         try:
             item = await anext(self._items)
             self._taken += 1
-            return _batch_of(item, self._taken)
+            return _batch_of(item, self._taken, self._ask)
         except StopAsyncIteration:
             return None
         except Exception as error:
@@ -166,43 +169,65 @@ class AsyncReader:
 
 
 def requests_from(
-    items: Iterable[str | Request] | AsyncIterable[str | Request],
+    items: Iterable[str | Request] | AsyncIterable[str | Request], ask: Ask = PLAIN
 ) -> RequestReader:
     """Return a reader of *items*, each one request, numbered from 1 if it has no number yet.
 
     Strings are taken as lines of a list are, so those of an open file will do: blanks and line ends
     around a URL are stripped, what is then empty or begins with `#` is skipped, but has its number.
-    A `Request` is never skipped. An asynchronous iterable is
-    read in the loop, any other in a thread of its own, as it may block: what must stay in the
-    caller's thread (a database cursor) goes in as a list or an asynchronous generator.
+    They are asked for as *ask* says. A `Request` says itself how it is asked for, and is never
+    skipped. An asynchronous iterable is read in the loop, any other in a thread of its own, as it
+    may block: what must stay in the caller's thread (a database cursor) goes in as a list or an
+    asynchronous generator.
 
     Raises TypeError for a single URL; `next_batch` does for an item of another type.
     """
     if isinstance(items, str | bytes | Request):
         raise TypeError("URLs are given as an iterable: put a single one into a list")
     if isinstance(items, AsyncIterable):
-        return AsyncReader(items)
-    return Reader(_batches_of(iter(items)))
+        return AsyncReader(items, ask)
+    return Reader(_batches_of(iter(items), ask))
 
 
-def _batches_of(items: Iterator[str | Request]) -> Iterator[Batch]:
+def _batches_of(items: Iterator[str | Request], ask: Ask) -> Iterator[Batch]:
     for seq, item in enumerate(items, 1):
-        yield _batch_of(item, seq)
+        yield _batch_of(item, seq, ask)
 
 
-def _batch_of(item: str | Request, seq: int) -> Batch:
+def _batch_of(item: str | Request, seq: int, ask: Ask) -> Batch:
     """Return *item*, the *seq*-th of its iterable, as a batch of its own."""
     if isinstance(item, str):
         url = _url_of(item)
         if not url or url[0] == "#":
             return Batch([], 1, seq)
-        return Batch([Request(url, seq, None, None, problem_in(url))], 0, seq)
+        request = Request(url, seq, None, None, problem_in(url))
+        return Batch([request if ask is PLAIN else asked(request, ask)], 0, seq)
     if isinstance(item, Request):
-        url = _url_of(item.url)
-        problem = item.problem or problem_in(url)
-        request = Request(url, item.seq or seq, item.source, item.line, problem)
-        return Batch([request], 0, seq)
+        return Batch([_checked(item, seq)], 0, seq)
     raise TypeError(f"item {seq} is of type {type(item).__name__}, not str or Request")
+
+
+def _checked(request: Request, seq: int) -> Request:
+    """Return a program's *request* as all others are; what can't be sent is its problem."""
+    url = _url_of(request.url)
+    method, body = request.method, request.body
+    headers: object = request.headers
+    problem = request.problem or problem_in(url)
+    if isinstance(headers, Mapping):
+        headers = tuple(headers.items())
+    if (wrong := problem_in_ask(method, headers, body)) is not None:
+        return Request(url, request.seq or seq, request.source, request.line, problem or wrong)
+    fields = tuple((name, value) for name, value in cast("Iterable[tuple[str, str]]", headers))
+    return Request(
+        url,
+        request.seq or seq,
+        request.source,
+        request.line,
+        problem,
+        method.upper(),
+        fields,
+        body,
+    )
 
 
 def _url_of(text: str) -> str:

@@ -168,6 +168,8 @@ def test_length_follows_from_method_and_status(method: str, status: int, length:
 
 @pytest.mark.parametrize("closes", [False, True])
 def test_answer_that_comes_before_the_body_is_sent_counts(run: Run, way: str, closes: bool) -> None:
+    done = asyncio.Event()
+
     async def behave(visit: Visit) -> None:
         await visit.request()
         await visit.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")

@@ -360,9 +360,11 @@ class RunDirectory:
             return
         self._check_lists(state, named=named)
         body = state.body if self._own is None else self._own.body
-        if self.previous is Previous.STOPPED and body != options.body:
+        same = body.asked == options.body.asked or self.kept is Kept.NOTHING
+        if (self.previous is Previous.STOPPED and body != options.body) or not same:
+            what = "stopped" if self.previous is Previous.STOPPED else "finished"
             raise CannotGoOnError(
-                f"{self._layout.dest} holds a stopped run with {body}, this command has "
+                f"{self._layout.dest} holds a {what} run with {body}, this command has "
                 f"{options.body}: go on with the same options, or start over with --fresh"
             )
 

@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from fetchpool.model.values import FailureKind, failure_label
-from fetchpool.output.ledger.record import Record, escaped
+from fetchpool.output.ledger.record import Record, escaped, recorded_key
 
 BLOCK = 1 << 20
 MAX_LINE = 16 << 20
@@ -44,6 +44,15 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     wire_bytes: int
     started_at: str | None
     elapsed_s: float
+    method: str = "GET"
+    request_sha256: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What it is known by, as `Request.key` is: all of what was asked, redacted."""
+        if self.request_sha256 is not None:
+            return recorded_key(self.url, f"{self.method} {self.request_sha256}")
+        return self.url if self.method == "GET" else recorded_key(self.url, self.method)
 
     @property
     def label(self) -> str | None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from fetchpool.model.values import Request
 from fetchpool.output.ledger.entries import Entry
-from fetchpool.output.ledger.record import recorded_url
+from fetchpool.output.ledger.record import recorded_key, recorded_url
 
 _CACHE_KIB = 8_000
 _BATCH = 10_000
@@ -64,10 +64,10 @@ def _open_scratch(path: Path, schema: str) -> sqlite3.Connection:
 
 
 def add_records(index: sqlite3.Connection, records: Iterable[tuple[int, str, int]]) -> None:
-    """Add the (ordinal, URL, place) of records; of one URL, the lower place is matched first."""
+    """Add the (ordinal, key, place) of records; of one key, the lower place is matched first."""
     index.executemany(
         "INSERT INTO record VALUES (?, ?, ?)",
-        ((ordinal, hash(url), place) for ordinal, url, place in records),
+        ((ordinal, hash(key), place) for ordinal, key, place in records),
     )
 
 
@@ -75,10 +75,13 @@ def add_lines(index: sqlite3.Connection, lines: Iterable[Request]) -> None:
     """Add today's list. What reading the list raises comes out as it is."""
     remaining = iter(lines)
     while rows := [
-        (line.seq, hash(recorded_url(line.url)), line.source, line.line)
-        for line in islice(remaining, _BATCH)
+        (line.seq, _hash_of(line), line.source, line.line) for line in islice(remaining, _BATCH)
     ]:
         index.executemany("INSERT INTO line VALUES (?, ?, ?, ?)", rows)
+
+
+def _hash_of(line: Request) -> int:
+    return hash(recorded_key(recorded_url(line.url), line.variant))
 
 
 def pairs(index: sqlite3.Connection) -> Iterator[Pair]:
@@ -114,4 +117,4 @@ class AnswerSet:
 
 
 def _identity(entry: Entry) -> int:
-    return hash((entry.url, entry.started_at, entry.elapsed_s, entry.label))
+    return hash((entry.key, entry.started_at, entry.elapsed_s, entry.label))

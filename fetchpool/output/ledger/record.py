@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, get_type_hints
 import msgspec
 from msgspec.structs import asdict, replace
 
+from fetchpool.model.asking import body_digest
 from fetchpool.model.urls import redact, redact_urls_in
 from fetchpool.model.values import FailureKind, Outcome, failure_label
 
@@ -108,6 +109,23 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         ),
     ] = False
 
+    method: Annotated[
+        str,
+        Key(
+            "Of the request",
+            "request.method",
+            only=Only("where it isn't GET", lambda config, _: config.ask.method != "GET"),
+        ),
+    ] = "GET"
+    request_sha256: Annotated[
+        str | None,
+        Key(
+            "Of the request's body",
+            "request.body",
+            only=Only("where it has one", lambda config, _: config.ask.body is not None),
+        ),
+    ] = None
+
     @property
     def label(self) -> str | None:
         """What a failure is counted as (see `failure_label`); None = ok."""
@@ -144,6 +162,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             request.source if "source" in optional else None,
             request.line if "line" in optional else None,
             outcome.insecure,
+            request.method,
+            None if request.body is None else body_digest(request.body),
         )
 
 
@@ -205,6 +225,11 @@ def escaped(lines: bytes) -> bytes:
 def recorded_url(text: str) -> str:
     """Return the URL under which a record of the line *text* is found in the ledger."""
     return whole_characters(redact(text))
+
+
+def recorded_key(url: str, variant: str) -> str:
+    """Return what a record is known by: its *url*, with what tells it from that of a plain GET."""
+    return f"{variant} {url}" if variant else url
 
 
 def rfc3339(epoch_s: float) -> str | None:

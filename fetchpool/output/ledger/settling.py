@@ -159,7 +159,7 @@ class Settling:
         add_records(
             index,
             (
-                (old.ordinal, old.entry.url, old.entry.seq + old.waits * _AFTER_ALL)
+                (old.ordinal, old.entry.key, old.entry.seq + old.waits * _AFTER_ALL)
                 for old in self._kept()
             ),
         )

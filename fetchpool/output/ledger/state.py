@@ -30,13 +30,23 @@ class BodyOptions(msgspec.Struct, frozen=True):
     hash: bool = False
     keep_errors: bool = False
     as_received: bool = False
+    asked: str = ""
+    """What tells the requests from plain GETs (see `variant_of`)."""
 
     def __str__(self) -> str:
         """Return the options as on a command line."""
         given = [
-            "--" + name.replace("_", "-") for name in self.__struct_fields__ if getattr(self, name)
+            "--" + name.replace("_", "-")
+            for name in self.__struct_fields__
+            if getattr(self, name) is True
         ]
-        return " ".join(given) or "none of --no-body, --hash, --keep-errors, --as-received"
+        if self.asked:
+            method, _, digest = self.asked.partition(" ")
+            given.append(f"--method {method}")
+            given += ["and a body"] if digest else []
+        return " ".join(given) or (
+            "none of --no-body, --hash, --keep-errors, --as-received, --method"
+        )
 
 
 class RunOptions(msgspec.Struct, frozen=True):

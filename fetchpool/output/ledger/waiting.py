@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fetchpool.output.ledger.entries import Entry, Line, read_blocks, read_entry
 from fetchpool.output.ledger.matching import add_records, open_index
-from fetchpool.output.ledger.record import recorded_url
+from fetchpool.output.ledger.record import recorded_key, recorded_url
 
 _FIRST_OF_URL = "SELECT ordinal FROM record WHERE url = ? ORDER BY place LIMIT 1"
 
@@ -56,31 +56,38 @@ class Waiting:
         return self._left
 
     def kept_for(
-        self, seq: int, url: str, source: str | None = None, line: int | None = None
+        self,
+        seq: int,
+        url: str,
+        source: str | None = None,
+        line: int | None = None,
+        *,
+        variant: str = "",
     ) -> Line | None:
         """Return the record that answers line *seq*, ready to be appended, or None.
 
-        *url* is the line as read. The n-th line of a URL gets its n-th record. *source* and *line*
+        *url* is the line as read, *variant* its request's. The n-th line of a URL that is asked in
+        one way gets its n-th record. *source* and *line*
         are given where there are several sources. Raises OSError.
         """
         if not self._left:
             return None
-        url = recorded_url(url)
+        key = recorded_key(recorded_url(url), variant)
         try:
-            return self._kept_for(seq, url, source, line)
+            return self._kept_for(seq, key, source, line)
         except sqlite3.Error as error:
             reason = f"the index of earlier records failed: {error}"
             raise OSError(errno.EIO, reason, str(self._index_path)) from error
 
-    def _kept_for(self, seq: int, url: str, source: str | None, line: int | None) -> Line | None:
-        row = self._index.execute(_FIRST_OF_URL, (hash(url),)).fetchone()
+    def _kept_for(self, seq: int, key: str, source: str | None, line: int | None) -> Line | None:
+        row = self._index.execute(_FIRST_OF_URL, (hash(key),)).fetchone()
         if row is None:
             return None
         self._file.seek(row[0])
         raw = self._file.readline()
         entry = read_entry(raw)
-        if entry is None or entry.url != url:
-            return None  # two URLs of one hash: this one is fetched
+        if entry is None or entry.key != key:
+            return None  # two keys of one hash: this one is fetched
         self._index.execute("DELETE FROM record WHERE ordinal = ?", row)
         self._left -= 1
         found = Line(raw, entry)
@@ -94,10 +101,10 @@ class Waiting:
 
 
 def _places(path: Path, keeping: Callable[[Entry], bool]) -> Iterator[tuple[int, str, int]]:
-    """Yield offset, URL and number of every record that is kept."""
+    """Yield offset, key and number of every record that is kept."""
     for block in read_blocks(path):
         offset = block.offset
         for line, entry in zip(block.lines(), block.entries, strict=True):
             if entry is not None and keeping(entry):
-                yield offset, entry.url, entry.seq
+                yield offset, entry.key, entry.seq
             offset += len(line)

@@ -122,9 +122,14 @@ class DirectoryStore:
     def open(self, target: Target, head: Head, about: Representation | None = None) -> _FileWriter:
         """Begin a body that comes in chunks, in a file without its final name.
 
-        Bodies of URLs with a secret can't be gone on with: whose they are isn't put on disk.
+        Bodies of URLs with a secret can't be gone on with: whose they are isn't put on disk. Nor
+        can what answers another request than a plain GET, of which no rest may be asked for.
         """
-        if target.authorization is not None or (about is not None and _is_secret(target, about)):
+        if (
+            target.variant
+            or target.authorization is not None
+            or (about is not None and _is_secret(target, about))
+        ):
             about = None
         paths = self._paths(target, head)
         try:

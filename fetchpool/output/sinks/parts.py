@@ -287,7 +287,7 @@ class Parts:
 
 def part_key(target: Target) -> str:
     """Return the key of *target*'s part: no URL, however long or secret, becomes a name."""
-    return hashlib.blake2b(target.url.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(target.key.encode(), digest_size=16).hexdigest()
 
 
 def _pairs(names: list[str]) -> set[str]:
