@@ -264,7 +264,7 @@ def test_library_examples_run(shop: Path, address: str) -> None:
     done = run_in(shop, [sys.executable, "-c", asking.replace("https://example.org", address)])
     assert done.returncode == 0, done.stderr
     assert sorted(line.rpartition(" ")[0] for line in done.stdout.splitlines()) == [
-        f"POST {f'page={n}'.encode()}" for n in range(10)
+        f"POST {f'page={n}'.encode()!r}" for n in range(10)
     ]
 
     done = run_in(shop, [sys.executable, "-c", whole])

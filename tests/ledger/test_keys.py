@@ -81,7 +81,7 @@ FIELDS: dict[str, Any] = {
     "ok": False, "status": 404, "error": FailureKind.TLS, "detail": "words",
     "final_url": "http://final/", "redirects": 2, "attempts": 4, "bytes": 11, "wire_bytes": 12,
     "content_type": "text/css", "path": "h/other", "sha256": "0f", "started_at": 1.5,
-    "elapsed_s": 7.0, "insecure": True,
+    "elapsed_s": 7.0, "insecure": True, "request.method": "PUT", "request.body": b"page=1",
 }  # fmt: skip
 """For each field of an outcome that a record tells of, another value than it has below."""
 
