@@ -3,9 +3,10 @@
     run(config, sources, output)          for programs: returns the Summary, raises before a start
     run_command(config, sources, output)  for the command line: speaks to a person, returns a status
 
-`runner` has the parts in order; `choices` says what settings come to, `journal` writes records,
-`intake` passes over answered lines, `stopping` listens to signals, `trouble` names what ends a run
-early, `screen` feeds the display, `watching` the log file.
+`runner` has the parts in order: `call` is what is to be done, `choices` what settings come to,
+`intake` passes over answered lines, `recording` has outcomes recorded by `journal` and counted by
+`account`, `ending` makes the summary. `telling` speaks meanwhile, `screen` feeds the display,
+`watching` the log file; `stopping` listens to signals, `trouble` names what ends a run early.
 """
 
 from fetchpool.run.command import run_command
