@@ -20,13 +20,14 @@ from urllib.parse import unquote_to_bytes
 from yarl import URL
 
 from fetchpool.http.exchange import ExchangeError
-from fetchpool.http.faults import CREDENTIALS_WANTED
+from fetchpool.http.faults import CREDENTIALS_WANTED, refused_by_proxy
 from fetchpool.model.attempts import Call, Fault
 from fetchpool.model.values import Failure, FailureKind, Target
 from fetchpool.network.connector import AUTHORIZATION, connect_request
 
 if TYPE_CHECKING:
     from fetchpool.network.connector import FetchConnector
+    from fetchpool.network.proxies import ProxyFor
 
 LOOK_S = 3.0
 """How long a look at a proxy may take: less than a probe (`engine.core.PROBE_TIMEOUT_S`)."""
@@ -71,12 +72,15 @@ class Gateway:
         """Return the header fields that say who we are."""
         return {AUTHORIZATION: self.authorization} if self.authorization else {}
 
-    def serves(self, call: Call) -> None:
-        """Take note that an answer has come through the proxy.
+    def judge(self, call: Call, status: int) -> None:
+        """Judge the answer to *call* by its *status*: another's, or the proxy's refusal of us.
 
-        Hosts that a redirect leads to are never probed: the list doesn't name them.
+        Raises `ExchangeError` for that. Hosts that a redirect leads to are never probed: the list
+        doesn't name them.
         """
         target = call.target
+        if target.scheme == "http" and status == CREDENTIALS_WANTED:
+            raise refused_by_proxy(status)
         if _is_of_list(call) and all(each.host_key != target.host_key for each in self._served):
             self._served.append(target)
 
@@ -188,6 +192,42 @@ class Gateway:
         lines = [f"OPTIONS http://{authority}/ HTTP/1.1", f"Host: {authority}", "Max-Forwards: 0"]
         lines += (f"{name}: {value}" for name, value in self.fields().items())
         return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
+
+
+class Gateways:
+    """All proxies of a run, each met when the first target needs it."""
+
+    def __init__(self, connector: FetchConnector, proxy_for: ProxyFor) -> None:
+        self._connector = connector
+        self._proxy_for = proxy_for
+        self._known: dict[str, Gateway] = {}
+
+    def of(self, target: Target) -> Gateway | None:
+        """Return the proxy that *target* is asked through; None: it is asked itself."""
+        url = self._proxy_for(target)
+        if url is None:
+            return None
+        gateway = self._known.get(url)
+        if gateway is None:
+            gateway = self._known[url] = Gateway(self._connector, url)
+        return gateway
+
+    async def weigh(self, call: Call, error: ExchangeError) -> ExchangeError:
+        """See `Exchange.weigh`."""
+        gateway = self.of(call.target)
+        return error if gateway is None else await gateway.weigh(call, error)
+
+    async def reachable(self, target: Target) -> bool:
+        """See `Exchange.reachable`."""
+        gateway = self.of(target)
+        if gateway is not None:
+            return await gateway.is_back()
+        return await self._connector.reachable(target.host, target.port)
+
+    async def close(self) -> None:
+        """End the looks that are under way."""
+        for gateway in self._known.values():
+            await gateway.close()
 
 
 def _lost(failure: Failure) -> ExchangeError:

@@ -13,9 +13,9 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from fetchpool.http.exchange import ExchangeError
-from fetchpool.http.faults import CREDENTIALS_WANTED, refused_by_proxy, translate
+from fetchpool.http.faults import translate
 from fetchpool.http.framing import MAX_HEADERS, MAX_LINE_BYTES, body_length
-from fetchpool.http.gateway import Gateway
+from fetchpool.http.gateway import Gateway, Gateways
 from fetchpool.http.guard import Guard
 from fetchpool.http.receiver import Appetite, Receiver
 from fetchpool.model.attempts import Call
@@ -120,8 +120,7 @@ class SessionExchange:
         if (missing := why_not_guardable(asyncio.get_running_loop())) is not None:
             raise UnfitLibraryError(missing)
         self._connector = connector
-        self._proxy_for = proxy_for
-        self._gateways: dict[str, Gateway] = {}
+        self._gateways = Gateways(connector, proxy_for)
         self._session = aiohttp.ClientSession(
             connector=connector,
             request_class=_Request,
@@ -145,13 +144,12 @@ class SessionExchange:
         judge = Guard(call.method)
         guard.set(judge)
         _target.set(call.target)
-        gateway = self._gateway(call.target)
+        gateway = self._gateways.of(call.target)
         response: aiohttp.ClientResponse | None = None
         try:
             response = await self._ask(call, gateway, watch)
             if gateway is not None:
-                _check_taken(call, response)
-                gateway.serves(call)
+                gateway.judge(call, response.status)
             await self._read(response, call.method, judge, watch, receiver)
         except ExchangeError:
             raise
@@ -190,15 +188,6 @@ class SessionExchange:
             proxy_headers=to_proxy,
         )
 
-    def _gateway(self, target: Target) -> Gateway | None:
-        """Return the proxy that *target* is asked through; None: it is asked itself."""
-        url = self._proxy_for(target)
-        if url is None:
-            return None
-        if url not in self._gateways:
-            self._gateways[url] = Gateway(self._connector, url)
-        return self._gateways[url]
-
     async def _read(
         self,
         response: aiohttp.ClientResponse,
@@ -226,29 +215,18 @@ class SessionExchange:
 
     async def weigh(self, call: Call, error: ExchangeError) -> ExchangeError:
         """See `Exchange.weigh`."""
-        gateway = self._gateway(call.target)
-        return error if gateway is None else await gateway.weigh(call, error)
+        return await self._gateways.weigh(call, error)
 
     async def reachable(self, target: Target) -> bool:
         """See `Exchange.reachable`."""
-        gateway = self._gateway(target)
-        if gateway is not None:
-            return await gateway.is_back()
-        return await self._connector.reachable(target.host, target.port)
+        return await self._gateways.reachable(target)
 
     async def close(self) -> None:
         """Close the session and every connection."""
-        for gateway in self._gateways.values():
-            await gateway.close()
+        await self._gateways.close()
         await self._session.close()
         await close_connector(self._connector)
         await asyncio.sleep(0)
-
-
-def _check_taken(call: Call, response: aiohttp.ClientResponse) -> None:
-    """Raise `ExchangeError` if the proxy, asked for plain http, wants credentials."""
-    if call.target.scheme == "http" and response.status == CREDENTIALS_WANTED:
-        raise refused_by_proxy(response.status)
 
 
 @contextmanager

@@ -258,11 +258,10 @@ def make_exchange(config: Config, connector: FetchConnector) -> Exchange:
     changed = why_not_lendable(connector)
     if changed is not None and config.exchange == "direct":
         raise UnfitLibraryError(changed)
-    session = SessionExchange(connector, proxy_for)
     if changed is None:
-        return DirectExchange(connector, proxy_for, session)
+        return DirectExchange(connector, proxy_for)
     log.info("no direct exchange with this aiohttp (%s is another): using sessions", changed)
-    return session
+    return SessionExchange(connector, proxy_for)
 
 
 def _job(request: Request) -> Job:

@@ -112,6 +112,12 @@ def body_of(result: Answer | Miss) -> bytes:
     return result.stored.body
 
 
+def exchange_of(way: str, connector: FetchConnector, proxy: str | None) -> Exchange:
+    """Return the exchange of the name *way*, all through *proxy* if there is one."""
+    kind = DirectExchange if way == "direct" else SessionExchange
+    return kind(connector, lambda target: proxy)
+
+
 @asynccontextmanager
 async def rig(
     behaviour: Behaviour,
@@ -129,9 +135,7 @@ async def rig(
     server = await asyncio.start_server(site.serve, "127.0.0.1", 0, ssl=server_tls, limit=2**24)
     site.port = server.sockets[0].getsockname()[1]
     connector = FetchConnector(idle_limit=idle_limit, ssl=client_tls or True, **options)
-    exchange: Exchange = SessionExchange(connector, lambda target: None)
-    if way == "direct":
-        exchange = DirectExchange(connector, lambda target: None, exchange)
+    exchange: Exchange = exchange_of(way, connector, None)
     engine = Engine(
         exchange, connector, timeouts or Timeouts(), policy or BodyPolicy(), MemoryStore()
     )

@@ -15,12 +15,12 @@ import pytest
 from fetchpool.config import Config
 from fetchpool.http.direct import DirectExchange
 from fetchpool.http.direct.exchange import Origin
-from fetchpool.http.exchange import Exchange, ExchangeError
+from fetchpool.http.exchange import Exchange
 from fetchpool.http.session import SessionExchange
 from fetchpool.http.watch import Timeouts
 from fetchpool.model.attempts import Answer, Call, Miss
 from fetchpool.model.urls import parse_url
-from fetchpool.model.values import Failure, FailureKind
+from fetchpool.model.values import FailureKind
 from fetchpool.network.connector import FetchConnector, UnfitLibraryError, lending, make_connector
 from fetchpool.pipeline.pool import make_exchange
 from tests.engine.rig import Behaviour, Visit, body_of, rig
@@ -494,22 +494,3 @@ async def test_another_aiohttp_is_used_through_its_sessions(
     assert type(exchange) is SessionExchange
     assert "no direct exchange" in caplog.text
     await exchange.close()
-
-
-async def test_what_goes_through_a_proxy_goes_through_the_session() -> None:
-    class Reference:
-        def __init__(self) -> None:
-            self.calls: list[Call] = []
-
-        async def send(self, call: Call, watch: object, receiver: object) -> None:
-            self.calls.append(call)
-            raise ExchangeError(Failure(FailureKind.CONNECT, "no such proxy"))
-
-    reference = Reference()
-    connector = FetchConnector(idle_limit=1)
-    exchange = DirectExchange(connector, lambda target: "http://127.0.0.1:1", reference)  # type: ignore[arg-type]
-    call = Call(parse_url("http://h.example/"), (), False)
-    with pytest.raises(ExchangeError):
-        await exchange.send(call, None, None)  # type: ignore[arg-type]
-    assert reference.calls == [call]
-    await connector.close()

@@ -11,12 +11,11 @@ from contextlib import closing
 
 import pytest
 
-from fetchpool.http.session import SessionExchange
 from fetchpool.http.watch import Timeouts
 from fetchpool.model.attempts import Miss
 from fetchpool.model.values import FailureKind
 from fetchpool.network.resolver import RememberingResolver
-from tests.engine.rig import Behaviour, Rig, Visit, rig
+from tests.engine.rig import Behaviour, Rig, Visit, exchange_of, rig
 from tests.loops import Run
 from tests.servers.tls import Authority
 
@@ -142,7 +141,7 @@ def test_handshake_that_is_broken_off_is_told_as_one(
     ],
 )
 def test_way_through_a_proxy_says_how_far_it_came(
-    run: Run, data: bytes, end: Behaviour, kind: str, detail: str
+    run: Run, way: str, data: bytes, end: Behaviour, kind: str, detail: str
 ) -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
@@ -152,10 +151,10 @@ def test_way_through_a_proxy_says_how_far_it_came(
         await end(visit)
 
     async def work() -> None:
-        async with rig(behave, way="session", timeouts=HURRIED) as it:
+        async with rig(behave, timeouts=HURRIED) as it:
             it.scheme = "https"
-            exchange = SessionExchange(it.connector, lambda _: f"http://127.0.0.1:{it.site.port}")
-            it.engine._exchange = exchange
+            proxy = f"http://127.0.0.1:{it.site.port}"
+            it.engine._exchange = exchange_of(way, it.connector, proxy)
             await check(it, kind, detail)
 
     run(work())

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 
 import pytest
 from aiohttp.client_proto import ResponseHandler
 
 from fetchpool import Config, FetchPool
-from fetchpool.http.session import SessionExchange
+from fetchpool.http.direct import DirectExchange
 from fetchpool.model.attempts import Answer, Miss
 from fetchpool.model.values import FailureKind
 from fetchpool.network.connector import UnfitLibraryError, why_not_guardable
 from tests.engine.rig import Visit, body_of, rig
-from tests.loops import Run
-from tests.servers.proxy import RecordingProxy
-from tests.servers.tls import Authority
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -33,10 +29,11 @@ async def test_another_aiohttp_is_not_used_unguarded(monkeypatch: pytest.MonkeyP
         def __get__(self, handler: object, kind: object = None) -> None: ...
 
     monkeypatch.setattr(ResponseHandler, "_payload", Elsewhere(), raising=False)
-    for exchange in ("session", "auto"):
-        with pytest.raises(UnfitLibraryError, match=r"ResponseHandler\._payload"):
-            async with FetchPool(Config(exchange=exchange)):
-                pass
+    with pytest.raises(UnfitLibraryError, match=r"ResponseHandler\._payload"):
+        async with FetchPool(Config(exchange="session")):
+            pass
+    async with FetchPool(Config(exchange="auto")) as pool:  # has no need of aiohttp's parser
+        assert type(pool._engine._exchange) is DirectExchange  # type: ignore[union-attr]
 
 
 async def test_refusal_before_the_request_has_left_is_told_as_such() -> None:
@@ -77,32 +74,3 @@ async def test_surplus_closes_the_connection_and_costs_the_next_url_nothing() ->
         results = [await it.get() for _ in range(3)]
         assert [isinstance(result, Answer) and body_of(result) for result in results] == [b"ok"] * 3
         assert it.site.connections == 3
-
-
-@pytest.mark.parametrize("says_goodbye", [True, False])
-def test_end_of_tls_within_a_tunnel_has_to_be_said_too(
-    run: Run, authority: Authority, says_goodbye: bool
-) -> None:
-    async def behave(visit: Visit) -> None:
-        await visit.request()
-        await visit.send(OK + b"\r\nall there is")
-        if not says_goodbye:
-            visit.writer.transport.abort()
-
-    async def work() -> None:
-        trust = ssl.create_default_context()
-        authority.ca.configure_trust(trust)
-        served = authority.fresh()
-        async with rig(behave, way="session", server_tls=served, client_tls=trust) as it:
-            it.engine._exchange = SessionExchange(it.connector, lambda target: proxy.url)
-            result = await it.get()
-            if says_goodbye:
-                assert body_of(result) == b"all there is"
-            else:
-                assert isinstance(result, Miss)
-                assert result.failure.kind is FailureKind.TRUNCATED
-
-    with RecordingProxy() as proxy:
-        run(work())
-        tunnels = [asked.method for asked in proxy.asked if asked.method == "CONNECT"]
-        assert tunnels == ["CONNECT"]

@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 
 from fetchpool.http import Engine
 from fetchpool.http.receiver import BodyPolicy
-from fetchpool.http.session import SessionExchange
 from fetchpool.http.watch import Timeouts
 from fetchpool.model.attempts import Call
 from fetchpool.model.urls import InvalidURLError, parse_url
 from fetchpool.network.connector import FetchConnector
 from fetchpool.output.sinks.memory import MemoryStore
-from tests.engine.rig import HEADERS, Visit, rig
+from tests.engine.rig import HEADERS, Visit, exchange_of, rig
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -77,11 +76,12 @@ async def test_target_is_sent_as_the_url_has_it(way: str) -> None:
     assert expected[0] == "GET /hello? HTTP/1.1"
 
 
-async def test_proxy_is_asked_for_the_url_as_it_is() -> None:
-    async with rig(keep_answering, way="session") as it:
+@pytest.mark.parametrize("way", ["direct", "session"])
+async def test_proxy_is_asked_for_the_url_as_it_is(way: str) -> None:
+    async with rig(keep_answering) as it:
         proxy = f"http://127.0.0.1:{it.site.port}"
         connector = FetchConnector(idle_limit=1)
-        exchange = SessionExchange(connector, lambda target: proxy)
+        exchange = exchange_of(way, connector, proxy)
         engine = Engine(exchange, connector, Timeouts(), BodyPolicy(), MemoryStore())
         try:
             urls = [parse_url(f"http://h.example:81{path}") for path in TARGETS]

@@ -13,16 +13,13 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from fetchpool.http import Engine
-from fetchpool.http.direct import DirectExchange
-from fetchpool.http.exchange import Exchange
 from fetchpool.http.receiver import BodyPolicy
-from fetchpool.http.session import SessionExchange
 from fetchpool.http.watch import Timeouts
 from fetchpool.model.attempts import Answer, Call
 from fetchpool.model.urls import parse_url
 from fetchpool.network.connector import FetchConnector, Handler
 from fetchpool.output.sinks.memory import MemoryStore
-from tests.engine.rig import body_of
+from tests.engine.rig import body_of, exchange_of
 from tests.loops import Run
 from tests.servers.tls import Authority
 
@@ -123,9 +120,7 @@ def test_bytes_that_lie_unread_on_a_kept_connection_answer_nobody(
 
     async def work(server: BlockingServer) -> None:
         connector = FetchConnector(idle_limit=9, ssl=client_tls)
-        exchange: Exchange = SessionExchange(connector, lambda target: None)
-        if way == "direct":
-            exchange = DirectExchange(connector, lambda target: None, exchange)
+        exchange = exchange_of(way, connector, None)
         engine = Engine(exchange, connector, Timeouts(), BodyPolicy(), MemoryStore())
 
         async def get(path: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import aiohttp
@@ -12,12 +13,19 @@ from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from yarl import URL
 
 from fetchpool.http.direct.protocol import ClientProtocol, Departures
-from fetchpool.http.exchange import Exchange, ExchangeError
+from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.faults import translate
+from fetchpool.http.gateway import Gateway, Gateways
 from fetchpool.http.receiver import Appetite, Receiver
 from fetchpool.model.attempts import Call
 from fetchpool.model.values import Target
-from fetchpool.network.connector import FetchConnector, refuse_non_public, watcher
+from fetchpool.network.connector import (
+    FetchConnector,
+    refuse_literal,
+    refuse_non_public,
+    watcher,
+)
+from fetchpool.network.connector import close as close_connector
 
 if TYPE_CHECKING:
     from fetchpool.http.watch import Watch
@@ -31,22 +39,23 @@ _UNFIT = re.compile(r"[\0\r\n]")
 
 
 class Origin:
-    """What all requests to one scheme, host and port share.
+    """What all requests to one scheme, host and port share, through one proxy or none.
 
     Answers what a connector asks of aiohttp's `ClientRequest`, which takes 50 µs to make.
     """
 
     __slots__ = (
-        *("_fields", "_force_close", "_rest"),
-        *("connection_key", "fresh", "host", "port", "public_only", "url"),
+        *("_fields", "_force_close", "_rest", "_to_proxy"),
+        *("connection_key", "fresh", "host", "port", "proxy", "proxy_headers", "public_only"),
+        *("shelf", "url"),
     )
 
-    proxy = None
-    proxy_headers = None
     server_hostname = None
     ssl = True
 
-    def __init__(self, target: Target, *, force_close: bool) -> None:
+    def __init__(
+        self, target: Target, gateway: Gateway | None = None, *, force_close: bool
+    ) -> None:
         self.url = URL(target.url, encoded=True)
         self.host = self.url.raw_host or ""
         self.port = target.port
@@ -57,9 +66,20 @@ class Origin:
         self._force_close = force_close
         self._fields: tuple[tuple[str, str], ...] | None = None
         self._rest = b""
+        self._to_proxy: dict[str, str] = {}
+        self.proxy = None if gateway is None else gateway.address
+        self.proxy_headers = None if gateway is None else gateway.fields()
+        who = hash(tuple(self.proxy_headers.items())) if self.proxy_headers else None
         self.connection_key = ConnectionKey(
-            self.host, self.port, self.is_ssl(), self.ssl, None, None, None, None
+            self.host, self.port, self.is_ssl(), self.ssl, self.proxy, None, who, None
         )
+        self.shelf: ConnectionKey | None = None
+        """Under which the proxy's connections are kept for any origin of plain http; a tunnel is
+        its origin's alone."""
+        if self.proxy is not None and not self.is_ssl():
+            is_tls = self.proxy.scheme == "https"
+            self.shelf = ConnectionKey("", None, is_tls, self.ssl, self.proxy, None, who, None)
+            self._to_proxy = self.proxy_headers or {}
 
     def is_ssl(self) -> bool:
         """Return True for https."""
@@ -74,14 +94,15 @@ class Origin:
         return cast("ClientRequest", wanted)
 
     def request(self, call: Call) -> bytes:
-        """Return the head of *call* as it goes over the wire.
+        """Return the head of *call*, with a whole URL to a proxy, as it goes over the wire.
 
         Raises ValueError for a field that holds a line end: it would be a field of its own.
         """
         if call.headers is not self._fields:  # mostly the same object again
             self._rest = self._compose(call.headers)
             self._fields = call.headers
-        path, method = call.target.path.encode("ascii"), call.method
+        target, method = call.target, call.method
+        path = (target.path if self.shelf is None else target.url).encode("ascii")
         if method == "GET" and call.body is None:
             return b"GET " + path + self._rest
         more = "" if call.length is None else f"Content-Length: {call.length}\r\n"
@@ -90,6 +111,10 @@ class Origin:
         return f"{method} ".encode() + path + self._rest[:-2] + f"{more}\r\n".encode()
 
     def _compose(self, fields: tuple[tuple[str, str], ...]) -> bytes:
+        if self._to_proxy:
+            ours = {name.lower() for name in self._to_proxy}
+            others = (field for field in fields if field[0].lower() not in ours)
+            fields = (*others, *self._to_proxy.items())
         given = {name.lower() for name, _ in fields}
         lines = ["" if "host" in given else f"Host: {self.url.host_port_subcomponent}\r\n"]
         lines += (f"{name}: {value}\r\n" for name, value in fields)
@@ -101,27 +126,28 @@ class Origin:
 
 
 class DirectExchange:
-    """Exchanges over the connections of *connector*; what goes through a proxy, by *reference*."""
+    """Exchanges over the connections of *connector*, to origins and to proxies."""
 
-    def __init__(self, connector: FetchConnector, proxy_for: ProxyFor, reference: Exchange) -> None:
+    def __init__(self, connector: FetchConnector, proxy_for: ProxyFor) -> None:
         self._connector = connector
-        self._proxy_for = proxy_for
-        self._reference = reference
+        self._gateways = Gateways(connector, proxy_for)
         self._loop = asyncio.get_running_loop()
         self._departures = Departures(self._loop)
-        self._origins: dict[tuple[str, str, int], Origin] = {}
+        self._origins: dict[tuple[Gateway | None, tuple[str, str, int]], Origin] = {}
 
     async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
         """Send *call*; see `Exchange.send`."""
         target, connector = call.target, self._connector
-        handler = protocol = None
-        if self._proxy_for(target) is not None:
-            await self._reference.send(call, watch, receiver)
-            return
+        handler = protocol = approve = None
         try:
-            origin = self._origin(target)
+            gateway = self._gateways.of(target)
+            origin = self._origin(target, gateway)
+            if gateway is not None:
+                approve = partial(gateway.judge, call)
+                if call.public_only:
+                    refuse_literal(origin.host)
             request = origin.request(call)
-            handler = None if call.once else connector.take(origin.connection_key)
+            handler = None if call.once else connector.take(origin.connection_key, origin.shelf)
             if handler is None:
                 watcher.set(watch)
                 wanted = origin.wanted(public_only=call.public_only, fresh=call.once)
@@ -132,9 +158,9 @@ class DirectExchange:
                     refuse_non_public(handler.peer)
             protocol = self._borrow(handler)
             if call.method == "GET" and call.body is None:
-                answer = protocol.send(request, watch, receiver)
+                answer = protocol.send(request, watch, receiver, approve)
             else:
-                answer = protocol.send(request, watch, receiver, call.method, call.body)
+                answer = protocol.send(request, watch, receiver, approve, call.method, call.body)
             while not await answer:
                 answer = await protocol.catch_up()
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError) as error:
@@ -143,7 +169,9 @@ class DirectExchange:
         finally:
             if handler is not None:
                 reusable = protocol is not None and protocol.reusable
-                connector.release(origin.connection_key, handler, reusable=reusable)
+                connector.release(
+                    origin.connection_key, handler, reusable=reusable, shelf=origin.shelf
+                )
         if receiver.appetite is not Appetite.NONE:
             receiver.finish(proven=protocol.proven)
 
@@ -155,23 +183,25 @@ class DirectExchange:
             raise aiohttp.ServerDisconnectedError
         return ClientProtocol(handler, self._loop, self._departures)
 
-    def _origin(self, target: Target) -> Origin:
-        key = target.origin
+    def _origin(self, target: Target, gateway: Gateway | None) -> Origin:
+        key = (gateway, target.origin)
         origin = self._origins.get(key)
         if origin is None:
             if len(self._origins) >= MAX_ORIGINS:
                 self._origins.clear()
-            origin = self._origins[key] = Origin(target, force_close=self._connector.force_close)
+            force_close = self._connector.force_close
+            origin = self._origins[key] = Origin(target, gateway, force_close=force_close)
         return origin
 
     async def weigh(self, call: Call, error: ExchangeError) -> ExchangeError:
         """See `Exchange.weigh`."""
-        return await self._reference.weigh(call, error)
+        return await self._gateways.weigh(call, error)
 
     async def reachable(self, target: Target) -> bool:
         """See `Exchange.reachable`."""
-        return await self._reference.reachable(target)
+        return await self._gateways.reachable(target)
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._reference.close()
+        await self._gateways.close()
+        await close_connector(self._connector)

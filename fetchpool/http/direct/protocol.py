@@ -32,6 +32,8 @@ from fetchpool.http.heads import HeadReader
 from fetchpool.http.receiver import Appetite
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fetchpool.http.receiver import Receiver
     from fetchpool.http.watch import Watch
     from fetchpool.model.values import Head
@@ -101,6 +103,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
     """The borrower of one connection: has its events between the first request and its end."""
 
     __slots__ = (
+        "_approve",
         "_behind",
         "_body",
         "_chunks",
@@ -129,6 +132,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
 
     _request: bytes
     _receiver: Receiver
+    _approve: Callable[[int], None] | None
     _watch: Watch
     _keep_alive: bool
     _left: int | None
@@ -167,10 +171,13 @@ class ClientProtocol(asyncio.BufferedProtocol):
         request: bytes,
         watch: Watch,
         receiver: Receiver,
+        approve: Callable[[int], None] | None = None,
         method: str = "GET",
         body: bytes | None = None,
     ) -> asyncio.Future[bool]:
         """Let *request*, a head, and *body* leave with the others of this turn of the event loop.
+
+        What *approve* raises of the answer's status comes before the receiver has anything of it.
 
         The future is True when the answer is in *receiver*, but for `finish`. It is False when the
         receiver is behind: await `catch_up` for another future. Its exception is an
@@ -182,6 +189,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         self._method = method
         self._watch = watch
         self._receiver = receiver
+        self._approve = approve
         self._stage = Stage.WAITING
         self._whole = self._surplus = False
         self.reusable = False
@@ -360,6 +368,8 @@ class ClientProtocol(asyncio.BufferedProtocol):
         self, head: Head, length: int | None, rest: memoryview, *, chunked: bool
     ) -> None:
         """Hand over the head, and of the *rest* that came with it what is the body's."""
+        if self._approve is not None:
+            self._approve(head.status)
         if chunked:
             self._stage = Stage.CHUNKED
             self._chunks = ChunkReader()

@@ -33,7 +33,7 @@ import aiohttp
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 
-from fetchpool.network.connector.dialling import Dialler, family_of
+from fetchpool.network.connector.dialling import Dialler, family_of, refuse_literal
 from fetchpool.network.connector.handler import (
     Guard,
     Handler,
@@ -60,6 +60,7 @@ from fetchpool.network.connector.policy import (
 )
 from fetchpool.network.connector.tunnel import (
     AUTHORIZATION,
+    ProxyEnd,
     ProxyError,
     ProxyHungUpError,
     ProxyRefusedError,
@@ -100,6 +101,7 @@ __all__ = [
     "demand_public",
     "guard",
     "make_connector",
+    "refuse_literal",
     "refuse_non_public",
     "watcher",
     "why_not_guardable",
@@ -147,8 +149,8 @@ class FetchConnector(Dialler):
         URL itself can be judged: the proxy looks up names.
         """
         policed, fresh = demands_public(req), demands_fresh(req)
-        if policed and req.proxy is not None and family_of(req.host) is not None:
-            refuse_non_public(req.host)
+        if policed and req.proxy is not None:
+            refuse_literal(req.host)
         while True:
             connection = await super().connect(req, traces, timeout)
             handler = connection.protocol
@@ -190,20 +192,8 @@ class FetchConnector(Dialler):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
     ) -> ResponseHandler:
-        context = self._ssl if isinstance(self._ssl, ClientContext) else None
-        name = req.host.rstrip(".")
-        offers = context.offers(name) if context is not None else 0
-        try:
-            handler = await super()._create_connection(req, traces, timeout)
-        except BaseException as error:
-            # A server that stumbles over a session of its own shall not lose us a URL, whatever it
-            # does then: an alert, a reset, silence until the time is up.
-            if context is None or context.offers(name) == offers:
-                raise
-            context.resume_no_more(name)
-            if not isinstance(error, aiohttp.ClientError | OSError):
-                raise
-            handler = await super()._create_connection(req, traces, timeout)
+        make = functools.partial(super()._create_connection, req, traces, timeout)
+        handler = await self.resuming(req.host, make)
         self.opened += 1
         return handler
 
@@ -214,6 +204,10 @@ class FetchConnector(Dialler):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
     ) -> tuple[asyncio.BaseTransport, ResponseHandler]:
         return await connect_through_proxy(self, req, timeout)
+
+    def _update_proxy_auth_header_and_build_proxy_req(self, req: ClientRequest) -> ClientRequest:
+        assert req.proxy is not None
+        return cast("ClientRequest", ProxyEnd(req.proxy, req.ssl))  # a request says who we are
 
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
         if self._family and family_of(host) not in (self._family, None):
@@ -227,8 +221,10 @@ class FetchConnector(Dialler):
         assert isinstance(protocol, Handler)
         protocol.watcher = protocol.guard = None
         closing = self.force_close or should_close or protocol.should_close or not self.idle_limit
-        if key.is_ssl:
-            self._note_session(protocol)
+        if key.is_ssl or (key.proxy is not None and key.proxy.scheme == "https"):
+            if not protocol.is_noted:
+                protocol.is_noted = True
+                self.note_session(protocol.transport)
             if closing:
                 protocol.abort()
         super()._release(key, protocol, should_close=closing)
@@ -242,24 +238,19 @@ class FetchConnector(Dialler):
         if len(self.idle) > self.idle_limit:
             self._drop_oldest()
 
-    def _note_session(self, handler: Handler) -> None:
-        if not handler.is_noted and isinstance(self._ssl, ClientContext):
-            handler.is_noted = True
-            transport = handler.transport
-            connection = None if transport is None else transport.get_extra_info("ssl_object")
-            if connection is not None:
-                self._ssl.note_session(connection)
-
     # -- for the direct exchange -----------------------------------------------------------------
 
-    def take(self, key: ConnectionKey) -> Handler | None:
+    def take(self, key: ConnectionKey, shelf: ConnectionKey | None = None) -> Handler | None:
         """Return a kept connection for *key*, or None: what `connect` does first, without waiting.
+
+        With a *shelf*, one that was kept under that; `limit_per_host` counts it under *key*.
 
         The one that was given back last, which its server has least likely closed meanwhile. To be
         given to `release`. Whether its address is allowed, and whether something has come on it
         that nobody has read, is the caller's to see.
         """
-        kept = self._conns.get(key)
+        shelf = shelf or key
+        kept = self._conns.get(shelf)
         if kept is None:
             return None
         taken: Handler | None = None
@@ -269,7 +260,7 @@ class FetchConnector(Dialler):
             if handler.is_connected():
                 taken = handler
         if not kept:
-            del self._conns[key]
+            del self._conns[shelf]
         if taken is not None:
             self._acquired.add(taken)
             if self._limit_per_host:
@@ -287,8 +278,23 @@ class FetchConnector(Dialler):
         handler.watcher = handler.guard = None
         return handler
 
-    def release(self, key: ConnectionKey, handler: Handler, *, reusable: bool) -> None:
-        """Take back what `take` or `open` returned: keep it where *reusable*, else close it."""
+    def release(
+        self,
+        key: ConnectionKey,
+        handler: Handler,
+        *,
+        reusable: bool,
+        shelf: ConnectionKey | None = None,
+    ) -> None:
+        """Take back what `take` or `open` returned: keep it where *reusable*, else close it.
+
+        With a *shelf* it is kept under that.
+        """
+        if shelf is not None:
+            self._acquired_per_host[key].discard(handler)
+            if not self._acquired_per_host[key]:
+                del self._acquired_per_host[key]
+            key = shelf
         if (
             not reusable
             or key.is_ssl

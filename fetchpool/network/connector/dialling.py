@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohappyeyeballs
 import aiohttp
@@ -18,12 +18,17 @@ from fetchpool.model.values import Phase
 from fetchpool.network.connector.handler import watcher
 from fetchpool.network.connector.lending import USEFUL, is_there
 from fetchpool.network.connector.policy import demands_public, refuse_non_public
+from fetchpool.network.tls import ClientContext
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from aiohttp.abc import ResolveResult
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.client_reqrep import ClientRequest
     from aiohttp.connector import AddrInfoType
+
+_T = TypeVar("_T")
 
 _CONNECTS_ITSELF = all(is_there(part) for part in USEFUL)
 HAPPY_EYEBALLS_DELAY_S = 0.25
@@ -39,6 +44,12 @@ def family_of(host: str) -> socket.AddressFamily | None:
     return socket.AF_INET if version == 4 else socket.AF_INET6
 
 
+def refuse_literal(host: str) -> None:
+    """Raise `BlockedAddressError` if *host* is an address, and not a public one."""
+    if family_of(host) is not None:
+        refuse_non_public(host)
+
+
 def _enter(phase: Phase) -> None:
     """Tell who watches the connection that is being made how far that has come."""
     current = watcher.get()
@@ -47,7 +58,10 @@ def _enter(phase: Phase) -> None:
 
 
 class Dialler(aiohttp.TCPConnector):
-    """A `TCPConnector` that tells the watcher how far the making of a connection has come."""
+    """A `TCPConnector` that tells the watcher how far the making of a connection has come.
+
+    It resumes TLS sessions where its context does.
+    """
 
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
         if family_of(host) is None:
@@ -81,6 +95,32 @@ class Dialler(aiohttp.TCPConnector):
     ) -> tuple[asyncio.BaseTransport, ResponseHandler]:
         _enter(Phase.HANDSHAKE)
         return await super()._start_tls_connection(*args, **options)
+
+    async def resuming(self, host: str, make: Callable[[], Awaitable[_T]]) -> _T:
+        """Return what *make* returns, for which TLS may be begun with *host*.
+
+        A server that stumbles over a session of its own shall not lose us a URL, whatever it does
+        then: an alert, a reset, silence until the time is up.
+        """
+        context = self._ssl if isinstance(self._ssl, ClientContext) else None
+        name = host.rstrip(".")
+        offers = context.offers(name) if context is not None else 0
+        try:
+            return await make()
+        except BaseException as error:
+            if context is None or context.offers(name) == offers:
+                raise
+            context.resume_no_more(name)
+            if not isinstance(error, aiohttp.ClientError | OSError):
+                raise
+            return await make()
+
+    def note_session(self, transport: asyncio.BaseTransport | None) -> None:
+        """Keep the TLS session of *transport*, over which an answer has come, if it has one."""
+        if transport is not None and isinstance(self._ssl, ClientContext):
+            connection = transport.get_extra_info("ssl_object")
+            if connection is not None:
+                self._ssl.note_session(connection)
 
     async def _connect_plainly(
         self, *args: Any, addr_infos: list[AddrInfoType], **options: Any

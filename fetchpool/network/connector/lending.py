@@ -54,7 +54,7 @@ class Part(NamedTuple):
 
 
 NEEDED = (
-    # Overridden, so that they must be called as they are today; the last one called as well.
+    # Overridden, so that they must be called as they are today; the last two called as well.
     Part(aiohttp.TCPConnector, "connect", "self req traces timeout"),
     Part(aiohttp.TCPConnector, "_create_connection", "self req traces timeout"),
     Part(aiohttp.TCPConnector, "_wrap_create_connection", "self addr_infos …"),
@@ -66,9 +66,9 @@ NEEDED = (
         "_start_tls_connection",
         "self underlying_transport req timeout client_error",
     ),
+    Part(aiohttp.TCPConnector, "_update_proxy_auth_header_and_build_proxy_req", "self req"),
     # Called.
     Part(aiohttp.TCPConnector, "_create_direct_connection", "self req traces timeout client_error"),
-    Part(aiohttp.TCPConnector, "_update_proxy_auth_header_and_build_proxy_req", "self req"),
     # Set here, and read by aiohttp.
     Part(aiohttp.TCPConnector, "_factory"),
     Part(aiohttp.TCPConnector, "_resolver_owner"),
@@ -110,7 +110,8 @@ REQUEST_FIELDS = frozenset({
     "connection_key", "host", "is_ssl", "port", "proxy", "proxy_headers", "server_hostname", "ssl",
     "url",
 })  # fmt: skip
-"""What a connector may ask of a request: `http.direct` has a stand-in that answers so much."""
+"""What a connector may ask of a request: `http.direct` has a stand-in that answers so much, and
+`tunnel` one for connections to a proxy."""
 
 _ASKING = (
     "connect",
@@ -118,10 +119,11 @@ _ASKING = (
     "_create_direct_connection",
     "_get_ssl_context",
     "_get_fingerprint",
+    "_start_tls_connection",
 )
-"""Methods of `TCPConnector` that ask it, where no proxy is."""
+"""Methods of `TCPConnector` that ask it; those that are overridden whole aren't among them."""
 
-_OF_OTHERS = frozenset({"_ssl", "add", "close", "errno", "raw_host"})
+_OF_OTHERS = frozenset({"_ssl", "add", "close", "errno", "raw_host", "version_info"})
 """What they ask others for, that a request has too, or its methods."""
 
 

@@ -1,6 +1,6 @@
 """Connections through an HTTP proxy: to it, and the tunnel that CONNECT opens.
 
-    connection to the proxy ──(http)──▶ requests in absolute form
+    connection to the proxy ──(http)──▶ requests in absolute form, whatever their origin
               └──CONNECT──▶ any 2xx ──▶ TLS with the origin (https)
 
 aiohttp's own way takes no other 2xx than 200 for a tunnel, and tells the proxy's trouble with TLS
@@ -11,15 +11,20 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import aiohttp
+from aiohttp.client_reqrep import ConnectionKey
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
+    from aiohttp import Fingerprint
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.client_reqrep import ClientRequest
+    from yarl import URL
 
     from fetchpool.network.connector import FetchConnector
 
@@ -49,6 +54,31 @@ class ProxyRefusedError(ProxyError):
     def __init__(self, status: int) -> None:
         super().__init__(f"the proxy answered {status}")
         self.status = status
+
+
+class ProxyEnd:
+    """What a connector is asked for when the connection is to a proxy itself.
+
+    Answers what it asks of aiohttp's `ClientRequest`, which takes 50 µs to make. The address policy
+    of a request is not the proxy's: a proxy may stand anywhere.
+    """
+
+    proxy = None
+    proxy_headers = None
+    server_hostname = None
+
+    def __init__(self, proxy: URL, tls: ssl.SSLContext | bool | Fingerprint) -> None:
+        self.url = proxy
+        self.host = proxy.raw_host or ""
+        self.port = proxy.port
+        self.ssl = tls
+        self.connection_key = ConnectionKey(
+            self.host, self.port, self.is_ssl(), tls, None, None, None, None
+        )
+
+    def is_ssl(self) -> bool:
+        """Return True if the proxy is spoken to over TLS."""
+        return self.url.scheme == "https"
 
 
 class AnswerHead(asyncio.Protocol):
@@ -116,8 +146,15 @@ async def connect_through_proxy(
     """
     to_proxy = connector._update_proxy_auth_header_and_build_proxy_req(request)
     try:
-        transport, handler = await connector._create_direct_connection(
-            to_proxy, [], timeout, client_error=aiohttp.ClientProxyConnectionError
+        transport, handler = await connector.resuming(
+            to_proxy.host,
+            partial(
+                connector._create_direct_connection,
+                to_proxy,
+                [],
+                timeout,
+                client_error=aiohttp.ClientProxyConnectionError,
+            ),
         )
     except (aiohttp.ClientError, OSError) as error:
         raise ProxyUnreachableError from error
@@ -125,6 +162,7 @@ async def connect_through_proxy(
         return transport, handler
     try:
         await _open_tunnel(transport, request)
+        connector.note_session(transport)
         return await connector._start_tls_connection(transport, request, timeout)
     except BaseException:
         transport.abort()
