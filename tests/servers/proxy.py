@@ -1,9 +1,14 @@
-"""HTTP proxies that keep what they were asked: whole requests, and CONNECT; one that is moody."""
+"""HTTP proxies that keep what they were asked: whole requests, and CONNECT.
+
+One is moody, another serves many requests over one connection and passes on what servers say.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -128,6 +133,105 @@ class MoodyProxy(RecordingProxy):
             loop.call_later(seconds, lambda: loop.create_task(self._open()))
 
 
+class KeepingProxy(RecordingProxy):
+    """One whose connections serve request after request, whosever they are, as proxies' do.
+
+    What a server says is passed on byte for byte, until it ends, or the next request comes.
+    """
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        super().__init__()
+        self._context = context
+        self.connections = 0
+
+    async def _open(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
+        port = self._server.sockets[0].getsockname()[1]
+        self.url = f"{'https' if self._context else 'http'}://127.0.0.1:{port}"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        passing: asyncio.Task[None] | None = None
+        try:
+            while True:
+                coming = asyncio.ensure_future(reader.readuntil(b"\r\n\r\n"))
+                waiting = {coming} if passing is None else {coming, passing}
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if passing is not None:
+                    passing.cancel()
+                    await asyncio.gather(passing, return_exceptions=True)
+                if not coming.done():
+                    coming.cancel()
+                    return  # the server has ended, and so does its answer
+                answer = self._answer(await coming, reader, writer)
+                if coming.result().startswith(b"CONNECT "):
+                    await answer
+                    return
+                passing = asyncio.ensure_future(answer)
+        except (OSError, asyncio.IncompleteReadError):
+            return
+        finally:
+            writer.close()
+
+    async def _answer(
+        self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Answer one request; returns when its server has ended."""
+        line, *fields = head.decode("latin-1").split("\r\n")[:-2]
+        method, target, _ = line.split(" ")
+        pairs = (each.partition(":") for each in fields)
+        headers = tuple((name.strip().lower(), value.strip()) for name, _, value in pairs)
+        self.asked.append(Asked(method, target, headers))
+        if method == "OPTIONS":  # with Max-Forwards: 0, it is for the proxy itself
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            return
+        url = urlsplit(f"//{target}" if method == "CONNECT" else target)
+        try:
+            far_reader, far_writer = await asyncio.open_connection(url.hostname, url.port or 80)
+        except OSError:
+            writer.write(b"HTTP/1.1 502 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            return
+        try:
+            if method == "CONNECT":
+                writer.write(self.opening)
+                await _both_ways(reader, writer, far_reader, far_writer)
+                return
+            path = target[target.index("/", len("http://")) :]
+            kept = [each for each in fields if not each.lower().startswith("proxy-")]
+            far_writer.write("\r\n".join([f"{method} {path} HTTP/1.1", *kept, "", ""]).encode())
+            await _pass_on(far_reader, writer)
+        except ConnectionResetError:
+            _reset(writer)
+        finally:
+            far_writer.close()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """End the connection with RST instead of FIN."""
+    raw = writer.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+async def _both_ways(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    far_reader: asyncio.StreamReader,
+    far_writer: asyncio.StreamWriter,
+) -> None:
+    """Pass bytes both ways until one side ends."""
+    ways = [
+        asyncio.ensure_future(_pass_on(reader, far_writer)),
+        asyncio.ensure_future(_pass_on(far_reader, writer)),
+    ]
+    try:
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+
+
 async def _join(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int, first: bytes
 ) -> None:
@@ -135,14 +239,7 @@ async def _join(
     far_reader, far_writer = await asyncio.open_connection(host, port)
     try:
         far_writer.write(first)
-        ways = [
-            asyncio.ensure_future(_pass_on(reader, far_writer)),
-            asyncio.ensure_future(_pass_on(far_reader, writer)),
-        ]
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
+        await _both_ways(reader, writer, far_reader, far_writer)
     finally:
         far_writer.close()
 
