@@ -168,6 +168,21 @@ def test_tunnel_to_another_than_the_origin_is_refused(
 
 
 @WAYS
+def test_dot_behind_a_name_is_no_part_of_a_certificate_in_a_tunnel(
+    run: Run, authority: Authority, way: str
+) -> None:
+    async def work(server: CountingServer, proxy: KeepingProxy) -> None:
+        async with rig(echo, client_tls=trusting(authority)) as it:
+            it.engine._exchange = exchange_of(way, it.connector, proxy.url)
+            result = await get(it, f"https://localhost.:{server.port}/")
+            assert isinstance(result, Answer), result.failure
+            assert [asked.target for asked in proxy.asked] == [f"localhost.:{server.port}"]
+
+    with CountingServer(context=authority.contexts["good"]) as server, KeepingProxy() as proxy:
+        run(work(server, proxy))
+
+
+@WAYS
 def test_credentials_are_the_proxys_and_take_the_place_of_others(run: Run, way: str) -> None:
     async def work() -> None:
         async with proxied(echo, way, user="u:p@") as it:
@@ -247,8 +262,11 @@ def test_end_of_tls_has_to_be_said_by_a_proxy_or_within_its_tunnel(
     async def behave(visit: Visit) -> None:
         await visit.request()
         await visit.send(OK + b"\r\nall there is")
-        if not says_goodbye:
+        if says_goodbye:
+            visit.writer.close()
+        else:
             visit.writer.transport.abort()
+        await visit.gone()
 
     async def work(proxy: KeepingProxy) -> None:
         trust = trusting(authority)
@@ -263,6 +281,7 @@ def test_end_of_tls_has_to_be_said_by_a_proxy_or_within_its_tunnel(
             else:
                 assert isinstance(result, Miss)
                 assert result.failure.kind is FailureKind.TRUNCATED
+            await it.site.closed.wait()
 
     with KeepingProxy() as proxy:
         run(work(proxy))

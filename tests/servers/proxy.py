@@ -187,7 +187,8 @@ class KeepingProxy(RecordingProxy):
             return
         url = urlsplit(f"//{target}" if method == "CONNECT" else target)
         try:
-            far_reader, far_writer = await asyncio.open_connection(url.hostname, url.port or 80)
+            host = (url.hostname or "").rstrip(".")
+            far_reader, far_writer = await asyncio.open_connection(host, url.port or 80)
         except OSError:
             writer.write(b"HTTP/1.1 502 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             return

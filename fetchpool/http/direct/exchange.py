@@ -46,8 +46,8 @@ class Origin:
 
     __slots__ = (
         *("_fields", "_force_close", "_rest", "_to_proxy"),
-        *("connection_key", "fresh", "host", "port", "proxy", "proxy_headers", "public_only"),
-        *("shelf", "url"),
+        *("connection_key", "fresh", "gateway", "host", "port", "proxy", "proxy_headers"),
+        *("public_only", "shelf", "url"),
     )
 
     server_hostname = None
@@ -66,6 +66,7 @@ class Origin:
         self._force_close = force_close
         self._fields: tuple[tuple[str, str], ...] | None = None
         self._rest = b""
+        self.gateway = gateway
         self._to_proxy: dict[str, str] = {}
         self.proxy = None if gateway is None else gateway.address
         self.proxy_headers = None if gateway is None else gateway.fields()
@@ -130,20 +131,21 @@ class DirectExchange:
 
     def __init__(self, connector: FetchConnector, proxy_for: ProxyFor) -> None:
         self._connector = connector
+        self._proxy_for = proxy_for
         self._gateways = Gateways(connector, proxy_for)
         self._loop = asyncio.get_running_loop()
         self._departures = Departures(self._loop)
-        self._origins: dict[tuple[Gateway | None, tuple[str, str, int]], Origin] = {}
+        self._origins: dict[tuple[str | int, ...], Origin] = {}
 
     async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
         """Send *call*; see `Exchange.send`."""
         target, connector = call.target, self._connector
         handler = protocol = approve = None
         try:
-            gateway = self._gateways.of(target)
-            origin = self._origin(target, gateway)
-            if gateway is not None:
-                approve = partial(gateway.judge, call)
+            proxy = self._proxy_for(target)
+            origin = self._origin(target, proxy)
+            if origin.gateway is not None:
+                approve = partial(origin.gateway.judge, call)
                 if call.public_only:
                     refuse_literal(origin.host)
             request = origin.request(call)
@@ -183,13 +185,14 @@ class DirectExchange:
             raise aiohttp.ServerDisconnectedError
         return ClientProtocol(handler, self._loop, self._departures)
 
-    def _origin(self, target: Target, gateway: Gateway | None) -> Origin:
-        key = (gateway, target.origin)
+    def _origin(self, target: Target, proxy: str | None) -> Origin:
+        key = target.origin if proxy is None else (proxy, *target.origin)
         origin = self._origins.get(key)
         if origin is None:
             if len(self._origins) >= MAX_ORIGINS:
                 self._origins.clear()
             force_close = self._connector.force_close
+            gateway = self._gateways.of(target)
             origin = self._origins[key] = Origin(target, gateway, force_close=force_close)
         return origin
 

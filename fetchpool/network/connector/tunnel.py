@@ -81,6 +81,20 @@ class ProxyEnd:
         return self.url.scheme == "https"
 
 
+class _WithoutDot:
+    """A request for TLS in a tunnel: no certificate has the dot that a host's name may end with.
+
+    Where there is no tunnel aiohttp sees to that itself.
+    """
+
+    def __init__(self, request: ClientRequest) -> None:
+        self._request = request
+        self.server_hostname = (request.server_hostname or request.host).rstrip(".")
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._request, name)
+
+
 class AnswerHead(asyncio.Protocol):
     """Reads the head of a proxy's answer; `status` gets its number, or `ProxyHungUpError`."""
 
@@ -163,7 +177,8 @@ async def connect_through_proxy(
     try:
         await _open_tunnel(transport, request)
         connector.note_session(transport)
-        return await connector._start_tls_connection(transport, request, timeout)
+        inside = cast("ClientRequest", _WithoutDot(request))
+        return await connector._start_tls_connection(transport, inside, timeout)
     except BaseException:
         transport.abort()
         raise
