@@ -478,24 +478,26 @@ def test_proxy_gets_whole_urls(
     assert len(server.counts.hits) == 1
 
 
+@pytest.mark.parametrize("exchange", ["direct", "session"])
 def test_proxy_is_asked_to_connect_for_https_and_sees_no_header(
-    tmp_path: Path, authority: Authority, proxy: RecordingProxy
+    tmp_path: Path, authority: Authority, proxy: RecordingProxy, exchange: str
 ) -> None:
     roots = authority.write_roots(tmp_path / "roots.pem")
     with _secured(authority, "good") as server:
         options = ["--proxy", proxy.url, "--cacert", str(roots), "-H", "X-Key: hush"]
-        assert all_ok(fetch(tmp_path, [server.url("/")], *options))
+        assert all_ok(fetch(tmp_path, [server.url("/")], *options, "--exchange", exchange))
         assert [asked.method for asked in proxy.asked] == ["CONNECT"]
         assert proxy.asked[0].target == f"127.0.0.1:{server.port}"
         assert proxy.asked[0].get("x-key") is None
         assert server.counts.hits[0].get("x-key") == "hush"
 
 
+@pytest.mark.parametrize("exchange", ["direct", "session"])
 def test_proxy_password_goes_to_the_proxy_only_and_is_never_shown(
-    tmp_path: Path, server: CountingServer, proxy: RecordingProxy
+    tmp_path: Path, server: CountingServer, proxy: RecordingProxy, exchange: str
 ) -> None:
     secret = proxy.url.replace("http://", "http://user:hush@")
-    result = fetch(tmp_path, [server.url("/")], "--proxy", secret)
+    result = fetch(tmp_path, [server.url("/")], "--proxy", secret, "--exchange", exchange)
     assert all_ok(result)
     assert proxy.asked[0].get("proxy-authorization") == "Basic dXNlcjpodXNo"
     everything = result.stdout + result.stderr + (tmp_path / "out/results.jsonl").read_text()

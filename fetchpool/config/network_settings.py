@@ -112,7 +112,7 @@ class NetworkSettings:
         "How requests are made: auto, session or direct",
         Also(
             more="`session` goes through `ClientSession.request`, `direct` straight over the "
-            "session's connections."
+            "connector's connections, those to a proxy included."
         ),
     ] = "auto"
     event_loop: Annotated[

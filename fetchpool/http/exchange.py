@@ -1,7 +1,7 @@
 """The small interface behind which a request is exchanged for an answer.
 
-There is more than one way to do it (through `ClientSession.request`, or directly on the session's
-connector). Each pushes what arrives into a `Receiver` and says what went wrong as an
+There is more than one way to do it (through `ClientSession.request`, or directly on the
+connector's connections). Each pushes what arrives into a `Receiver` and says what went wrong as an
 `ExchangeError`.
 """
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import random
+import socket
 import ssl
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -240,6 +243,41 @@ def test_address_in_a_url_is_judged_on_a_kept_connection_too(run: Run, way: str)
             assert len(it.site.requests) == 1
 
     run(work())
+
+
+@WAYS
+def test_tls_with_a_proxy_that_ignores_its_end_holds_no_descriptor(
+    run: Run, authority: Authority, way: str
+) -> None:
+    """Shut down, a connection would wait for the proxy to say so too: thirty seconds."""
+    context = authority.fresh()
+    listening = socket.create_server(("127.0.0.1", 0))
+    ended = Event()
+
+    def serve() -> None:
+        plain, _ = listening.accept()
+        with context.wrap_socket(plain, server_side=True) as secure:
+            secure.recv(65536)
+            secure.sendall(whole(b"x"))
+            with socket.socket(fileno=os.dup(secure.fileno())) as raw:
+                raw.settimeout(5)
+                with suppress(TimeoutError):
+                    while raw.recv(4096):
+                        pass
+                    ended.set()
+
+    async def work() -> None:
+        async with rig(echo, client_tls=trusting(authority), force_close=True) as it:
+            proxy = f"https://127.0.0.1:{listening.getsockname()[1]}"
+            it.engine._exchange = exchange_of(way, it.connector, proxy)
+            assert body_of(await get(it, ORIGINS[0])) == b"x"
+            await asyncio.to_thread(thread.join)
+
+    thread = Thread(target=serve)
+    thread.start()
+    with listening:
+        run(work())
+    assert ended.is_set()
 
 
 @WAYS

@@ -110,17 +110,25 @@ def test_bodies_that_a_proxy_cuts_by_going_are_fetched_when_it_is_back(
     check_complete(fetch(tmp_path, urls, proxy.url), urls)
 
 
-@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+@pytest.mark.parametrize(
+    ("exchange", "loop"), [("direct", "uvloop"), ("direct", "asyncio"), ("session", "uvloop")]
+)
 @EACH_WAY
 def test_a_proxy_with_tls_may_be_away_too(
-    tmp_path: Path, hosts: CountingServer, authority: Authority, scheme: str, loop: str
+    tmp_path: Path,
+    hosts: CountingServer,
+    authority: Authority,
+    scheme: str,
+    exchange: str,
+    loop: str,
 ) -> None:
     with MoodyProxy(authority.contexts["good"]) as proxy:
         at = 40 if scheme == "http" else 12
 
         leave_once(proxy, at)
         urls = urls_of(hosts, 10)
-        result = fetch(tmp_path, urls, proxy.url, "--event-loop", loop)
+        ways = ["--exchange", exchange, "--event-loop", loop]
+        result = fetch(tmp_path, urls, proxy.url, *ways)
     check_complete(result, urls)
     check_waited(tmp_path)
 

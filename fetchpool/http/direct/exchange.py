@@ -1,4 +1,4 @@
-"""Borrows a connection from the session's connector, writes a request, waits for its answer."""
+"""Borrows a connection from the connector, writes a request, waits for its answer."""
 
 from __future__ import annotations
 
