@@ -210,6 +210,8 @@ class SessionExchange:
             if receiver.behind:
                 with _unread(response):
                     await receiver.catch_up(watch)
+        if judge.refusal is not None:
+            raise judge.refusal
         receiver.finish(proven=judge.proven)
         response.release()
 

@@ -265,7 +265,7 @@ class Pair:
     def _outcome(result: Answer | Miss) -> object:
         if isinstance(result, Answer):
             return (result.head, result.stored)
-        return (result.failure, result.transient, result.head)
+        return (result.failure, result.transient, result.head, result.measures.wire_bytes)
 
 
 @given(broken_answers())

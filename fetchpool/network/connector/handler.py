@@ -110,9 +110,15 @@ class Handler(ResponseHandler):
                 self._fail_payload(aiohttp.ClientPayloadError(str(refusal)))
 
     def _refuse(self, error: BaseException) -> None:
-        """Raise *error* where the head is awaited, or an unfinished body read."""
+        """Raise *error* where the head is awaited; end an unfinished body.
+
+        What was found of a body is to be read as through the other exchange: with an exception set
+        aiohttp would drop it. So who reads one looks at the guard's `refusal` at its end.
+        """
         self.set_exception(error)
-        self._fail_payload(error)
+        payload = getattr(self, "_payload", None)
+        if payload is not None and not payload.is_eof():
+            payload.feed_eof()
 
     def _fail_payload(self, error: BaseException) -> None:
         """Raise *error* where an unfinished body is read."""
