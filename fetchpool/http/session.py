@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from time import monotonic
 from typing import TYPE_CHECKING, cast
@@ -34,13 +34,12 @@ from fetchpool.network.connector import (
 from fetchpool.network.connector import close as close_connector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from aiohttp import ClientMiddlewareType
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.connector import Connection
 
     from fetchpool.http.watch import Watch
+    from fetchpool.network.connector import Handler
     from fetchpool.network.proxies import ProxyFor
 
 READ_BUFFER_BYTES = 256 * 1024
@@ -231,17 +230,9 @@ class SessionExchange:
         await asyncio.sleep(0)
 
 
-@contextmanager
-def _unread(response: aiohttp.ClientResponse) -> Iterator[None]:
-    """Leave with the system what else comes for *response*, and the connection's end.
-
-    To aiohttp a lost connection comes before what it has buffered.
-    """
-    transport = response.connection and response.connection.transport
-    if not transport or transport.is_closing() or not transport.is_reading():
-        yield
-        return
-    transport.pause_reading()
-    yield
-    if not transport.is_closing():
-        transport.resume_reading()
+def _unread(response: aiohttp.ClientResponse) -> AbstractContextManager[None]:
+    """Leave unread in the block what else comes for *response*."""
+    connection = response.connection
+    if connection is None:  # all of it is there
+        return nullcontext()
+    return cast("Handler", connection.protocol).left_unread()

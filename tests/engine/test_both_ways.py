@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import random
 import socket
 import ssl
 from contextlib import suppress
@@ -185,3 +187,40 @@ def test_body_that_only_the_end_of_tls_ends_is_whole_where_that_was_said(
                 assert "close_notify" in result.failure.detail
 
     run(work())
+
+
+@pytest.mark.parametrize("coding", ["gzip", "none"])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_body_that_came_before_its_tls_connection_was_torn_is_whole(
+    tmp_path: Path, authority: Authority, way: Way, loop: str, coding: str
+) -> None:
+    """However far behind its reader is: an event loop may tell of the end before the bytes."""
+    body = random.Random(1).randbytes(4 << 20)
+    sent = gzip.compress(body, 1) if coding == "gzip" else body
+    head = OK + f"Content-Encoding: {coding}\r\nContent-Length: {len(sent)}\r\n\r\n".encode()
+    context = authority.fresh()
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        for _ in range(4):
+            plain, _ = listening.accept()
+            secure = context.wrap_socket(plain, server_side=True)
+            secure.recv(4096)
+            secure.sendall(head + sent)
+            with socket.socket(fileno=secure.detach()) as torn:
+                torn.shutdown(socket.SHUT_WR)
+                while torn.recv(4096):
+                    pass
+
+    async def fetch() -> list[Outcome]:
+        roots = str(authority.write_roots(tmp_path / "roots.pem"))
+        async with FetchPool(Config(cacert=roots, exchange=way, retries=0, per_host=1)) as pool:
+            urls = [f"https://127.0.0.1:{listening.getsockname()[1]}/{n}" for n in range(4)]
+            return [outcome async for outcome in pool.fetch(urls)]
+
+    thread = Thread(target=serve, daemon=True)
+    thread.start()
+    with listening, asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        outcomes = runner.run(fetch())
+    assert [(each.error, each.body == body) for each in outcomes] == [(None, True)] * 4
+    thread.join()

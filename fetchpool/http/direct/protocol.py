@@ -312,6 +312,9 @@ class ClientProtocol(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended: a body without length is complete, all else is not."""
         self.reusable = False
+        rest = self._handler.take_undelivered()
+        if rest and self._done is not None and (self._behind or not self._done.done()):
+            self._take(memoryview(rest))
         if exc is None and self._stage is Stage.RAW and self._left is None:
             self.proven = self._handler.is_end_proven()
         self._handler.connection_lost(exc)

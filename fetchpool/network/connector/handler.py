@@ -7,8 +7,11 @@ transport ──bytes──▶ Handler ──▶ watcher   (time, amount)
 
 from __future__ import annotations
 
+import asyncio
 import select
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -17,12 +20,13 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 if TYPE_CHECKING:
-    import asyncio
-
     from aiohttp.client_reqrep import ConnectionKey
 
     from fetchpool.model.values import Phase
     from fetchpool.network.connector import FetchConnector
+
+
+_READ_BYTES = 256 * 1024
 
 
 class Guard(Protocol):
@@ -70,6 +74,9 @@ class Handler(ResponseHandler):
     is_noted = False
     """Whether its TLS session was looked at."""
     _poll: select.poll | None = None
+    _is_paused = False  # by aiohttp, whose reader has more than it wants
+    _is_left = False  # by `left_unread`
+    _held_end: tuple[BaseException | None] | None = None  # the connection's, told after its bytes
 
     def data_received(self, data: bytes) -> None:
         if not data:  # nobody's bytes: aiohttp resumes a paused parser this way
@@ -126,13 +133,75 @@ class Handler(ResponseHandler):
         if payload is not None and not payload.is_eof():
             payload.set_exception(error)
 
+    def pause_reading(self) -> None:
+        self._is_paused = True
+        super().pause_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        self._is_paused = False
+        super().resume_reading(resume_parser)  # which may pause it again
+        self._tell_held_end_soon()
+
+    @contextmanager
+    def left_unread(self) -> Iterator[None]:
+        """Leave with the system what else comes, and the connection's end, until the block ends.
+
+        To aiohttp a lost connection comes before what it has buffered.
+        """
+        transport = self.transport
+        self._is_left = True
+        pauses = transport is not None and not transport.is_closing() and transport.is_reading()
+        if transport is not None and pauses:
+            transport.pause_reading()
+        yield
+        self._is_left = False
+        if transport is not None and pauses and not transport.is_closing():
+            transport.resume_reading()
+        self._tell_held_end_soon()
+
+    def close(self) -> None:
+        self._is_paused = self._is_left = False
+        self._tell_held_end()
+        super().close()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         self.end_idle()
+        rest = self.take_undelivered()
+        if rest and self.guard is not None:
+            self.data_received(rest)
+        self.force_close()
+        self._held_end = (exc,)
+        self._tell_held_end()
+
+    def _tell_held_end_soon(self) -> None:
+        if self._held_end is not None:  # what is buffered is about to be read
+            asyncio.get_running_loop().call_soon(self._tell_held_end)
+
+    def _tell_held_end(self) -> None:
+        """Tell aiohttp of the connection's end, unless something is unread that came before."""
+        if self._held_end is not None and not (self._is_paused or self._is_left):
+            (exc,), self._held_end = self._held_end, None
+            self._end(exc)
+
+    def _end(self, exc: BaseException | None) -> None:
         if exc is not None:  # for aiohttp's parser this, too, is the end of a body without length
             self._fail_payload(aiohttp.ClientOSError(*exc.args))
         elif self.guard is not None:
             self.guard.ended(proven=self.is_end_proven())
         super().connection_lost(exc)
+
+    def take_undelivered(self) -> bytes:
+        """Return what of a TLS connection that has ended was never handed on.
+
+        uvloop tells of the end at once, though reading was paused, and drops what it has decrypted.
+        """
+        secure = None if self.transport is None else self.transport.get_extra_info("ssl_object")
+        pieces: list[bytes] = []
+        if secure is not None:
+            with suppress(ssl.SSLError, ValueError):
+                while piece := secure.read(_READ_BYTES):
+                    pieces.append(piece)
+        return b"".join(pieces)
 
     def is_end_proven(self) -> bool:
         """Return False if the connection is TLS and has ended without its peer saying so.
