@@ -127,7 +127,7 @@ class SessionExchange:
             cookie_jar=aiohttp.DummyCookieJar(),  # no state from one URL to another
             auto_decompress=False,  # aiohttp takes a cut gzip for a clean end
             requote_redirect_url=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # engine.watch judges
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # http.watch judges
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_LINE_BYTES,

@@ -296,7 +296,6 @@ class _Brotli(Layer):
 
 LAYERS: dict[str, type[Layer]] = {
     "gzip": _Gzip,
-    "x-gzip": _Gzip,  # RFC 9110 §8.4.1.3: equivalent
     "deflate": _Deflate,
     "br": _Brotli,
     "zstd": _Zstd,

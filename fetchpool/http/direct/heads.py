@@ -1,4 +1,4 @@
-"""The head that nearly every answer has, read in one step; any other is `engine.heads`' to judge.
+"""The head that nearly every answer has, read in one step; any other is `http.heads`' to judge.
 
 A normal head is HTTP/1.1 to the letter, lies in one read, says once what there is to judge, and the
 length of its body in digits or that it comes in chunks. There is only one way to read it, which

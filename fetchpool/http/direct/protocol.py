@@ -9,8 +9,8 @@ A request waits for those that are made in the same turn of the event loop: they
 Where the receiver falls behind (it decodes what there is much of in a thread), nothing is read, and
 what has come all the same waits, the connection's end too, until it has caught up.
 
-A normal head (`direct.heads`) leads there at once; any other is read line by line (`engine.heads`),
-chunks by `engine.chunks`: the readers of the other exchange. Nothing which comes after an answer is
+A normal head (`direct.heads`) leads there at once; any other is read line by line (`http.heads`),
+chunks by `http.chunks`: the readers of the other exchange. Nothing which comes after an answer is
 ever taken for the next one.
 """
 

@@ -30,7 +30,7 @@ _READ_BYTES = 256 * 1024
 
 
 class Guard(Protocol):
-    """Who judges an answer's bytes before aiohttp's parser has them (see `engine.guard`)."""
+    """Who judges an answer's bytes before aiohttp's parser has them (see `http.guard`)."""
 
     refusal: BaseException | None
     """Why the answer is none: set by the guard, or here."""
@@ -46,7 +46,7 @@ class Guard(Protocol):
 
 
 class Watcher(Protocol):
-    """Who wants to know what happens on the connection of an exchange (see `engine.watch`)."""
+    """Who wants to know what happens on the connection of an exchange (see `http.watch`)."""
 
     def entered(self, phase: Phase) -> None: ...
     def connected(self, now: float, peer: str | None, *, reused: bool) -> None: ...
