@@ -91,7 +91,8 @@ class Gateway:
         if error.fault is Fault.DOUBTED:
             return await self._weigh_refusal(call, error)
         if self._is_unanswered(call, error):
-            failure = Failure(FailureKind.CONNECT, "the proxy closed the connection unanswered")
+            what = error.failure.detail.replace("the server", "the proxy", 1)
+            failure = Failure(FailureKind.CONNECT, what)
             return await self._weigh_refusal(call, ExchangeError(failure, transient=True))
         if not error.transient:
             return error

@@ -9,6 +9,7 @@ from aiohttp.client_proto import ResponseHandler
 
 from fetchpool import Config, FetchPool
 from fetchpool.http.direct import DirectExchange
+from fetchpool.http.session import SessionExchange
 from fetchpool.model.attempts import Answer, Miss
 from fetchpool.model.values import FailureKind
 from fetchpool.network.connector import UnfitLibraryError, why_not_guardable
@@ -74,3 +75,20 @@ async def test_surplus_closes_the_connection_and_costs_the_next_url_nothing() ->
         results = [await it.get() for _ in range(3)]
         assert [isinstance(result, Answer) and body_of(result) for result in results] == [b"ok"] * 3
         assert it.site.connections == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "where"), [(b"", "after the request was sent"), (OK + b"X", "within the head")]
+)
+async def test_proxy_that_breaks_off_is_told_of_with_where_it_did(said: bytes, where: str) -> None:
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.send(said)
+
+    async with rig(behave, way="session") as it:
+        proxy = f"http://127.0.0.1:{it.site.port}"
+        it.engine._exchange = SessionExchange(it.connector, lambda target: proxy)
+        result = await it.get()
+        assert isinstance(result, Miss)
+        assert result.failure.kind is FailureKind.CONNECT
+        assert "the proxy closed the connection " + where in result.failure.detail
