@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -214,6 +215,24 @@ def test_stale_connection_is_no_error_and_no_attempt_of_the_url(
     result = fetch(tmp_path, urls, "--per-host", "1", "--retries", "0")
     assert all_ok(result)
     assert {record["attempts"] for record in result.records} == {1}
+
+
+@pytest.mark.parametrize("exchange", ["direct", "session"])
+@pytest.mark.parametrize("retries", [0, 1, 3])
+def test_request_that_ends_every_connection_takes_no_more_than_any_other(
+    tmp_path: Path, server: CountingServer, exchange: str, retries: int
+) -> None:
+    """A kept connection may have been closed before: that is excused once, not once for each."""
+    good = [server.url(f"/{n}?delay=0.05") for n in range(30)]  # over ten connections, all kept
+    bad = [server.url(f"/{n}?hangup=1") for n in range(3)]
+    options = ["--exchange", exchange, "--retries", str(retries)]
+    result = fetch(tmp_path, [*good, *bad, *(server.url(f"/{n}") for n in range(30))], *options)
+    asked = Counter(hit.target for hit in server.counts.hits)
+    for url in bad:
+        record = result.of(url)
+        assert (record["error"], record["ok"]) == ("connect", False)
+        assert record["attempts"] == asked[url[url.index("/", 8) :]] <= max(2, 1 + retries)
+    assert sum(record["ok"] for record in result.records) == 60
 
 
 def test_force_close_with_keepalive_is_a_usage_error(

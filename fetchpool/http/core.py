@@ -77,16 +77,17 @@ class Engine:
     async def attempt(self, call: Call, budget_s: float | None) -> Answer | Miss:
         """Exchange *call* for an answer within *budget_s* seconds (None = no such limit).
 
-        A kept connection that its server has closed meanwhile doesn't count: the call goes out
-        again, at the latest on a new one. Nor, once, does one on which no answer but something else
-        came. Nor does an answer that shows that a body which broke off can't be gone on with.
+        Once it doesn't count if a kept connection was closed, or brought something that is no
+        answer: the call goes out again on a new one. If that fails in the same way, both count.
+        Nor does an answer count that shows that a body which broke off can't be gone on with.
         Raises `StoreError`: our disk's trouble is no URL's.
         """
         if self._ticker is None:
             self._ticker = asyncio.create_task(self._tick(), name="fetchpool-ticker")
             self._loop = asyncio.get_running_loop()
         left_s = budget_s
-        anew = excused = False
+        anew = False
+        excused: Failure | None = None
         while True:
             named_by = call.named_by or call.target
             whole = anew or call.whole
@@ -96,6 +97,7 @@ class Engine:
             now = monotonic()
             # Without the loop current_task() makes a system call, up to Python 3.11.
             watch = Watch(self._timeouts, left_s, now, asyncio.current_task(self._loop))
+            watch.fresh = call.fresh or excused is not None
             receiver = Receiver(call, self._bodies, self._store, resumption, self._threads)
             self._watches.add(watch)
             sent = call if resumption is None else resumption.request(call)
@@ -109,12 +111,13 @@ class Engine:
                     raise
                 if isinstance(error, StartAnewError):
                     anew = True
-                elif not error.stale:
-                    if excused or not _may_be_of_another(error, watch, receiver):
-                        error = await self._exchange.weigh(call, error)
-                        part_bytes = self._part_bytes(call) if kept else 0
-                        return _miss(error, watch, receiver, part_bytes)
-                    excused = True
+                elif excused is None and _is_excusable(error, watch, receiver):
+                    excused = error.failure
+                else:
+                    again = excused is not None and _is_alike(excused, error, watch, receiver)
+                    error = await self._exchange.weigh(call, error)
+                    part_bytes = self._part_bytes(call) if kept else 0
+                    return _miss(error, watch, receiver, part_bytes, requests=1 + again)
             finally:
                 self._watches.discard(watch)
                 self._received += watch.bytes_seen
@@ -196,10 +199,17 @@ def _understood(
     return None
 
 
-def _may_be_of_another(error: ExchangeError, watch: Watch, receiver: Receiver) -> bool:
-    """Return whether what was no HTTP may have been the end of the answer before, come late."""
+def _is_excusable(error: ExchangeError, watch: Watch, receiver: Receiver) -> bool:
+    """Return whether it may have been the kept connection that failed: it had been closed before,
+    or what was no HTTP was the end of the answer before, come late."""
     is_protocol = error.failure.kind is FailureKind.PROTOCOL
-    return is_protocol and watch.reused and receiver.answer is None
+    return error.stale or (is_protocol and watch.reused and receiver.answer is None)
+
+
+def _is_alike(first: Failure, error: ExchangeError, watch: Watch, receiver: Receiver) -> bool:
+    """Return whether a new connection failed as the kept one did: then it was the request."""
+    was_sent = watch.connected_at is not None and receiver.answer is None
+    return was_sent and error.failure.kind is first.kind
 
 
 def _may_go_on(ending: BaseException) -> bool:
@@ -228,7 +238,7 @@ def _answer(watch: Watch, receiver: Receiver) -> Answer:
     )
 
 
-def _measures(watch: Watch, receiver: Receiver, part_bytes: int = 0) -> Measures:
+def _measures(watch: Watch, receiver: Receiver, part_bytes: int = 0, requests: int = 1) -> Measures:
     first_byte_s = None
     if watch.first_byte_at is not None and watch.connected_at is not None:
         first_byte_s = watch.first_byte_at - watch.connected_at
@@ -241,9 +251,12 @@ def _measures(watch: Watch, receiver: Receiver, part_bytes: int = 0) -> Measures
         receiver.resumed_at,
         part_bytes,
         watch.connected_at is not None,
+        requests,
     )
 
 
-def _miss(error: ExchangeError, watch: Watch, receiver: Receiver, part_bytes: int = 0) -> Miss:
-    measures = _measures(watch, receiver, part_bytes)
+def _miss(
+    error: ExchangeError, watch: Watch, receiver: Receiver, part_bytes: int, *, requests: int
+) -> Miss:
+    measures = _measures(watch, receiver, part_bytes, requests)
     return Miss(error.failure, error.transient, error.fault, receiver.answer, measures)

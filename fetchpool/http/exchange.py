@@ -32,8 +32,8 @@ class ExchangeError(Exception):
         """Whether another attempt may do better."""
         self.fault = fault
         self.stale = stale
-        """A kept connection had been closed by the server: the request was not refused, it just
-        has to be sent again (RFC 9112 §9.3.1); that is no attempt."""
+        """A kept connection was closed by the server, perhaps before the request came: it has to
+        be sent once more (RFC 9112 §9.3.1), on a new one."""
 
 
 class Exchange(Protocol):

@@ -50,6 +50,7 @@ class Watch:
         "connect_s",
         "connected_at",
         "first_byte_at",
+        "fresh",
         "peer",
         "reused",
         "started_at",
@@ -76,6 +77,8 @@ class Watch:
         self.connect_s: float | None = None
         self.first_byte_at: float | None = None
         self.bytes_seen = 0
+        self.fresh = False
+        """Whether the request needs a connection that has carried none before."""
         self.reused = False
         """Whether the connection had carried an exchange before."""
         self.peer: str | None = None

@@ -57,6 +57,8 @@ class Call(msgspec.Struct, frozen=True):
     once: bool = False
     """Never sent again by itself: on a connection of its own, as a kept one may be closed by then,
     and nobody could tell whether the server has read the request (RFC 9110 §9.2.2)."""
+    fresh: bool = False
+    """Ask on a new connection: others were closed when this was asked for."""
 
     def __repr__(self) -> str:
         """Show neither fields nor body: they hold what is secret."""
@@ -88,6 +90,8 @@ class Measures(msgspec.Struct, frozen=True, gc=False):
     """How much of a body that broke off may be gone on with."""
     sent: bool = True
     """Whether some of the request may have left."""
+    requests: int = 1
+    """Requests that count: two if a kept connection failed, and a new one in the same way."""
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -39,6 +39,7 @@ class JobState(msgspec.Struct, array_like=True):
     attempts: int
     uncounted_attempts: int
     refused: bool
+    unanswered: bool
     redirects: int
     seen: list[str] | None
     began: float | None
@@ -62,6 +63,7 @@ class JobState(msgspec.Struct, array_like=True):
             job.attempts,
             job.uncounted_attempts,
             job.refused,
+            job.unanswered,
             job.redirects,
             None if job.seen is None else sorted(job.seen),
             job.began,
@@ -83,6 +85,7 @@ class JobState(msgspec.Struct, array_like=True):
         job.attempts = self.attempts
         job.uncounted_attempts = self.uncounted_attempts
         job.refused = self.refused
+        job.unanswered = self.unanswered
         job.redirects = self.redirects
         job.seen = None if self.seen is None else set(self.seen)
         job.began = self.began

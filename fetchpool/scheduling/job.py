@@ -77,6 +77,7 @@ class Job:
         "status",
         "target",
         "turned_get",
+        "unanswered",
         "uncounted_attempts",
     )
 
@@ -92,6 +93,8 @@ class Job:
         """How many of them don't count against `--retries`: the trouble was ours."""
         self.refused = False
         """True once it was answered with 429 or 503: the next time is no news about its host."""
+        self.unanswered = False
+        """True once a connection ended when it was asked for: new ones tell whose trouble it is."""
         self.redirects = 0
         """Hops of the current attempt."""
         self.seen: set[str] | None = None
@@ -193,7 +196,17 @@ class Job:
         whole = self.wants_whole(retries)
         method, body = self.method, self.body
         once = method in NOT_IDEMPOTENT and not repeats_all
-        return Call(self.target, headers, public_only, self.first, whole, method, body, once)
+        return Call(
+            self.target,
+            headers,
+            public_only,
+            self.first,
+            whole,
+            method,
+            body,
+            once,
+            self.unanswered,
+        )
 
     def answered(self, answer: Answer, now: float) -> Outcome:
         """Return the outcome of a complete answer."""

@@ -195,6 +195,8 @@ class Judge:
             return None
         if miss.head is not None:
             job.status = miss.head.status
+        job.attempts += miss.measures.requests - 1
+        job.unanswered = job.unanswered or miss.measures.first_byte_s is None
         silent = miss.fault in (Fault.OURS, Fault.SILENT)
         if silent and may_repeat and (self.outage.going_on or started < self._back_since):
             self._unspent(job, now, now)

@@ -10,6 +10,7 @@ A URL says itself how it wants to be answered, in its query:
     ?status=404                  always 404
     ?after=1                     with `Retry-After: 1` on what isn't 200
     ?stale=1                     a second request on its connection is read and not answered: closed
+    ?hangup=1                    no request is answered: closed
 
 The body of a 200 starts with `HOST TARGET`, so that no answer can be taken for another's.
 """
@@ -257,7 +258,7 @@ class _Connection(asyncio.Protocol):
         hit = self._hit
         if hit is None:  # lost meanwhile
             return
-        if "stale" in self._wishes and self._turn > 1:
+        if "hangup" in self._wishes or ("stale" in self._wishes and self._turn > 1):
             self._transport.close()
             return
         data = self._compose(hit)

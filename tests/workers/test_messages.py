@@ -23,7 +23,7 @@ def hopped() -> Job:
     job.hop(parse_url("https://b.example:444/2"))
     job.public_only = job.insecure = True
     job.status, job.first_byte_s, job.budget_left_s = 302, 0.25, 29.0
-    job.uncounted_attempts, job.refused = 1, True
+    job.uncounted_attempts, job.refused, job.unanswered = 1, True, True
     job.progress = BodyProgress(5_000_000, rest_failed=True, uncounted=2)
     return job
 

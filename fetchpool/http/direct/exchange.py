@@ -149,7 +149,8 @@ class DirectExchange:
                 if call.public_only:
                     refuse_literal(origin.host)
             request = origin.request(call)
-            handler = None if call.once else connector.take(origin.connection_key, origin.shelf)
+            is_new = call.once or watch.fresh
+            handler = None if is_new else connector.take(origin.connection_key, origin.shelf)
             if handler is None:
                 watcher.set(watch)
                 wanted = origin.wanted(public_only=call.public_only, fresh=call.once)

@@ -181,6 +181,13 @@ class FetchConnector(Dialler):
             current.connected(monotonic(), peer, reused=reused)
         return connection
 
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+        """Return a kept connection, None if there is none or the watcher needs a new one."""
+        current = watcher.get()
+        if current is not None and current.fresh:
+            return None
+        return await super()._get(key, traces)
+
     @staticmethod
     def _peer(handler: Handler) -> str | None:
         name = handler.transport.get_extra_info("peername") if handler.transport else None

@@ -48,6 +48,9 @@ class Guard(Protocol):
 class Watcher(Protocol):
     """Who wants to know what happens on the connection of an exchange (see `http.watch`)."""
 
+    fresh: bool
+    """Whether it needs a connection that has carried nothing before."""
+
     def entered(self, phase: Phase) -> None: ...
     def connected(self, now: float, peer: str | None, *, reused: bool) -> None: ...
     def received(self, length: int, now: float) -> None: ...

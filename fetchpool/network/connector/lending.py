@@ -56,6 +56,7 @@ class Part(NamedTuple):
 NEEDED = (
     # Overridden, so that they must be called as they are today; the last two called as well.
     Part(aiohttp.TCPConnector, "connect", "self req traces timeout"),
+    Part(aiohttp.TCPConnector, "_get", "self key traces"),
     Part(aiohttp.TCPConnector, "_create_connection", "self req traces timeout"),
     Part(aiohttp.TCPConnector, "_wrap_create_connection", "self addr_infos …"),
     Part(aiohttp.TCPConnector, "_release", "self key protocol should_close"),
