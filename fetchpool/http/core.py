@@ -109,18 +109,19 @@ class Engine:
                 kept = receiver.abandon(keep=_may_go_on(error or ending))
                 if error is None:
                     raise
-                if isinstance(error, StartAnewError):
-                    anew = True
-                elif excused is None and _is_excusable(error, watch, receiver):
-                    excused = error.failure
-                else:
-                    again = excused is not None and _is_alike(excused, error, watch, receiver)
-                    error = await self._exchange.weigh(call, error)
-                    part_bytes = self._part_bytes(call) if kept else 0
-                    return _miss(error, watch, receiver, part_bytes, requests=1 + again)
             finally:
                 self._watches.discard(watch)
                 self._received += watch.bytes_seen
+            if isinstance(error, StartAnewError):
+                anew = True
+            elif excused is None and _is_excusable(error, watch, receiver):
+                excused = error.failure
+            else:
+                again = excused is not None and _is_alike(excused, error, watch, receiver)
+                # Unwatched by now: whatever a look at the proxy takes is not the exchange's time.
+                error = await self._exchange.weigh(call, error)
+                part_bytes = self._part_bytes(call) if kept else 0
+                return _miss(error, watch, receiver, part_bytes, requests=1 + again)
             if left_s is not None:
                 left_s -= monotonic() - watch.started_at
 
