@@ -133,3 +133,23 @@ def test_host_that_comes_back_serves_the_urls_that_came_later_only() -> None:
     assert simulation.failed
     assert all("given up" in (simulation.outcomes[line].detail or "") or
                simulation.outcomes[line].status == 503 for line in simulation.failed)  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("lines", [20, 300])
+@pytest.mark.parametrize("served_at_once", [0.0, 0.1, 0.3])
+def test_host_that_makes_what_it_is_asked_for_loses_no_url(
+    status: int, lines: int, served_at_once: float
+) -> None:
+    """It refuses each URL once: the next request for it would be served."""
+    asked: set[int] = set()
+
+    def host(line: int, now: float) -> Answer | Miss:
+        is_new = line not in asked and line % 10 >= 10 * served_at_once
+        asked.add(line)
+        return answer(status if is_new else 200)
+
+    simulation = Simulation(host, lines)
+    assert not simulation.failed
+    assert max(simulation.requests.values()) <= 2
+    assert simulation.duration_s <= 300.0 + 2.0 * lines

@@ -116,6 +116,8 @@ class HostSlot(Generic[T]):
             return due
         if self.running:
             return None
+        if throttling.wants_repeat or throttling.repeats_help:
+            return due
         return max(due, self.counted_at + throttling.rest_s)
 
     def _keeps_rest(self, fair_at: float | None) -> bool:
@@ -133,6 +135,9 @@ class HostSlot(Generic[T]):
         fair_at = self.fair_at()
         if fair_at is None or fair_at > now:
             return False
+        throttling = self.health.throttling
+        if throttling is not None and throttling.wants_repeat:
+            return True
         return not (self.health.doubtful and (self.has_fresh or self.has_due(now)))
 
     def takes_again(self, now: float) -> bool:

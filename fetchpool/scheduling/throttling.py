@@ -13,7 +13,9 @@ row than the last time before it refused, and eight at least), or alone, after a
 host took for each URL it served lately. Refused again by a host that serves well, it is its own
 matter: nobody else waits for it. A host is given up when so many requests in a row were refused,
 each after a pause and each for another URL while there are any, as chance can't explain: six, or
-more where it refuses a share of its URLs for ever.
+more where it refuses a share of its URLs for ever. The last of them is for a URL that was refused
+before: some hosts make what they are asked for, and refuse it until they have it. Where that is
+served, it is what goes next after each refusal.
 
 Pure: time is an argument called `now` (monotonic seconds).
 """
@@ -63,10 +65,14 @@ class Throttling:
 
     __slots__ = (
         "_good_fresh",
+        "_helped",
+        "_helped_not",
         "_in_vain",
         "_last_run",
+        "_lasts_s",
         "_refused",
         "_refused_now",
+        "_repeated",
         "_run_since",
         "_served",
         "_served_after_all",
@@ -91,12 +97,16 @@ class Throttling:
         self._well_after = SERVES_WELL_AFTER
         self._last_run = SERVES_WELL_AFTER  # good responses in a row that a refusal ended
         self._run_since = 0.0  # when the present run of refusals began
+        self._lasts_s = 0.0  # how long it took to its last refusal
         self._since: float | None = None  # since when refusals came before it served well
         self._served_since = 0
         self._refused = 0  # URLs refused and not served since, but for the present run's
         self._refused_now = 0
         self._served_after_all = 0
+        self._helped = 0  # repeats that were wanted and served
+        self._helped_not = 0  # the same and refused
         self._in_vain = 0  # refusals of URLs that were refused before
+        self._repeated = False  # whether the present run has one of them
 
     @property
     def serves_well(self) -> bool:
@@ -108,6 +118,23 @@ class Throttling:
         """True if the host refuses after a few requests: it may need rests to serve anybody."""
         return self._last_run < SERVES_WELL_AFTER and not self.serves_well
 
+    @property
+    def repeats_help(self) -> bool:
+        """True if the host serves what it refused before, after a pause: as one does that makes
+        what it is asked for, and calls itself busy until it has it."""
+        return self._helped > 4 * self._helped_not
+
+    @property
+    def wants_repeat(self) -> bool:
+        """True if a refused URL goes before fresh ones: as the last before the host is given up,
+        or after each refusal, where that helps."""
+        if self._repeated or not self.refusals:
+            return False
+        if self.repeats_help:
+            return True
+        # Pauses double, so the next refusal comes after twice as long.
+        return self._lasts_s >= GIVEN_UP_AFTER_S / 2 and self._is_hopeless_after(self.refusals + 1)
+
     def served(self, now: float, was_refused: bool) -> None:
         """Take note of a good response; *was_refused*: to a URL that was refused before."""
         self._served += 1
@@ -117,6 +144,7 @@ class Throttling:
         else:  # the others had a moment for themselves, perhaps
             self._good_fresh += 1
         if self.refusals:
+            self._helped += was_refused and self.wants_repeat
             self._end_run()
         if self._since is None:
             return
@@ -139,6 +167,7 @@ class Throttling:
 
     def _end_run(self) -> None:
         self.refusals = 0
+        self._repeated = False
         self._refused += self._refused_now
         self._refused_now = 0
         self.pause_s = max(SHORTEST_PAUSE_S, self.pause_s / 4)
@@ -147,14 +176,17 @@ class Throttling:
         """Take note of the refusal of a request sent together with one that counts for all."""
         self._refused_now += refusal.is_first
         self._in_vain += not refusal.is_first
+        self._repeated = self._repeated or not refusal.is_first
 
     def refused(self, now: float, refusal: Refusal, window: int) -> None:
         """Take note of a refusal after which the host gets *window* requests at once."""
+        if not refusal.is_first:
+            self._helped_not += self.wants_repeat or self.repeats_help
         self.volley(refusal)
         if self._since is None:
             self._since = now
             self._served_since = 0
-        if self.refusals and self._odds() < 0.01:
+        if self.refusals and self._odds(self.refusals) < 0.01:
             most_s = LONGEST_PAUSE_S if refusal.is_first else LONGEST_PAUSE_FOR_REPEATS_S
             self.pause_s = max(self.pause_s, min(most_s, self.pause_s * 2))
         if self._good_fresh:
@@ -163,6 +195,7 @@ class Throttling:
         self._well_after = max(SERVES_WELL_AFTER, 2 * window, self._last_run + 1)
         if not self.refusals:
             self._run_since = now
+        self._lasts_s = now - self._run_since
         # Repeats count where it comes to them: while fresh URLs wait, those go first after a pause.
         self.refusals += 1
         if not self._served_since:
@@ -187,14 +220,18 @@ class Throttling:
 
     def is_hopeless(self, now: float) -> bool:
         """Return True if the present run of refusals can't be chance, nor a short pause."""
-        if self.refusals < GIVEN_UP_AFTER or now - self._run_since < GIVEN_UP_AFTER_S:
-            return False
-        return self.refusals >= GIVEN_UP_AT_MOST or self._odds() <= 1e-6
+        has_lasted = now - self._run_since >= GIVEN_UP_AFTER_S
+        return has_lasted and self._is_hopeless_after(self.refusals)
 
-    def _odds(self) -> float:
-        """Return how probable the present run is where only its usual share of URLs is refused."""
+    def _is_hopeless_after(self, refusals: int) -> bool:
+        if refusals < GIVEN_UP_AFTER:
+            return False
+        return refusals >= GIVEN_UP_AT_MOST or self._odds(refusals) <= 1e-6
+
+    def _odds(self, refusals: int) -> float:
+        """Return how probable a run of so many *refusals* is where the usual share is refused."""
         # Some of those refused will be served yet, going by those that were tried again.
         for_ever = (self._in_vain + 1) / (self._in_vain + self._served_after_all + 1)
         refused = self._refused * for_ever
         share = refused / (refused + self._served) if refused else 0.0
-        return float(share**self.refusals)
+        return float(share**refusals)
