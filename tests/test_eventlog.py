@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,26 @@ def test_log_is_appended_to(tmp_path: Path) -> None:
         log.event(name)
         log.close()
     assert [line.split()[-1] for line in lines(tmp_path / "log")] == ["one", "two"]
+
+
+def test_log_on_an_open_descriptor_goes_on_where_that_stands(tmp_path: Path) -> None:
+    """`--log-file /dev/stderr`, where standard error is a file or, under systemd, a socket."""
+    with (tmp_path / "log").open("wb", buffering=0) as file:
+        file.write(b"before\n")
+        log = open_event_log(f"/dev/fd/{file.fileno()}")
+        log.event("one")
+        file.write(b"between\n")
+        log.event("two")
+        log.close()
+        file.write(b"behind\n")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        log = open_event_log(f"/dev/fd/{ours.fileno()}")
+        log.event("three")
+        log.close()
+        assert theirs.recv(99).endswith(b" three\n")
+    words = [line.split()[-1] for line in lines(tmp_path / "log")]
+    assert words == ["before", "one", "between", "two", "behind"]
 
 
 def test_log_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:

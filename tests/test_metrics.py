@@ -98,6 +98,16 @@ def test_target_that_cannot_be_replaced_is_an_error(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_open_descriptor_is_no_target(tmp_path: Path) -> None:
+    """A rename would put a file in the place of `/dev/stdout`."""
+    with (tmp_path / "stdout").open("wb") as file:
+        path = Path(f"/dev/fd/{file.fileno()}")
+        with pytest.raises(OSError, match="not a regular file"):
+            write(path, CLEAN)
+        write_refusal(path, 2, 0.0)
+    assert (tmp_path / "stdout").read_bytes() == b""
+
+
 # -- labels
 
 JOB = (("job", "pages"), ("zone", "eu"))

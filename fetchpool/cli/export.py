@@ -11,13 +11,18 @@ from pathlib import Path
 from fetchpool.config.values import ConfigError
 from fetchpool.model.exits import ExitStatus
 from fetchpool.output.export.copy import copy_records
-from fetchpool.output.export.files import Replacement, is_stream, write_whole
+from fetchpool.output.export.files import (
+    STDOUT,
+    Replacement,
+    descriptor_written,
+    is_stream,
+    open_stream,
+    write_whole,
+)
 from fetchpool.output.export.forms import Form, form_of
 from fetchpool.output.ledger.layout import Layout
 from fetchpool.reporting.terminal.plain import shown
 from fetchpool.reporting.terminal.terminal import Writer, glyphs_for
-
-_STDOUT = 1
 
 
 def export(dest: str, output: str, wanted: str) -> int:
@@ -64,10 +69,11 @@ def _to_file(ledger: FileIO, form: Form, output: str) -> int:
 
 def _to_stream(ledger: FileIO, form: Form, output: str) -> int:
     name = "standard output" if output == "-" else output
-    if output == "-" and sys.stdout is None:  # its number may be another file's by now
+    # Closed at the start, its number may be another file's by now.
+    if descriptor_written(output) == STDOUT and sys.stdout is None:
         return _complain("standard output is closed: name a file with -o", ExitStatus.CANNOT_CREATE)
     try:
-        fd = os.dup(_STDOUT) if output == "-" else os.open(output, os.O_WRONLY | os.O_CLOEXEC)
+        fd = open_stream(output)
     except OSError as error:
         return _complain(f"cannot write {name}: {error.strerror}", ExitStatus.CANNOT_CREATE)
     try:

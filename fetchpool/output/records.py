@@ -19,14 +19,14 @@ from fetchpool.output.export import (
     Format,
     Replacement,
     copy_records,
+    descriptor_written,
     form_of,
     format_of,
     is_stream,
+    open_stream,
     write_some,
 )
 from fetchpool.output.ledger.record import Batch
-
-STDOUT = 1
 
 
 class RecordsError(Exception):
@@ -65,17 +65,16 @@ class RecordsFile:
     def __init__(self, target: str, form: Format) -> None:
         """Open *target*, a path or `-`, and leave in it what there is; raises OSError."""
         self._name = "standard output" if target == "-" else target
-        self._is_stdout = target == "-"
+        self._is_shared = descriptor_written(target) is not None
         self._is_begun = False
         self._form = form
         self._header = form.header
-        flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-        self._fd = os.dup(STDOUT) if target == "-" else os.open(target, flags, 0o666)
+        self._fd = open_stream(target, os.O_CREAT)
 
     def make_anew(self) -> None:
         """Drop what an earlier run left in the file, now that nothing refuses this one."""
         self._is_begun = True
-        if not self._is_stdout and stat.S_ISREG(os.fstat(self._fd).st_mode):
+        if not self._is_shared and stat.S_ISREG(os.fstat(self._fd).st_mode):
             os.ftruncate(self._fd, 0)
 
     def write(self, batch: Batch) -> None:

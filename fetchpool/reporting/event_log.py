@@ -8,16 +8,19 @@ characters. Whatever a stranger sent, an event is one line, and what is secret i
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from logging import LogRecord, makeLogRecord
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
+from fetchpool.model.descriptors import descriptor_of
 from fetchpool.model.urls import display, redact, redact_in
 
 Value: TypeAlias = str | int | float | bool | None
@@ -105,6 +108,15 @@ class _Appender(WatchedFileHandler):
 
     def handleError(self, record: LogRecord) -> None:
         raise
+
+    def _open(self) -> TextIOWrapper:
+        number = descriptor_of(self.baseFilename)
+        if number is None:
+            return super()._open()
+        # With "w" nothing is cut off, as nothing is opened; "a" would look for the end of a pipe.
+        return open(  # noqa: PTH123
+            os.dup(number), "w", encoding=self.encoding, errors=self.errors
+        )
 
 
 def open_event_log(path: str | Path | None) -> EventSink:

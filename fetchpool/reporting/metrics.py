@@ -22,6 +22,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from fetchpool.model.descriptors import descriptor_of
 from fetchpool.reporting.stats import Summary, Times
 
 LAST_SUCCESS: Final = "fetchpool_last_success_timestamp_seconds"
@@ -46,7 +47,7 @@ def write_metrics(
     job fails. Raises `OSError`, also for a *path* that is no regular file: a rename would put one
     in the place of `/dev/null`.
     """
-    if Path(path).exists() and not Path(path).is_file():
+    if descriptor_of(path) is not None or (Path(path).exists() and not Path(path).is_file()):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     succeeded = ended_at is not None and summary.exit_status == 0
     last_success = ended_at if succeeded else _earlier(Path(path), LAST_SUCCESS, dict(labels))
@@ -62,6 +63,8 @@ def write_refusal(path: str | Path, exit_status: int, began_at: float, labels: L
     `OSError`.
     """
     target = Path(path)
+    if descriptor_of(target) is not None:
+        return
     if target.exists() and not (target.is_file() and _holds_metrics(target)):
         return
     ended_at = _earlier(target, ENDED, dict(labels))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fetchpool.output.export import is_stream
 from fetchpool.output.ledger.layout import LEDGER
 
 if TYPE_CHECKING:
@@ -44,4 +45,5 @@ class Call:
         """Where the records can be found afterwards, for a person."""
         if self.dest is not None:
             return f"{self.dest}/{LEDGER}"
-        return None if self.config.records == "-" else self.config.records
+        records = self.config.records
+        return None if records is None or is_stream(records) else records

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from fetchpool.config import Config, ConfigError, options
+from fetchpool.model.descriptors import descriptor_of
 from fetchpool.output.export import Form, form_of
 from fetchpool.output.ledger import BodyOptions, Flag, OutputError, RunOptions
 from fetchpool.output.ledger.layout import Layout
@@ -101,7 +102,9 @@ def check_targets(config: Config, dest: Path | None, names: Sequence[str]) -> No
         if path is not None and any(_is_same(path, other) for other in taken):
             raise ConfigError(f"{option} {path} would overwrite what this run needs: name another")
     metrics = config.metrics_file
-    if metrics is not None and (Path(metrics).is_dir() or not Path(metrics).parent.is_dir()):
+    if metrics is not None and (descriptor_of(metrics) is not None or _is_no_file(Path(metrics))):
+        raise OutputError(f"cannot write --metrics-file {metrics}: not a regular file")
+    if metrics is not None and not Path(metrics).parent.is_dir():
         raise OutputError(f"cannot write --metrics-file {metrics}: no such directory")
 
 
@@ -139,13 +142,17 @@ def failed_records(config: Config, records: str | None) -> str | None:
 
     None where somebody reads them as they come.
     """
-    if config.records == "-" and records is None:
+    if records is None and config.records is not None:
         return None
     if records is None:
         return "-o DEST or --records FILE keeps them"
     if records == config.records and form_of(config.records_format, records) is Form.CSV:
         return f"in {shlex.quote(records)}"
     return f"jq 'select(.ok|not)' {shlex.quote(records)}"
+
+
+def _is_no_file(path: Path) -> bool:
+    return path.exists() and not path.is_file()
 
 
 def _is_same(path: str | PathLike[str], other: Path) -> bool:

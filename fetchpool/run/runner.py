@@ -17,8 +17,8 @@ from fetchpool.config import Config, check_output
 from fetchpool.config.rules import check_has_directory
 from fetchpool.model.exits import ExitStatus
 from fetchpool.model.urls import hiding
+from fetchpool.output.export import descriptor_written
 from fetchpool.output.ledger import OutputError
-from fetchpool.output.records import STDOUT
 from fetchpool.output.sinks.null import NullStore
 from fetchpool.pipeline.event_loop import loop_factory
 from fetchpool.pipeline.pool import FetchPool, check_surroundings
@@ -69,8 +69,9 @@ def run(
     check_call(sources)
     given = check_output(output)
     check_has_directory(config, given)
-    if STDOUT in occupy_closed_streams() and config.records == "-":
-        raise OutputError("--records - needs a standard output; it is closed")
+    closed = occupy_closed_streams()
+    if config.records is not None and descriptor_written(config.records) in closed:
+        raise OutputError(f"cannot write --records {config.records}: it is closed")
     with (
         hiding(config.secret_param),
         open_sources(sources, stdin, named=config.add, ask=config.ask) as lists,

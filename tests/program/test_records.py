@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import signal
+import subprocess
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from fetchpool.output.export import Form, form_of, format_of
 from fetchpool.output.ledger import Record, encode
 from fetchpool.output.ledger.record import Batch
 from fetchpool.output.records import RecordsFile
-from tests.harness import RECORD_KEYS, read_records, run_fetchpool
+from tests.harness import PROGRAM, RECORD_KEYS, clean_environment, read_records, run_fetchpool
 from tests.program.helpers import PIPE, start, write_list
 from tests.servers.counting import CountingServer
 
@@ -205,3 +206,41 @@ def test_file_keeps_what_it_had_until_nothing_refuses_the_run(tmp_path: Path) ->
     file.write(Batch([GOOD]))
     file.close()
     assert (tmp_path / "r").read_bytes() == encode(GOOD)
+
+
+@pytest.mark.parametrize("path", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+@pytest.mark.parametrize("mode", ["wb", "ab"])
+def test_records_go_on_where_an_open_stream_stands(
+    server: CountingServer, tmp_path: Path, path: str, mode: str
+) -> None:
+    """`{ echo before; fetchpool … --records /dev/stdout; echo behind; } > file`."""
+    write_list(tmp_path / "urls.txt", [server.url("/a"), server.url("/b")])
+    run_fetchpool(["get", "urls.txt", "-o", "out"], cwd=tmp_path)
+    again = (*PROGRAM, "get", "urls.txt", "-o", "out", "--records", path, "--quiet")
+    later = (*PROGRAM, "export", "out", "-o", path)
+    with (tmp_path / "all").open(mode) as file:
+        os.write(file.fileno(), b"before\n")
+        for command in (again, later):
+            subprocess.run(
+                command, cwd=tmp_path, stdout=file, check=True, env=clean_environment(tmp_path)
+            )
+        os.write(file.fileno(), b"behind\n")
+    first, *records, last = (tmp_path / "all").read_text().splitlines()
+    assert (first, last) == ("before", "behind")
+    assert [json.loads(line)["seq"] for line in records[:2]] == [1, 2]
+    assert sorted(records[:2]) == sorted(records[2:])
+
+
+@pytest.mark.parametrize("path", ["-", "/dev/stdout"])
+def test_records_to_a_closed_stream_are_refused(
+    server: CountingServer, tmp_path: Path, path: str
+) -> None:
+    write_list(tmp_path / "urls.txt", [server.url("/a")])
+    words = [*PROGRAM, "get", "urls.txt", "--records", path]
+    done = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *words],
+        cwd=tmp_path, stderr=PIPE, text=True, env=clean_environment(tmp_path), check=False,
+    )  # fmt: skip
+    assert done.returncode == 73
+    assert done.stderr == f"fetchpool: cannot write --records {path}: it is closed\n"
+    assert server.counts.hits == []

@@ -6,7 +6,14 @@
 """
 
 from fetchpool.output.export.copy import copy_records
-from fetchpool.output.export.files import Replacement, is_stream, write_some, write_whole
+from fetchpool.output.export.files import (
+    Replacement,
+    descriptor_written,
+    is_stream,
+    open_stream,
+    write_some,
+    write_whole,
+)
 from fetchpool.output.export.forms import Form, Format, form_of, format_of
 
 __all__ = [
@@ -14,9 +21,11 @@ __all__ = [
     "Format",
     "Replacement",
     "copy_records",
+    "descriptor_written",
     "form_of",
     "format_of",
     "is_stream",
+    "open_stream",
     "write_some",
     "write_whole",
 ]

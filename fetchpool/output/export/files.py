@@ -10,7 +10,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from fetchpool.model.descriptors import descriptor_of
+
 Write = Callable[[bytes], None]
+
+STDOUT = 1
 
 _DESCRIPTORS = ("/dev/fd/", "/dev/std", "/proc/")
 
@@ -40,6 +44,22 @@ def write_some(fd: int, view: memoryview) -> int:
             return os.write(fd, view)
         except BlockingIOError:  # somebody who shares the pipe made it non-blocking
             select.select([], [fd], [])
+
+
+def descriptor_written(target: str) -> int | None:
+    """Return the descriptor that *target* stands for, `-` included; None for another path."""
+    return STDOUT if target == "-" else descriptor_of(target)
+
+
+def open_stream(target: str, flags: int = 0) -> int:
+    """Return a new descriptor to write to *target*: a path, or `-` for standard output.
+
+    One that is open already (`/dev/stderr`) is gone on with where it stands. Raises OSError.
+    """
+    number = descriptor_written(target)
+    if number is not None:
+        return os.dup(number)
+    return os.open(target, os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | flags, 0o666)
 
 
 class Replacement:

@@ -1,0 +1,21 @@
+"""Paths that stand for a descriptor which is open already: `/dev/stdout`, `/dev/fd/3`.
+
+Opening such a path opens the file behind it once more: from its beginning, whatever others have
+written there, and not at all where it is a socket, as under systemd.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+_STREAMS = {"stdin": 0, "stdout": 1, "stderr": 2}
+_PATH = re.compile(r"/dev/(?P<name>stdin|stdout|stderr)|/(?:dev|proc/self)/fd/(?P<number>[0-9]+)")
+
+
+def descriptor_of(path: str | os.PathLike[str]) -> int | None:
+    """Return the number of the descriptor that *path* stands for; None for any other path."""
+    found = _PATH.fullmatch(os.path.abspath(path))  # noqa: PTH100 - follows no link
+    if found is None:
+        return None
+    return _STREAMS[found["name"]] if found["name"] else int(found["number"])
