@@ -15,7 +15,7 @@ import pytest
 
 from fetchpool.cli.status import Screen, show_status, status_lines, status_object
 from fetchpool.model.exits import ExitStatus
-from fetchpool.output.ledger import HostFailures, Record, RunStatus, Totals, encode
+from fetchpool.output.ledger import HostFailures, Record, RunStatus, Totals, encode, read_status
 from fetchpool.reporting.terminal.terminal import ASCII, UNICODE
 from tests.harness import fetchpool_in_pty, run_fetchpool
 from tests.ledger.runs import Run, append, outcome, urls
@@ -121,6 +121,18 @@ def test_next_step_fits_the_phase(phase: str, failed: dict[str, int], advice: st
     assert ("--retry-failed" in last) == ("--retry-failed" in advice)
 
 
+def test_next_step_names_the_list_that_was_stopped() -> None:
+    last = table(status(sources=("a.txt", "b.txt"), unfinished=("a.txt",))).splitlines()[-1]
+    assert last == "Run the command over a.txt again: it was stopped."
+
+
+def test_records_without_their_directory_are_not_said_to_go_on(tmp_path: Path) -> None:
+    """As `get` says, too: results.jsonl is not fetchpool's."""
+    (tmp_path / "results.jsonl").write_bytes(b"")
+    found = read_status(tmp_path)
+    assert "No run can go on here" in table(found).splitlines()[-1]
+
+
 def test_damage_and_incomplete_counts_are_said() -> None:
     text = table(status(damaged=1, partial=True))
     assert "1 line of results.jsonl can't be read" in text
@@ -154,6 +166,9 @@ def test_many_lists_are_counted_not_shown() -> None:
     assert "4.txt" in text
     assert "5.txt" not in text
     assert "and 995 more" in text
+    piped = status(sources=("a.txt", *("-",) * 6, "b.txt"), more_sources=92)
+    lists = [line[13:] for line in table(piped).splitlines()[1:5]]
+    assert lists == ["a.txt", "standard input (6 times)", "b.txt", "and 92 more"]
 
 
 def test_moment_no_calendar_has_is_left_out() -> None:
@@ -212,6 +227,7 @@ def test_json_is_one_object_with_every_number(run: Run, capsys: pytest.CaptureFi
         "worst_hosts": [{"host": "h", "failed": 2, "failed_by": {"503": 2}}],
         "worst_hosts_partial": False,
         "damaged_lines": 0,
+        "more_sources": 0,
     }
 
 

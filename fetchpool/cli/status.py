@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -99,6 +100,7 @@ def status_object(dest: str, status: RunStatus, last_at: float | None) -> dict[s
         ],
         "worst_hosts_partial": status.partial,
         "damaged_lines": status.damaged,
+        "more_sources": status.more_sources,
     }
 
 
@@ -119,9 +121,12 @@ def status_lines(dest: str, status: RunStatus, last_at: float | None, screen: Sc
 
 
 def _heading(dest: str, status: RunStatus, last_at: float | None, screen: Screen) -> list[str]:
-    rows = [("list", _source(source, screen)) for source in status.sources[:_SOURCES]]
-    if len(status.sources) > _SOURCES:
-        rows.append(("", f"and {formats.count(len(status.sources) - _SOURCES)} more"))
+    named = Counter(status.sources)
+    shown_first = list(named.items())[:_SOURCES]
+    rows = [("list", _source(name, screen, times)) for name, times in shown_first]
+    more = named.total() + status.more_sources - sum(times for _, times in shown_first)
+    if more:
+        rows.append(("", f"and {formats.count(more)} more"))
     for label, moment in (("started", status.started_at), ("last record", last_at)):
         # A damaged state may name a moment that no calendar has.
         if moment is not None and rfc3339(moment) is not None:
@@ -130,10 +135,11 @@ def _heading(dest: str, status: RunStatus, last_at: float | None, screen: Screen
     return [f"{name}   {_PHASES[status.phase]}", *(f"{label:<11}  {text}" for label, text in rows)]
 
 
-def _source(source: str, screen: Screen) -> str:
+def _source(source: str, screen: Screen, times: int = 1) -> str:
+    repeats = f" ({formats.count(times)} times)" if times > 1 else ""
     if source == "-":
-        return "standard input"
-    return shown(source, screen.glyphs, screen.longest_name)
+        return f"standard input{repeats}"
+    return shown(source, screen.glyphs, screen.longest_name) + repeats
 
 
 def _local_time(epoch: float) -> str:
@@ -211,7 +217,12 @@ def _remarks(status: RunStatus, screen: Screen) -> list[str]:
             f"{formats.counted(status.damaged, 'line')} of results.jsonl can't be read; the next "
             f"run fetches what {they} about again."
         )
-    if status.phase in ("stopped", "unknown"):
+    if not status.can_go_on:
+        remarks.append("No run can go on here without .fetchpool/; fetchpool export still can.")
+    elif status.unfinished and status.phase == "stopped":
+        first = _source(status.unfinished[0], screen)
+        remarks.append(f"Run the command over {first} again: it was stopped.")
+    elif status.phase in ("stopped", "unknown"):
         remarks.append("Run the same command again to go on.")
     elif status.phase == "finished" and another_try_may_help(status.totals.failed):
         remarks.append("The same command with --retry-failed fetches what failed once more.")

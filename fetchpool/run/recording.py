@@ -146,6 +146,9 @@ class Recording:
         try:
             if complete:
                 await self._in_ledger_lane(self._ledger.finish)
+            elif self._remaining.ended and not self._total_is_told:  # no URL has an outcome
+                with suppress(OSError):  # only `status` would know what is left
+                    await self._in_ledger_lane(self._ledger.expect)
         finally:
             await self.journal.in_ledger_lane(self._ledger.close)
 

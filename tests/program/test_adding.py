@@ -215,3 +215,27 @@ def test_list_without_a_url_leaves_the_directory_as_it_is(
     assert before == {p: p.read_bytes() for p in (tmp_path / "x").rglob("*") if p.is_file()}
     assert stamps == {path: os.stat(path).st_mtime_ns for path in before}
     assert not (tmp_path / "not-there").exists()
+
+
+def test_status_counts_every_source_of_lists_that_were_added(
+    server: CountingServer, tmp_path: Path
+) -> None:
+    """Of a long list only some names are kept: xargs makes lists of 500 URLs."""
+    for start_at in (0, 20):
+        urls = [server.url(f"/{n}") for n in range(start_at, start_at + 20)]
+        done = run_fetchpool(["get", *urls, "-o", "x", "--add"], cwd=tmp_path)
+        assert done.returncode == 0
+    text = run_fetchpool(["status", "x"], cwd=tmp_path).stdout
+    assert text.count("\nlist ") == 5
+    assert "and 35 more" in text
+
+
+def test_status_names_the_list_that_was_stopped(server: CountingServer, tmp_path: Path) -> None:
+    write_list(tmp_path / "slow.txt", [server.url("/slow?delay=60")])
+    write_list(tmp_path / "a.txt", [server.url("/a")])
+    stopped = ["get", "slow.txt", "-o", "x", "--add", "--max-time", "0.2"]
+    assert run_fetchpool(stopped, cwd=tmp_path).returncode == 75
+    assert run_fetchpool(["get", "a.txt", "-o", "x", "--add"], cwd=tmp_path).returncode == 0
+    text = run_fetchpool(["status", "x"], cwd=tmp_path).stdout
+    assert "stopped" in text
+    assert text.splitlines()[-1] == "Run the command over slow.txt again: it was stopped."

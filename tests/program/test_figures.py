@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from pathlib import Path
 
@@ -74,3 +75,13 @@ def test_records_kept_of_an_earlier_run_count_once_they_are_in_the_ledger(
     assert figures(again.stderr) == (ledger[: ledger.rfind(b"\n") + 1].count(b"\n"), 0)
     assert run_fetchpool(args, cwd=tmp_path, stdin="\n".join(urls)).returncode == 0
     assert len(read_records(tmp_path / "out")) == 600
+
+
+def test_what_is_left_is_known_though_no_url_came_to_an_end(
+    server: CountingServer, tmp_path: Path
+) -> None:
+    write_list(tmp_path / "urls.txt", [server.url(f"/{i}?delay=60") for i in range(3)])
+    args = ["get", "urls.txt", "-o", "out", "--max-time", "0.2"]
+    assert run_fetchpool(args, cwd=tmp_path).returncode == 75
+    found = json.loads(run_fetchpool(["status", "out", "--json"], cwd=tmp_path).stdout)
+    assert (found["phase"], found["urls"], found["left"]) == ("stopped", 3, 3)

@@ -408,7 +408,7 @@ def _needed(read_list: ReadList | None) -> ReadList:
 
 
 def _listed(sources: Sequence[str]) -> str:
-    names = ["standard input" if source == "-" else source for source in sources]
+    names = ["standard input" if each == "-" else each for each in dict.fromkeys(sources)]
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "") if names else "a program"
 
 

@@ -49,6 +49,12 @@ class RunStatus(msgspec.Struct, frozen=True):
     """There were too many failing hosts to count each: some counts may be too small."""
     damaged: int
     """Lines of the ledger that are no record; the next run fetches their URLs again."""
+    more_sources: int = 0
+    """How many sources there are beside `sources`: of long lists, only some names are kept."""
+    unfinished: tuple[str, ...] = ()
+    """Sources of the first list that was stopped, where that is not the last command's."""
+    can_go_on: bool = True
+    """False where `.fetchpool/` is gone, without which no run takes the directory."""
 
 
 def read_status(dest: Path) -> RunStatus:
@@ -74,6 +80,7 @@ def read_status(dest: Path) -> RunStatus:
         raise NotARunError(f"{dest} holds no run: there is no {layout.ledger.name}") from None
     totals.failed = dict(nlargest(len(totals.failed), totals.failed.items(), lambda item: item[1]))
     requests = None if state is None else state.expected
+    earlier = () if state is None else state.earlier
     return RunStatus(
         phase="running" if running else _phase(state, stamp, totals),
         sources=() if state is None else _sources(state),
@@ -84,6 +91,9 @@ def read_status(dest: Path) -> RunStatus:
         hosts=hosts.worst(),
         partial=hosts.partial,
         damaged=damaged,
+        more_sources=sum(each.count - len(each.names) for each in earlier),
+        unfinished=() if state is None else _unfinished(state, stamp),
+        can_go_on=state is not None or layout.foreign.exists(),
     )
 
 
@@ -92,6 +102,12 @@ def _phase(state: State | None, ledger: FileStamp, totals: Totals) -> str:
         return "unknown"
     finished = state.finished == ledger or state.expected == totals.records
     return "finished" if finished and all(each.finished for each in state.joined()) else "stopped"
+
+
+def _unfinished(state: State, ledger: FileStamp) -> tuple[str, ...]:
+    if state.finished != ledger:
+        return ()
+    return next((each.names for each in state.joined() if not each.finished), ())
 
 
 def _sources(state: State) -> tuple[str, ...]:
