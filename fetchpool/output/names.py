@@ -14,6 +14,8 @@ two URLs differ in their names even where case or Unicode form doesn't count. An
 * A `+` at the end is ours: no component of a URL keeps one.
 * `xx+` is a shard. Families without end (hashes, numbers) are spread over 256 of them, so that a
   directory stays usable when a million URLs share it.
+
+Whoever changes a name counts up `NAMES` in `ledger/state`: then files under old names go.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from fetchpool.model.bodies import StoreError
 from fetchpool.model.values import Request
 from fetchpool.output.ledger import Kept, OutputError, RunDirectory, Settled
 from fetchpool.output.ledger.layout import Layout
-from fetchpool.output.ledger.naming import unnamed
+from fetchpool.output.ledger.naming import forget_renamed, renamed, unnamed
 from fetchpool.output.sinks.directory import DirectoryStore
 from fetchpool.run.choices import run_options
 from fetchpool.scaling.setup import open_bodies
@@ -66,6 +66,16 @@ class Output(Struct, frozen=True):
             while paths := set(islice(outdated, _OUTDATED_AT_ONCE)):
                 self.files.remove_outdated(unnamed(self.directory.layout, paths))
             self.files.forget_outdated()
+            self._remove_renamed(self.files)
+
+    def _remove_renamed(self, files: DirectoryStore) -> None:
+        """Do the same for bodies that an earlier version of fetchpool named otherwise."""
+        layout, is_done = self.directory.layout, True
+        for found in renamed(layout, _OUTDATED_AT_ONCE):
+            files.remove_outdated(unnamed(layout, found.replaced))
+            is_done &= found.replaced == found.paths
+        if is_done:  # else a later command brings what failed, or was not asked for
+            forget_renamed(layout)
 
 
 async def open_output(

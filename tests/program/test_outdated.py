@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Sequence
@@ -239,3 +240,46 @@ def test_workers_that_die_leave_no_body_that_no_record_names(tmp_path: Path) -> 
     records = read_records(tmp_path / "out")
     assert len(records) == len(paths)
     check_bodies(records, tmp_path / "out")
+
+
+def as_an_earlier_version_left_it(dest: Path) -> dict[str, str]:
+    """Give each body in *dest* a name that today's rules don't make; return them by URL."""
+    records = read_records(dest)
+    for record in records:
+        if record["path"] is not None:
+            folder = Path(record["path"]).parent
+            name = f"{folder}/old{record['seq']}.gz"
+            (dest / record["path"]).rename(dest / name)
+            record["path"] = name
+    lines = "".join(f"{json.dumps(record, separators=(',', ':'))}\n" for record in records)
+    (dest / "results.jsonl").write_text(lines)
+    state = dest / ".fetchpool" / "state.json"
+    facts = json.loads(state.read_bytes())
+    assert facts.pop("names") > 0
+    facts.pop("renames")
+    state.write_text(json.dumps(facts))
+    return {record["url"]: record["path"] for record in records}
+
+
+def test_bodies_that_an_earlier_version_named_otherwise_go_when_they_are_replaced(
+    tmp_path: Path,
+) -> None:
+    paths = ["/E_1.fastq.gz", "/thumb.aspx?id=3", "/v//x.txt", "/fails.txt", "/left.txt"]
+    dest = tmp_path / "out"
+    with RangeServer({path: [page(b"old", JPEG)] for path in paths}) as server:
+        get(server, tmp_path, paths=paths)
+        old = as_an_earlier_version_left_it(dest)
+        before = stored_files(dest)
+        assert get(server, tmp_path, "--once", paths=paths).returncode == 0
+        assert stored_files(dest) == before
+        server.answers["/fails.txt"] = [page(b"no", HTML, status=404)]
+        result = get(server, tmp_path, paths=paths[:-1])
+        kept = {old[server.url(path)] for path in ("/fails.txt", "/left.txt")}
+        new = {record["path"] for record in result.records if record["path"] is not None}
+        assert len(new) == 3
+        assert set(stored_files(dest)) == new | kept
+        server.answers["/fails.txt"] = [page(b"new", HTML)]
+        result = get(server, tmp_path, "--retry-failed", paths=paths[:-1])
+        new = {record["path"] for record in result.records}
+        assert len(new) == 4
+        assert set(stored_files(dest)) == new | {old[server.url("/left.txt")]}

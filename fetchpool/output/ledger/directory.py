@@ -192,6 +192,7 @@ class RunDirectory:
             named=self._options.add or len(self._sources) > 1,
             added=self._options.add,
         )
+        state.take_names_from(old, anew=self.kept is Kept.NOTHING)
         if self._options.add and any(each is not self._own for each in self._lists):
             assert old is not None
             return self._join(old, state, read_list)

@@ -23,6 +23,10 @@ _DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 """Pipes without a name, such as `<(…)` makes: which number they have means nothing."""
 
 
+NAMES = 1
+"""Counts up when a version of fetchpool gives bodies of some URLs other names than the last one."""
+
+
 class BodyOptions(msgspec.Struct, frozen=True):
     """Options a run can't change on the way: its records would not mean the same."""
 
@@ -133,8 +137,20 @@ class State(msgspec.Struct):
     """How the records of the earlier lists add up."""
     offset: int = 0
     """The numbers of `sources` begin behind this one."""
+    names: int = 0
+    """The oldest rules by which bodies of the ledger got their names: see `NAMES`."""
+    renames: bool = False
+    """`previous.jsonl` may name bodies by older rules than today's (see `naming`)."""
     lines: int = 0
     """How many lines `sources` have; 0 until their end was read."""
+
+    def take_names_from(self, old: State | None, *, anew: bool) -> None:
+        """Say by which rules bodies have their names, in a run that follows *old* or begins *anew*.
+
+        Records of lists that are beside those of today stay as they are.
+        """
+        self.names = NAMES if old is None or (anew and not self.added) else old.names
+        self.renames = old is not None and (old.renames or (anew and old.names < NAMES))
 
     @property
     def names_sources(self) -> bool:
