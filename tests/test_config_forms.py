@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ FORMS = (
     *("out.tar.gz", "out.zip", "x.tar", "x.WARC.GZ", "x.warc", "x.wacz", "x.tgz", "x.tar.zst"),
     *("x.sqlite", "x.sqlite/", "x.db", "x.duckdb", "a/b.parquet", "x.jsonl.gz", "x.7z", "x.xlsx"),
     *("x.csv", "x.tsv", "x.json", "x.jsonl", "x.arrow", "page.html", "logo.png", "list.txt"),
+    *("x.tfrecord", "x.mbtiles", "x.gpkg", "x.tar.lz"),
 )
 DIRECTORIES = (
     *("pages", "out.d", "example.org", "v1.2", "2026-01-31", ".hidden", "a.b/c", "../x", "zip"),
@@ -67,6 +69,28 @@ def test_path_is_told_without_its_scheme() -> None:
 def test_records_of_a_form_that_is_not_there_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="--records"):
         Config(records=name)
+
+
+def test_text_that_is_no_data_is_not_written_under_the_name_of_data() -> None:
+    for name in ("x.json", "x.jsonl", "x.csv", "x.parquet", "x.html", "x.db", "x.log.gz"):
+        with pytest.raises(ConfigError, match="--log-file is written as plain text"):
+            Config(log_file=name)
+        with pytest.raises(ConfigError, match="--metrics-file is written as plain text"):
+            Config(metrics_file=name)
+    for name in ("x.prom", "x.log", "x.txt", "x", "x.2026-01-31", "/dev/stderr"):
+        Config(log_file=name, metrics_file=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        *(("x.tar.gz", ".tar.gz"), ("x.warc.gz/", ".warc.gz"), ("x.csv.ZST", ".csv.zst")),
+        *(("my.site.zip", ".zip"), ("x.tar", ".tar"), ("v1.gz", ".gz"), ("x.gz.csv", ".csv")),
+    ],
+)
+def test_form_is_told_whole(name: str, form: str) -> None:
+    with pytest.raises(ConfigError, match=rf"is the name of a {re.escape(form)} file"):
+        check_output(name)
 
 
 @pytest.mark.parametrize("name", ["r.csv", "r.jsonl", "r.ndjson", "r.json", "r", "r.txt", "-"])

@@ -12,16 +12,25 @@ import stat
 
 from fetchpool.config.values import Choice, ConfigError, FilePath, Unfit, quoted
 
-_PACKED = ("gz", "bz2", "xz", "zst", "lz4", "br", "lzma", "z", "zip", "7z", "rar")
-_ARCHIVES = ("tar", "tgz", "tbz", "tbz2", "txz", "tzst", "jar", "iso", "squashfs")
+_PACKED = ("gz", "bz2", "xz", "zst", "lz4", "lz", "br", "lzma", "z", "zip", "7z", "rar")
+_ARCHIVES = ("tar", "tgz", "tbz", "tbz2", "txz", "tzst", "jar", "iso", "squashfs", "cpio")
 _WEB_ARCHIVES = ("warc", "arc", "wacz", "cdx", "cdxj")
 _SHEETS = ("parquet", "arrow", "feather", "ipc", "orc", "avro", "xlsx", "xls", "xlsm", "ods", "tsv")
-_DATA = ("h5", "hdf5", "msgpack", "cbor", "pkl", "npz", "xml", "yaml", "yml", "toml")
+_DATA = (
+    *("h5", "hdf5", "msgpack", "cbor", "pkl", "npz", "tfrecord", "geojson"),
+    *("xml", "yaml", "yml", "toml"),
+)
 _TABLES = (*_SHEETS, *_DATA)
-_DATABASES = ("sqlite", "sqlite3", "db", "db3", "duckdb", "mdb", "lmdb", "sql")
+_DATABASES = (
+    *("sqlite", "sqlite3", "db", "db3", "duckdb", "mdb", "lmdb", "sql"),
+    *("gpkg", "mbtiles", "pmtiles"),
+)
 _RECORDS = ("csv", "jsonl", "ndjson", "json")
 _PAGES = ("html", "htm", "pdf", "md", "docx", "doc", "odt", "txt")
 _MEDIA = ("jpg", "jpeg", "png", "gif", "webp", "svg", "mp3", "mp4", "webm", "mkv", "avi", "wav")
+
+_OTHER_FORMS = tuple({*_TABLES, *_DATABASES, *_PAGES, *_MEDIA} - {"txt"})
+"""Forms in which nothing is written here; `.txt` is what any text is."""
 
 _STORES = "s3|s3a|s3n|gs|gcs|az|abfss?|adl|wasbs?|r2|b2|oss|cos|swift|hdfs|webhdfs|rclone"
 _SCHEME = re.compile(
@@ -54,7 +63,8 @@ def check_directory(path: str) -> None:
         other = "name a directory; the record of a URL says which file its body is in"
     else:
         return
-    raise Unfit(f"takes a directory, and {quoted(path)} is the name of a .{suffix} file", other)
+    form = _form(path)
+    raise Unfit(f"takes a directory, and {quoted(path)} is the name of a {form} file", other)
 
 
 def check_file(path: str) -> None:
@@ -63,13 +73,13 @@ def check_file(path: str) -> None:
 
 
 def check_text_file(path: str) -> None:
-    """Raise `Unfit` where *path* would be packed, by its name; what is written is plain text."""
-    check_file(path)
-    suffix = _suffix(path)
-    if suffix in (*_PACKED, *_ARCHIVES, *_WEB_ARCHIVES) and not _is_special(path):
+    """Raise `Unfit` where the name of *path* is that of another form; lines of text are written."""
+    _check_packed(path)
+    if _suffix(path) in (*_RECORDS, *_OTHER_FORMS) and not _is_special(path):
+        form = _form(path)
         raise Unfit(
-            f"is written as plain text, and {quoted(path)} is the name of a .{suffix} file",
-            f"name it without .{suffix}, and pack it afterwards",
+            f"is written as plain text, and {quoted(path)} is the name of a {form} file",
+            f"name it without {form}",
         )
 
 
@@ -79,14 +89,22 @@ def check_records_file(path: str, *, asked: bool, by: str = "--records-format") 
     *asked* says that the form was asked for, with the option *by*: only what would be packed is
     refused then.
     """
-    check_text_file(path)
-    suffix = _suffix(path)
-    if asked or _is_special(path):
-        return
-    if suffix in (*_TABLES, *_DATABASES, *_PAGES, *_MEDIA) and suffix != "txt":
+    _check_packed(path)
+    if _suffix(path) in _OTHER_FORMS and not asked and not _is_special(path):
         raise Unfit(
-            f"takes .csv or .jsonl, and {quoted(path)} is the name of a .{suffix} file",
+            f"takes .csv or .jsonl, and {quoted(path)} is the name of a {_form(path)} file",
             f"name it .csv or .jsonl and convert that, or say with {by} which of both it is to be",
+        )
+
+
+def _check_packed(path: str) -> None:
+    """Raise `Unfit` where *path* is at another place, or would be packed by its name."""
+    check_file(path)
+    suffix = _suffix(path)
+    if suffix in (*_PACKED, *_ARCHIVES, *_WEB_ARCHIVES) and not _is_special(path):
+        raise Unfit(
+            f"is written as plain text, and {quoted(path)} is the name of a {_form(path)} file",
+            f"name it without .{suffix}, and pack it afterwards",
         )
 
 
@@ -100,6 +118,14 @@ def _check_place(path: str, remedy: str) -> None:
 def _suffix(path: str) -> str:
     found = _SUFFIX.search(path)
     return found[1].lower() if found else ""
+
+
+def _form(path: str) -> str:
+    """Return the end of *path* that tells its form: `.csv`, and `.tar.gz` where it is packed."""
+    suffix = _suffix(path)
+    inner = _suffix(path.rstrip("/")[: -len(suffix) - 1]) if suffix in _PACKED else ""
+    known = (*_ARCHIVES, *_WEB_ARCHIVES, *_RECORDS, *_OTHER_FORMS)
+    return f".{inner}.{suffix}" if inner in known else f".{suffix}"
 
 
 def _is_special(path: str) -> bool:
