@@ -73,9 +73,9 @@ def test_records_of_a_form_that_is_not_there_are_refused(name: str) -> None:
 
 def test_text_that_is_no_data_is_not_written_under_the_name_of_data() -> None:
     for name in ("x.json", "x.jsonl", "x.csv", "x.parquet", "x.html", "x.db", "x.log.gz"):
-        with pytest.raises(ConfigError, match="--log-file. is written as plain text"):
+        with pytest.raises(ConfigError, match=r"--log-file. is written as plain text"):
             Config(log_file=name)
-        with pytest.raises(ConfigError, match="--metrics-file. is written as plain text"):
+        with pytest.raises(ConfigError, match=r"--metrics-file. is written as plain text"):
             Config(metrics_file=name)
     for name in ("x.prom", "x.log", "x.txt", "x", "x.2026-01-31", "/dev/stderr"):
         Config(log_file=name, metrics_file=name)
