@@ -76,7 +76,11 @@ class Account:
     def _read(self, ledger: Path) -> list[FailureGroup]:
         table = FailureTable(0 if self._all else self._limit)
         for entry in read_failed(ledger):
-            table.add(*_words(entry), entry.seq, partial(self._line, entry))
+            words = _words(entry)
+            table.add(*words, entry.seq, partial(self._line, entry))
+            if self._all:
+                place = self._place(entry.seq, entry.source, entry.line)
+                table.widen(*words, len(place or ""))
         groups = table.groups()
         if not self._all:
             return groups
@@ -87,6 +91,7 @@ class Account:
                 group.count,
                 _Lines(self, ledger, table, place),
                 group.count,
+                group.widest,
             )
             for place, group in enumerate(groups)
         ]

@@ -71,6 +71,7 @@ def test_option_says_how_many_are_named(
     named = [line.split()[2] for line in lines if line.startswith("    line")]
     if number == "all":
         assert sorted(named) == sorted(urls)
+        assert f"    line  1  {urls[0]}" in lines  # as wide as the longest, line 25
         assert not any("more" in line or "jq" in line for line in lines)
         return
     assert len(named) == int(number)

@@ -45,6 +45,8 @@ class FailureGroup(Struct, frozen=True):
     """Some of them or all; may be read from a file each time."""
     listed: int
     """How many *lines* there are."""
+    widest: int | None = None
+    """Characters of the longest place in *lines*, where somebody knows it."""
 
 
 class FailureTable:
@@ -74,9 +76,16 @@ class FailureTable:
         groups = self._by_size()
         parts = share_out([group.count for group in groups], self._limit)
         return [
-            FailureGroup(group.label, group.reason, group.count, group.first(part), part)
+            FailureGroup(
+                group.label, group.reason, group.count, group.first(part), part, group.widest
+            )
             for group, part in zip(groups, parts, strict=True)
         ]
+
+    def widen(self, label: str, reason: str | None, width: int) -> None:
+        """Take in how long the place of a line is, in characters; it was added before."""
+        group = self._group(label, reason)
+        group.widest = max(group.widest or 0, width)
 
     def index_of(self, label: str, reason: str | None) -> int:
         """Return the place, in `groups`, of what was counted with these words."""
@@ -108,7 +117,7 @@ class FailureTable:
 
 
 class _Group:
-    __slots__ = ("before", "count", "label", "lines", "reason")
+    __slots__ = ("before", "count", "label", "lines", "reason", "widest")
 
     def __init__(self, label: str, reason: str | None) -> None:
         self.label = label
@@ -117,6 +126,7 @@ class _Group:
         self.lines: list[FailedLine] = []
         self.before: float = float("inf")
         """Only lines with a smaller number may still be listed."""
+        self.widest: int | None = None
 
     def first(self, count: int) -> tuple[FailedLine, ...]:
         return tuple(sorted(self.lines, key=lambda line: line.seq)[:count])

@@ -9,7 +9,7 @@ timeout: no byte for 30 s (1)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from fetchpool.reporting.stats import FailedLine, FailureGroup, Summary
@@ -33,7 +33,7 @@ def failure_lines(groups: Sequence[FailureGroup], glyphs: Glyphs) -> Iterator[tu
             continue
         reason = f": {shown(group.reason, glyphs, _REASON)}" if group.reason else ""
         yield f"{name(group.label, glyphs)}{reason} ({formats.count(group.count)})", True
-        wide = _width(group.lines, glyphs)
+        wide = _width(group, glyphs)
         for line in group.lines:
             yield f"  {_listed(line, wide, glyphs, with_reason=group.reason is None)}", False
         if group.count > group.listed:
@@ -75,10 +75,10 @@ def no_line_is_a_url(summary: Summary) -> str | None:
     )
 
 
-def _width(lines: Iterable[FailedLine], glyphs: Glyphs) -> int:
-    if not isinstance(lines, tuple):
-        return _COLUMN
-    places = [shown(line.place, glyphs, _REASON) for line in lines if line.place is not None]
+def _width(group: FailureGroup, glyphs: Glyphs) -> int:
+    if not isinstance(group.lines, tuple):
+        return _COLUMN if group.widest is None else min(_WIDEST, group.widest)
+    places = [shown(line.place, glyphs, _REASON) for line in group.lines if line.place is not None]
     return min(_WIDEST, max(map(len, places), default=0))
 
 
