@@ -1,0 +1,282 @@
+"""Records on their way out: first the ledger, then `--records`, and nobody waits for one who died.
+
+What writes is a double, whose writes wait where a test holds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from fetchpool.output.records import OutputClosedError, RecordsError
+from fetchpool.run import journal as module
+from fetchpool.run.journal import BATCH_LINES, MOST_PENDING, Journal
+
+
+class Ledger:
+    """Takes lines; some trouble where the test says so."""
+
+    def __init__(self, log: list[tuple[str, list[bytes]]]) -> None:
+        self.log = log
+        self.totals = SimpleNamespace(records=0)
+        self.disk_full: OSError | None = None
+        self.fails_after: int | None = None
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.writing = threading.Event()
+
+    def append(self, lines: list[bytes]) -> None:
+        self.writing.set()
+        assert self.go_on.wait(20)
+        fit = lines if self.fails_after is None else lines[: self.fails_after]
+        self.totals.records += len(fit)
+        self.log.append(("ledger", fit))
+        if self.fails_after is not None:
+            raise OSError(28, "No space left on device")
+
+
+class Records:
+    """Takes bytes; the test says what goes wrong."""
+
+    def __init__(self, log: list[tuple[str, list[bytes]]]) -> None:
+        self.log = log
+        self.error: Exception | None = None
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.is_anew = self.closed = False
+
+    def make_anew(self) -> None:
+        self.is_anew = True
+
+    def write(self, data: bytes) -> None:
+        assert self.go_on.wait(20)
+        self.log.append(("records", data.splitlines(keepends=True)))
+        if self.error is not None:
+            raise self.error
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Desk:
+    """A journal with everything it tells and writes; nothing is written by the clock."""
+
+    def __init__(self, *, has_ledger: bool = True, has_records: bool = True) -> None:
+        self.log: list[tuple[str, list[bytes]]] = []
+        self.told: list[object] = []
+        self.troubles = 0
+        self._closed = False
+        self.ledger = Ledger(self.log)
+        self.records = Records(self.log) if has_records else None
+        self.journal = Journal(self.records, self._recorded)  # type: ignore[arg-type]
+        if has_ledger:
+            self.journal.write_to(self.ledger, Path("the/ledger"))  # type: ignore[arg-type]
+
+    def start(self) -> Desk:
+        self.journal.start(self._trouble)
+        return self
+
+    async def put(self, first: int, count: int = 1, *, kept: bool = False) -> None:
+        numbers = range(first, first + count)
+        await self.journal.put(lines(*numbers), list(numbers), kept=kept)  # type: ignore[arg-type]
+
+    async def close(self) -> None:
+        """Close the journal, once."""
+        if not self._closed:
+            self._closed = True
+            await self.journal.close()
+
+    def _recorded(self, recorded: Sequence[object]) -> None:
+        self.told += recorded
+
+    def _trouble(self) -> None:
+        self.troubles += 1
+
+
+def lines(*numbers: int) -> list[bytes]:
+    return [b"%d\n" % number for number in numbers]
+
+
+@pytest.fixture(autouse=True)
+def _no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BATCH_S", 10_000.0)
+
+
+@pytest.fixture(params=[{}], ids=[""])
+async def desk(request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    there = Desk(**request.param)
+    there.start()
+    async with asyncio.timeout(20):
+        yield there
+        there.ledger.go_on.set()
+        await there.close()
+    if there.records is not None:
+        there.records.go_on.set()
+
+
+without_ledger = pytest.mark.parametrize("desk", [{"has_ledger": False}], indirect=True)
+
+
+async def test_ledger_is_first_and_what_was_kept_goes_there_alone_and_ahead(desk: Desk) -> None:
+    await desk.put(1, 2)
+    await desk.put(7, kept=True)
+    assert desk.told == []
+    await desk.journal.flush()
+    assert desk.log == [("ledger", lines(7, 1, 2)), ("records", lines(1, 2))]
+    assert desk.told == [7, 1, 2]
+    await desk.put(8, kept=True)
+    await desk.journal.flush()
+    assert desk.log[2:] == [("ledger", lines(8))]
+
+
+async def test_batch_is_written_when_it_is_full(desk: Desk) -> None:
+    await desk.put(1, BATCH_LINES - 1)
+    await asyncio.sleep(0)
+    assert not desk.ledger.writing.is_set()
+    await desk.put(0, kept=True)
+    await asyncio.to_thread(desk.ledger.writing.wait, 20)
+    assert desk.ledger.writing.is_set()
+
+
+async def test_batch_is_written_when_its_time_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BATCH_S", 0.0)
+    desk = Desk(has_records=False).start()
+    await desk.put(1)
+    await asyncio.to_thread(desk.ledger.writing.wait, 20)
+    assert desk.ledger.writing.is_set()
+    await desk.close()
+
+
+async def test_more_gathers_while_one_batch_is_written_and_then_who_brings_it_waits(
+    desk: Desk,
+) -> None:
+    desk.ledger.go_on.clear()
+    await desk.put(0, BATCH_LINES)
+    await desk.put(BATCH_LINES, MOST_PENDING - 1)  # waits for nobody
+    last = asyncio.create_task(desk.put(BATCH_LINES + MOST_PENDING - 1))
+    await asyncio.to_thread(desk.ledger.writing.wait, 20)
+    assert not last.done()
+    desk.ledger.go_on.set()
+    await last
+    await desk.journal.flush()
+    everything = range(BATCH_LINES + MOST_PENDING)
+    assert [line for to, wrote in desk.log if to == "ledger" for line in wrote] == lines(
+        *everything
+    )
+    assert desk.told == [*everything]
+
+
+async def test_ledger_that_fails_ends_everything_and_what_fitted_counts(desk: Desk) -> None:
+    desk.ledger.fails_after = 2
+    await desk.put(1, 3)
+    with pytest.raises(OSError, match="No space left on device: 'the/ledger'"):
+        await desk.journal.flush()
+    assert desk.told == [1, 2]
+    assert desk.log == [("ledger", lines(1, 2))], "others have nothing that the ledger has not"
+    assert desk.troubles == 1
+    with pytest.raises(OSError, match="No space"):
+        await desk.put(4, BATCH_LINES)
+
+
+async def test_disk_that_is_all_but_full_ends_the_run_and_is_told_once(desk: Desk) -> None:
+    desk.ledger.disk_full = full = OSError(28, "full")
+    for number in (1, 2):
+        await desk.put(number)
+        await desk.journal.flush()
+    assert desk.journal.trouble is full
+    assert desk.troubles == 1
+    assert desk.told == [1, 2]
+    assert desk.log[-1] == ("records", lines(2))
+
+
+@pytest.mark.parametrize("error", [OutputClosedError(1), RecordsError("no more", 1)], ids=repr)
+@pytest.mark.parametrize("desk", [{}, {"has_ledger": False}], indirect=True, ids=["ledger", "none"])
+async def test_reader_that_has_gone_ends_the_run_and_is_written_to_no_more(
+    desk: Desk, error: Exception
+) -> None:
+    assert desk.records is not None
+    desk.records.error = error
+    await desk.put(1, 2)
+    await desk.journal.flush()
+    assert desk.journal.trouble is error
+    assert desk.troubles == 1
+    await desk.put(3)
+    await desk.journal.flush()
+    assert [wrote for to, wrote in desk.log if to == "records"] == [lines(1, 2)]
+    assert desk.told == ([1, 2, 3] if desk.journal._ledger is not None else [1])
+
+
+@without_ledger
+async def test_without_a_ledger_what_the_reader_took_counts(desk: Desk) -> None:
+    await desk.put(1, 2)
+    await desk.journal.flush()
+    assert desk.log == [("records", lines(1, 2))]
+    assert desk.told == [1, 2]
+
+
+@without_ledger
+async def test_reader_that_is_given_up_is_waited_for_by_nobody(desk: Desk) -> None:
+    assert desk.records is not None
+    desk.records.go_on.clear()
+    await desk.put(1)
+    flushing = asyncio.create_task(desk.journal.flush())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not flushing.done()
+    desk.journal.give_up_reader()
+    await flushing
+    assert desk.told == [], "it may have come to nothing"
+    await desk.put(2)
+    await desk.journal.flush()
+    await desk.close()
+    assert desk.journal.trouble is None
+    assert not desk.records.closed, "it is used still"
+
+
+async def test_close_waits_for_the_ledger_and_drops_what_was_not_begun(desk: Desk) -> None:
+    desk.ledger.go_on.clear()
+    await desk.put(1, BATCH_LINES)
+    await desk.put(9_000)
+    await asyncio.to_thread(desk.ledger.writing.wait, 20)
+    closing = asyncio.create_task(desk.close())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not closing.done()
+    desk.ledger.go_on.set()
+    await closing
+    assert desk.log == [("ledger", lines(*range(1, BATCH_LINES + 1)))]
+    assert desk.records is not None
+    assert desk.records.closed
+
+
+async def test_calls_that_use_the_ledger_run_after_what_it_was_given(desk: Desk) -> None:
+    seen: list[tuple[str, list[bytes]]] = []
+    await desk.put(1, BATCH_LINES)
+    await asyncio.sleep(0)
+    await desk.journal.in_ledger_lane(lambda: seen.extend(desk.log))
+    assert [to for to, _ in seen] == ["ledger"]
+
+    def fail() -> None:
+        raise OSError(5, "bad", "other/file")
+
+    with pytest.raises(OSError, match="'other/file'"):
+        await desk.journal.in_ledger_lane(fail)
+
+
+@pytest.mark.parametrize(
+    ("has_ledger", "has_records"), [(False, False), (True, False), (False, True)]
+)
+async def test_records_are_of_use_where_somebody_takes_them(
+    has_ledger: bool, has_records: bool
+) -> None:
+    desk = Desk(has_ledger=has_ledger, has_records=has_records)
+    assert desk.journal.is_read == (has_ledger or has_records)
+    assert desk.records is None or not desk.records.is_anew
+    desk.start()
+    assert desk.records is None or desk.records.is_anew
+    await desk.close()

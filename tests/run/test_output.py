@@ -1,0 +1,201 @@
+"""DEST taken for a run: what is opened, in which order it is given back, and what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fetchpool.config import Config
+from fetchpool.model.bodies import StoreError
+from fetchpool.model.urls import parse_url
+from fetchpool.model.values import Head, Outcome, Request
+from fetchpool.output.ledger import DirectoryBusyError, Ledger, OutputError, Record, encode
+from fetchpool.output.sinks.directory import DirectoryStore
+from fetchpool.run import output as module
+from fetchpool.run.output import Output, open_output
+from tests.ledger.runs import outcome
+
+
+async def opened(stack: AsyncExitStack, dest: Path, **options: Any) -> Output:
+    return await open_output(stack, Config(**options), dest, ["list.txt"], named=True)
+
+
+def append(ledger: Ledger, of: Outcome, *, finish: bool = False) -> None:
+    """Put the record of *of* into the ledger and close that, as a run does when it ends."""
+    ledger.append([encode(Record.of(of, several=False))])
+    if finish:
+        ledger.finish(1)
+    ledger.close()
+
+
+async def test_directory_is_held_until_the_stack_is_unwound(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        output = await opened(stack, tmp_path)
+        assert output.layout is not None
+        assert output.layout.dest == tmp_path
+        assert output.spill_directory == str(tmp_path / ".fetchpool")
+        with pytest.raises(DirectoryBusyError):
+            await opened(stack, tmp_path)
+    async with AsyncExitStack() as stack:
+        await opened(stack, tmp_path)
+
+
+async def test_without_bodies_there_is_no_store_and_the_directory_is_held_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async with AsyncExitStack() as stack:
+        output = await opened(stack, tmp_path, no_body=True)
+        assert (output.files, output.layout) == (None, None)
+        await output.settle(list)
+        output.remove_outdated()  # nothing to do
+        with pytest.raises(DirectoryBusyError):
+            await opened(stack, tmp_path, no_body=True)
+
+
+async def test_bodies_are_on_disk_before_the_records_that_name_them(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        output = await opened(stack, tmp_path)
+        assert output.files is not None
+        settled = await output.settle(list)
+        assert settled.ledger.before_sync == output.files.sync
+
+
+@pytest.mark.parametrize(
+    ("again", "stays"),
+    [({}, True), ({"fresh": True}, False), ({"add": True}, True)],
+    ids=["goes on", "from the beginning", "adds"],
+)
+async def test_pieces_of_bodies_stay_where_the_run_goes_on(
+    tmp_path: Path, again: dict[str, Any], stays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AsyncExitStack() as stack:  # stopped after one of two
+        output = await opened(stack, tmp_path)
+        requests = [Request(f"http://h/{n}", n) for n in (1, 2)]
+        settled = await output.settle(lambda: requests)
+        append(settled.ledger, outcome(requests[0], path=None))
+    asked: list[bool] = []
+    monkeypatch.setattr(
+        DirectoryStore, "remove_leftovers", lambda self, *, keep_parts: asked.append(keep_parts)
+    )
+    async with AsyncExitStack() as stack:
+        await opened(stack, tmp_path, **again)
+    assert asked == [stays]
+
+
+async def test_pieces_without_an_earlier_run_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(
+        DirectoryStore, "remove_leftovers", lambda self, *, keep_parts: asked.append(keep_parts)
+    )
+    async with AsyncExitStack() as stack:
+        await opened(stack, tmp_path)
+    assert asked == [False]
+
+
+async def test_store_that_cannot_be_opened_is_told_as_trouble_with_the_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: DirectoryStore, *, keep_parts: bool) -> None:
+        raise StoreError("cannot look through parts", "parts", 5)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DirectoryStore, "remove_leftovers", refuse)
+        async with AsyncExitStack() as stack:
+            with pytest.raises(OutputError, match="cannot look through parts"):
+                await opened(stack, tmp_path)
+    async with AsyncExitStack() as stack:
+        await opened(stack, tmp_path)  # the directory was let go
+
+
+# --- files that another name has taken the place of
+
+
+def store(output: Output, content_type: str) -> str:
+    """Store the answer to one URL as *content_type*; return where it is."""
+    assert output.files is not None
+    head = Head(200, (("content-type", content_type),))
+    return str(output.files.put(parse_url("http://h/page"), head, b"body").path)
+
+
+async def first_run(dest: Path) -> str:
+    """Leave a finished run whose body has one name."""
+    async with AsyncExitStack() as stack:
+        output = await opened(stack, dest)
+        request = Request("http://h/page", 1)
+        settled = await output.settle(lambda: [request])
+        path = store(output, "text/html")
+        append(settled.ledger, outcome(request, path=path), finish=True)
+    return path
+
+
+async def test_file_under_an_earlier_name_goes_when_the_run_ends(tmp_path: Path) -> None:
+    earlier = await first_run(tmp_path)
+    async with AsyncExitStack() as stack:
+        output = await opened(stack, tmp_path, fresh=True)
+        await output.settle(lambda: [Request("http://h/page", 1)])
+        path = store(output, "application/pdf")
+        assert path != earlier
+        assert (tmp_path / earlier).exists()
+    assert not (tmp_path / earlier).exists()
+    assert (tmp_path / path).exists()
+
+
+async def test_file_that_a_record_names_stays(tmp_path: Path) -> None:
+    earlier = await first_run(tmp_path)
+    async with AsyncExitStack() as stack:
+        output = await opened(stack, tmp_path, fresh=True)
+        request = Request("http://h/page", 1)
+        settled = await output.settle(lambda: [request])
+        store(output, "application/pdf")
+        append(settled.ledger, outcome(request, path=earlier))
+    assert (tmp_path / earlier).exists()
+
+
+class Files:
+    """Has some outdated files, and trouble with removing them where it is to."""
+
+    def __init__(self, *paths: str, trouble: Exception | None = None) -> None:
+        self.paths = paths
+        self.trouble = trouble
+        self.removed: list[set[str]] = []
+        self.forgotten = False
+
+    def outdated(self) -> Iterator[str]:
+        return iter(self.paths)
+
+    def remove_outdated(self, paths: set[str]) -> None:
+        self.removed.append(paths)
+        if self.trouble is not None:
+            raise self.trouble
+
+    def forget_outdated(self) -> None:
+        self.forgotten = True
+
+
+async def test_outdated_files_are_looked_up_a_part_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_OUTDATED_AT_ONCE", 2)
+    async with AsyncExitStack() as stack:
+        output = await opened(stack, tmp_path, no_body=True)
+        files = Files("a", "b", "c")
+        Output(output.directory, files).remove_outdated()  # type: ignore[arg-type]
+    assert files.removed == [{"a", "b"}, {"c"}]
+    assert files.forgotten
+
+
+@pytest.mark.parametrize("trouble", [StoreError("no", "a", 5), OSError(5, "no")], ids=repr)
+async def test_what_cannot_be_removed_now_is_left_to_a_later_run(
+    tmp_path: Path, trouble: Exception
+) -> None:
+    async with AsyncExitStack() as stack:
+        output = await opened(stack, tmp_path, no_body=True)
+        files = Files("a", trouble=trouble)
+        Output(output.directory, files).remove_outdated()  # type: ignore[arg-type]
+    assert not files.forgotten
