@@ -13,6 +13,8 @@ from aiohttp import ClientResponse
 from aiohttp.abc import AbstractStreamWriter
 from hypothesis import HealthCheck, settings
 
+from tests import ways
+
 
 class _ResponseWithWriter(ClientResponse):
     """A ClientResponse for aioresponses 0.7.9, which doesn't know of `stream_writer` yet.
@@ -47,3 +49,8 @@ settings.register_profile("repeatable", settings.get_profile("unhurried"), deran
 # For `python -m tests.fuzz_laws`.
 settings.register_profile("thorough", settings.get_profile("unhurried"), max_examples=1_000)
 settings.load_profile(os.environ.get("TEST_LAWS", "unhurried"))
+
+
+def pytest_report_header() -> str:
+    """Say which ways (exchange and event loop) try every row of a table."""
+    return "ways: " + ("all four" if ways.ALL else "two of four; the others a part (TEST_WAYS=all)")

@@ -90,7 +90,6 @@ def test_an_error_page_that_is_tried_again_costs_no_old_body(tmp_path: Path) -> 
     [
         ("--exchange", "direct"),
         ("--exchange", "session", "--fresh"),
-        ("--workers", "2"),
         ("--workers", "2", "--retry-failed"),
     ],
     ids=" ".join,

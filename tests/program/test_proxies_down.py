@@ -111,9 +111,14 @@ def test_bodies_that_a_proxy_cuts_by_going_are_fetched_when_it_is_back(
 
 
 @pytest.mark.parametrize(
-    ("exchange", "loop"), [("direct", "uvloop"), ("direct", "asyncio"), ("session", "uvloop")]
+    ("scheme", "exchange", "loop"),
+    [
+        ("http", "direct", "uvloop"),
+        ("https", "direct", "uvloop"),
+        ("https", "direct", "asyncio"),
+        ("https", "session", "uvloop"),
+    ],
 )
-@EACH_WAY
 def test_a_proxy_with_tls_may_be_away_too(
     tmp_path: Path,
     hosts: CountingServer,

@@ -53,9 +53,14 @@ def test_first_four_urls_that_never_answer_cost_no_other_one(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "wishes", ["status=503", "status=429&after=0.1", "status=500", "status=529"]
+    ("wishes", "retries"),
+    [
+        *(("status=503", retries) for retries in (0, 1, 2)),
+        ("status=429&after=0.1", 2),
+        ("status=500", 1),
+        ("status=529", 0),
+    ],
 )
-@pytest.mark.parametrize("retries", [0, 1, 2])
 def test_refused_url_is_requested_as_often_as_retries_says_alone_and_in_company(
     tmp_path: Path, wishes: str, retries: int
 ) -> None:
