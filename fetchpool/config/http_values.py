@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
-from fetchpool.config.values import Kind, Unfit, is_header_text, lines_of, plain, quoted
+from fetchpool.config.values import Kind, Pairs, Unfit, is_header_text, lines_of, plain, quoted
 
 _MAX_NAME = 128
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")  # RFC 9110 §5.6.2
@@ -42,28 +42,18 @@ _REFUSED = {
 }
 
 
-class Headers(Kind):
+class Headers(Pairs):
     """Header fields for every request: pairs of name and value, in the order given."""
 
     accepts = "'Name: value'"
     metavar = "'NAME: VALUE'"
     secret = True
-    repeatable = True
-
-    def read(self, text: str) -> object:
-        return lines_of(text)
 
     def check(self, value: object) -> tuple[tuple[str, str], ...]:
         """Accept a mapping, pairs, or lines `Name: value`; refuse what HTTP or a URL decides."""
-        if isinstance(value, Mapping):
-            items: Iterable[object] = value.items()
-        elif isinstance(value, str):
-            items = lines_of(value)
-        elif isinstance(value, Sequence):
-            items = value
-        else:
-            raise self.unfit(value)
-        return tuple(self._pair(item, number) for number, item in enumerate(items, 1))
+        return tuple(
+            self._pair(item, number) for number, item in enumerate(self.items_of(value), 1)
+        )
 
     def _pair(self, item: object, number: int) -> tuple[str, str]:
         # What is not yet known to be a name may be a secret in the wrong place: it is counted, not

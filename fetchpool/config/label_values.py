@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
 
-from fetchpool.config.values import Kind, Unfit, lines_of, plain, quoted
+from fetchpool.config.values import Pairs, Unfit, plain, quoted
 
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}")
 _TAKEN = frozenset({"kind", "quantile", "result"})
@@ -14,7 +13,7 @@ _TAKEN = frozenset({"kind", "quantile", "result"})
 _MAX_VALUE = 1024
 
 
-class Labels(Kind):
+class Labels(Pairs):
     """Labels for every metric: pairs of name and value, in the order given.
 
     Names are those of https://prometheus.io/docs/concepts/data_model/; a value is any text.
@@ -22,22 +21,10 @@ class Labels(Kind):
 
     accepts = "NAME=VALUE"
     metavar = "NAME=VALUE"
-    repeatable = True
-
-    def read(self, text: str) -> object:
-        return lines_of(text)
 
     def check(self, value: object) -> tuple[tuple[str, str], ...]:
         """Accept a mapping, pairs, or texts `NAME=VALUE`; each name once."""
-        if isinstance(value, Mapping):
-            items: Iterable[object] = value.items()
-        elif isinstance(value, str):
-            items = lines_of(value)
-        elif isinstance(value, Sequence):
-            items = value
-        else:
-            raise self.unfit(value)
-        pairs = tuple(self._pair(item) for item in items)
+        pairs = tuple(self._pair(item) for item in self.items_of(value))
         names = [name for name, _ in pairs]
         for name in names:
             if names.count(name) > 1:

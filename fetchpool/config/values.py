@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 _YEAR_S = 31_536_000
@@ -217,6 +217,25 @@ class Switch(Kind):
 def lines_of(text: str) -> list[str]:
     """Return the lines of *text*, so that an environment variable can hold several values."""
     return [line for line in re.split(r"\r?\n", text) if line.strip()]
+
+
+class Pairs(Kind):
+    """Pairs of name and value, in the order given: a mapping, pairs, or texts."""
+
+    repeatable = True
+
+    def read(self, text: str) -> object:
+        return lines_of(text)
+
+    def items_of(self, value: object) -> Iterable[object]:
+        """Return what are to be pairs; raises `Unfit` for a value that holds none."""
+        if isinstance(value, Mapping):
+            return value.items()
+        if isinstance(value, str):
+            return lines_of(value)
+        if isinstance(value, Sequence):
+            return value
+        raise self.unfit(value)
 
 
 class Choice(Kind):
