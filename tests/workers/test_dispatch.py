@@ -23,7 +23,7 @@ from fetchpool.scaling.hiring import NoWorkersError
 from fetchpool.scaling.outbox import Shelf
 from fetchpool.scaling.sharing import owner
 from fetchpool.scheduling.scheduler import HostState
-from fetchpool.sources import requests_from
+from fetchpool.sources import Batch, requests_from
 from tests.judging import Counts, job
 from tests.ledger.runs import outcome
 from tests.workers.puppets import Agency, Puppet, setups, until
@@ -176,19 +176,26 @@ async def test_processes_that_keep_dying_end_the_run_but_not_while_outcomes_come
 
 
 async def test_job_that_leads_elsewhere_goes_on_there_and_is_the_givers_no_more() -> None:
-    async with stage(url(0, 1)) as s:
+    async with stage(url(0, 1), url(0, 2)) as s:
         giver = await s.greeted(0)
-        (request,) = await take(giver)
+        request, other = await take(giver)
         going = job(url(0, 1))
         going.target = parse_url(url(1, 9))
         giver.say(say.Away(say.JobState.of(going), 7.0))
         taker = await s.greeted(1)
         hop = await taker.hear(say.Hop)
         assert (hop.job, hop.at) == (say.JobState.of(going), 7.0)
-        giver.end(-9)  # owes nothing: nobody is hired in its place
-        await finish(taker, request)
-        assert await s.end() == [1]
-        assert len(s.agency.hired) == 2
+        giver.end(-9)
+        heir = await s.greeted(2)
+        assert await take(heir) == [other], "what went away is not given once more"
+        heir.say(say.Outcomes([outcome(other)]))
+        taker.say(say.Outcomes([outcome(request)]))
+        for puppet in (heir, taker):
+            while not isinstance(await puppet.hear(say.Message), say.Finish):
+                pass
+            leave(puppet)
+        assert sorted(await s.end()) == [1, 2]
+        assert len(s.agency.hired) == 3
 
 
 @pytest.mark.parametrize("per_host", [0, 10])
@@ -201,9 +208,9 @@ async def test_pause_is_told_to_the_others_where_they_share_hosts(per_host: int)
         await other.hear(say.NoMore)
         park = say.Park(HOSTS[0], monotonic() + 1000, 429)
         one.say(park, say.Outcomes([outcome(each) for each in given[0]]))
-        if per_host == 0:
-            assert await other.hear(say.Park) == park
+        await until(lambda: s.dispatch.delivered == len(given[0]))
         other.end(-9)
+        assert await other.rest() == ([park] if per_host == 0 else [])
         heir = await s.greeted(2)
         if per_host == 0:
             assert await heir.hear(say.Park) == park, "who comes later is told as well"
@@ -310,17 +317,35 @@ async def test_bug_in_a_worker_is_logged_with_its_traceback(
     assert "there, line 1" in bug.exc_info[1].__notes__  # type: ignore[union-attr]
 
 
-async def test_reading_waits_until_a_worker_can_take_more() -> None:
-    async with stage(*(url(0, n) for n in range(100_000)), workers=1) as s:
+class Endless:
+    """A reader that always has a thousand more, at once."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    async def next_batch(self) -> Batch:
+        start, self.read = self.read, self.read + 1000
+        numbers = range(start + 1, self.read + 1)
+        return Batch([Request(url(0, n), n) for n in numbers], 0, self.read)
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def test_reading_waits_until_a_worker_can_take_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = Endless()
+    monkeypatch.setattr(f"{__name__}.requests_from", lambda urls: reader)
+    async with stage(workers=1) as s:
         puppet = await s.greeted(0)
-        given = await take(puppet, 512)
-        await asyncio.sleep(0)
-        read = s.dispatch.read
-        assert read < 100_000
-        assert not s.dispatch.source_ended
-        puppet.say(say.Want(read))
-        while s.dispatch.read == read:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert reader.read == 1000, "nobody has asked for what there is"
+        puppet.say(say.Want(1000))
+        given: list[Request] = []
+        while len(given) < 1000:
             given += (await puppet.hear(say.Requests)).requests()
+        puppet.say(say.Want(1))
+        await until(lambda: reader.read == 2000)
         assert [each.seq for each in given] == list(range(1, len(given) + 1))
 
 
