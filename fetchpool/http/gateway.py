@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fetchpool.network.proxies import ProxyFor
 
 LOOK_S = 3.0
-"""How long a look at a proxy may take: less than a probe (`engine.core.PROBE_TIMEOUT_S`)."""
+"""How long a look at a proxy may take: less than a probe (`http.core.PROBE_TIMEOUT_S`)."""
 
 KNOWN_SERVED = 3
 """Hosts that were reached through a proxy lately, remembered to see whether it still takes us."""
