@@ -21,10 +21,10 @@ _HOST = re.compile(r"(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 _REFUSED = {
     "host": ("it is made from the URL", "put the host into the URL"),
-    "content-length": ("requests have no body", "drop it"),
-    "transfer-encoding": ("requests have no body", "drop it"),
-    "expect": ("requests have no body", "drop it"),
-    "trailer": ("requests have no body", "drop it"),
+    "content-length": ("it follows from the body", "give that with --data"),
+    "transfer-encoding": ("it follows from the body", "give that with --data"),
+    "expect": ("a body is sent without being waited for", "drop it"),
+    "trailer": ("nothing is sent behind a body", "drop it"),
     "connection": ("connections are looked after here", "see --force-close and --keepalive"),
     "keep-alive": ("connections are looked after here", "see --force-close and --keepalive"),
     "proxy-connection": ("connections are looked after here", "see --force-close and --keepalive"),
