@@ -83,7 +83,7 @@ class Measures(msgspec.Struct, frozen=True, gc=False):
     reused: bool
     """On a connection that had served before."""
     peer: str | None
-    """The address connected to; of the proxy, where there is one."""
+    """The address connected to; None where that is a proxy's."""
     resumed_at: int | None = None
     """From which byte on the body was asked for; None = the whole."""
     part_bytes: int = 0

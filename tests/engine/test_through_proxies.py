@@ -199,6 +199,45 @@ def test_credentials_are_the_proxys_and_take_the_place_of_others(run: Run, way: 
 
 
 @WAYS
+@pytest.mark.parametrize("in_tunnel", [False, True])
+def test_bodies_and_heads_go_through_a_proxy_as_without_one(
+    run: Run, authority: Authority, way: str, in_tunnel: bool
+) -> None:
+    """What is sent once has a connection of its own there, too."""
+
+    async def behave(visit: Visit) -> None:
+        while True:
+            head = await visit.request()
+            if head.startswith("HEAD "):
+                await visit.send(OK + b"Content-Length: 5\r\n\r\n")
+                continue
+            length = int(head.lower().partition("content-length: ")[2].partition("\r")[0] or 0)
+            await visit.send(whole(b"got " + await visit.reader.readexactly(length)))
+
+    async def work(proxy: KeepingProxy) -> None:
+        tls = authority.fresh() if in_tunnel else None
+        async with rig(behave, server_tls=tls, client_tls=trusting(authority)) as it:
+            own = f"http://127.0.0.1:{it.site.port}"
+            url = proxy.url if in_tunnel else own
+            it.engine._exchange = exchange_of(way, it.connector, url)
+            origin = f"https://127.0.0.1:{it.site.port}" if in_tunnel else "http://a.example"
+            assert body_of(await get(it, f"{origin}/1")) == b"got "
+            sent = await get(it, f"{origin}/2", method="POST", body=b"x" * 200_000, once=True)
+            assert body_of(sent) == b"got " + b"x" * 200_000
+            assert isinstance(await get(it, f"{origin}/3", method="HEAD"), Answer)
+            assert body_of(await get(it, f"{origin}/4")) == b"got "
+            numbers, heads = zip(*it.site.requests, strict=True)
+            start = "" if in_tunnel else origin
+            asked = [head.partition(" HTTP")[0] for head in heads]
+            wanted = ["GET {}/1", "POST {}/2", "HEAD {}/3", "GET {}/4"]
+            assert asked == [each.format(start) for each in wanted]
+            assert numbers.count(numbers[1]) == 1
+
+    with KeepingProxy() as proxy:
+        run(work(proxy))
+
+
+@WAYS
 def test_bytes_that_nobody_asked_a_proxy_for_answer_no_other_origin(run: Run, way: str) -> None:
     async def behave(visit: Visit) -> None:
         url = (await visit.request()).split(" ")[1].encode()
