@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fetchpool.http.decoding import BodyError
-from fetchpool.http.direct.protocol import ClientProtocol, Departures, receive_buffer
+from fetchpool.http.direct.protocol import ClientProtocol, receive_buffer
+from fetchpool.http.direct.sending import Departures
 from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.framing import MAX_HEAD_BYTES, MAX_HEADERS, MAX_INTERIM, MAX_LINE_BYTES
 from fetchpool.http.receiver import Appetite, BodyPolicy, Receiver

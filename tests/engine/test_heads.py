@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from fetchpool.http.decoding import BodyError
 from fetchpool.http.direct import heads
 from fetchpool.http.direct.heads import read_normal
-from fetchpool.http.direct.protocol import ClientProtocol, Departures, receive_buffer
+from fetchpool.http.direct.protocol import ClientProtocol, receive_buffer
+from fetchpool.http.direct.sending import Departures
 from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.receiver import BodyPolicy, Receiver
 from fetchpool.http.watch import Timeouts, Watch

@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 
 from fetchpool.http import unpacking
 from fetchpool.http.decoding import PIECE_BYTES, BodyError, make_decoder
-from fetchpool.http.direct.protocol import ClientProtocol, Departures, receive_buffer
+from fetchpool.http.direct.protocol import ClientProtocol, receive_buffer
+from fetchpool.http.direct.sending import Departures
 from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.receiver import Appetite, BodyPolicy, Receiver
 from fetchpool.http.unpacking import MUCH_BYTES, STEP_PIECES, Unpacking

@@ -12,7 +12,8 @@ import aiohttp
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from yarl import URL
 
-from fetchpool.http.direct.protocol import ClientProtocol, Departures
+from fetchpool.http.direct.protocol import ClientProtocol
+from fetchpool.http.direct.sending import Departures
 from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.faults import translate
 from fetchpool.http.gateway import Gateway, Gateways
