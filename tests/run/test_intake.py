@@ -35,12 +35,15 @@ class Waiting:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def kept_for(self, seq: int, url: str, source: str | None, line: int | None) -> bytes | None:
+    def kept_for(
+        self, seq: int, url: str, source: str | None, line: int | None, *, variant: str
+    ) -> tuple[int, str] | None:
+        assert not variant, "a plain GET"
         self.asked.append((seq, url, source, line))
         if seq not in self.numbers:
             return None
         self.numbers.discard(seq)
-        return b"record %d" % seq
+        return seq, "its record"
 
 
 def batch(*numbers: int, skipped: int = 0, lines: int = 0) -> Batch:
@@ -89,15 +92,15 @@ async def test_lines_that_are_done_are_passed_over_and_counted() -> None:
 
 @pytest.mark.parametrize("in_place", [False, True])
 async def test_line_that_a_record_waits_for_gets_that_record(in_place: bool) -> None:
-    kept: list[tuple[int, bytes]] = []
+    kept: list[tuple[int, str]] = []
 
-    async def keep(request: Request, record: bytes) -> None:
-        kept.append((request.seq, record))
+    async def keep(line: tuple[int, str]) -> None:
+        kept.append(line)
 
     waiting = Waiting(2, 4, in_place=in_place)
     remaining = Remaining(Reader(batch(1, 2, 3), batch(4), batch(5)), None, waiting, keep)  # type: ignore[arg-type]
     assert await rest(remaining) == [1, 3, 5]
-    assert kept == [(2, b"record 2"), (4, b"record 4")]
+    assert kept == [(2, "its record"), (4, "its record")]
     assert remaining.answered_before == (2 if in_place else 0), "those get no record"
     assert remaining.requests == 5
     assert waiting.asked == [(n, f"http://h/{n}", "list", 10 * n) for n in range(1, 5)], (
@@ -106,18 +109,20 @@ async def test_line_that_a_record_waits_for_gets_that_record(in_place: bool) -> 
 
 
 async def test_list_that_is_added_is_numbered_behind_the_others() -> None:
-    kept: list[Request] = []
+    kept: list[tuple[int, str]] = []
 
-    async def keep(request: Request, _record: bytes) -> None:
-        kept.append(request)
+    async def keep(line: tuple[int, str]) -> None:
+        kept.append(line)
 
     remaining = Remaining(Reader(batch(1, 2), batch(1, 2, 3)), bitmap(1))
     assert await remaining.find_first()
-    remaining.set_aside(None, Waiting(101), keep, offset=100)  # type: ignore[arg-type]
+    waiting = Waiting(101)
+    remaining.set_aside(None, waiting, keep, offset=100)  # type: ignore[arg-type]
     found = await remaining.next_batch()
     assert found is not None
     assert [(each.seq, each.line) for each in found.requests] == [(102, 20)]
-    assert [(each.seq, each.line) for each in kept] == [(101, 10)]
+    assert kept == [(101, "its record")]
+    assert [(seq, line) for seq, _, _, line in waiting.asked] == [(101, 10), (102, 20)]
     remaining.set_aside(bitmap(2, 103), None, None, offset=100)
     assert await rest(remaining) == [101, 102], "numbers are looked up as they are recorded"
 

@@ -1,6 +1,7 @@
 """Records on their way out: first the ledger, then `--records`, and nobody waits for one who died.
 
-What writes is a double, whose writes wait where a test holds them.
+What writes is a double, whose writes wait where a test holds them; records are known by their
+numbers.
 """
 
 from __future__ import annotations
@@ -13,15 +14,20 @@ from types import SimpleNamespace
 
 import pytest
 
+from fetchpool.model.values import Outcome, Request
+from fetchpool.output.ledger import Record, encode
+from fetchpool.output.ledger.entries import Entry, Line, read_entry
+from fetchpool.output.ledger.record import Batch
 from fetchpool.output.records import OutputClosedError, RecordsError
 from fetchpool.run import journal as module
-from fetchpool.run.journal import BATCH_LINES, MOST_PENDING, Journal
+from fetchpool.run.journal import BATCH_LINES, MOST_PENDING, Journal, Recorded
+from tests.ledger.runs import outcome
 
 
 class Ledger:
     """Takes lines; some trouble where the test says so."""
 
-    def __init__(self, log: list[tuple[str, list[bytes]]]) -> None:
+    def __init__(self, log: list[tuple[str, list[int]]]) -> None:
         self.log = log
         self.totals = SimpleNamespace(records=0)
         self.disk_full: OSError | None = None
@@ -30,10 +36,12 @@ class Ledger:
         self.go_on.set()
         self.writing = threading.Event()
 
-    def append(self, lines: list[bytes]) -> None:
+    def append(self, data: bytes, entries: Sequence[Entry | Record]) -> None:
         self.writing.set()
         assert self.go_on.wait(20)
-        fit = lines if self.fails_after is None else lines[: self.fails_after]
+        numbers = [entry.seq for entry in entries]
+        assert [read_entry(line).seq for line in data.splitlines()] == numbers  # type: ignore[union-attr]
+        fit = numbers if self.fails_after is None else numbers[: self.fails_after]
         self.totals.records += len(fit)
         self.log.append(("ledger", fit))
         if self.fails_after is not None:
@@ -41,9 +49,9 @@ class Ledger:
 
 
 class Records:
-    """Takes bytes; the test says what goes wrong."""
+    """Takes records; the test says what goes wrong."""
 
-    def __init__(self, log: list[tuple[str, list[bytes]]]) -> None:
+    def __init__(self, log: list[tuple[str, list[int]]]) -> None:
         self.log = log
         self.error: Exception | None = None
         self.go_on = threading.Event()
@@ -53,9 +61,9 @@ class Records:
     def make_anew(self) -> None:
         self.is_anew = True
 
-    def write(self, data: bytes) -> None:
+    def write(self, batch: Batch) -> None:
         assert self.go_on.wait(20)
-        self.log.append(("records", data.splitlines(keepends=True)))
+        self.log.append(("records", [record.seq for record in batch.records]))
         if self.error is not None:
             raise self.error
 
@@ -67,8 +75,8 @@ class Desk:
     """A journal with everything it tells and writes; nothing is written by the clock."""
 
     def __init__(self, *, has_ledger: bool = True, has_records: bool = True) -> None:
-        self.log: list[tuple[str, list[bytes]]] = []
-        self.told: list[object] = []
+        self.log: list[tuple[str, list[int]]] = []
+        self.told: list[int] = []
         self.troubles = 0
         self._closed = False
         self.ledger = Ledger(self.log)
@@ -81,9 +89,16 @@ class Desk:
         self.journal.start(self._trouble)
         return self
 
-    async def put(self, first: int, count: int = 1, *, kept: bool = False) -> None:
-        numbers = range(first, first + count)
-        await self.journal.put(lines(*numbers), list(numbers), kept=kept)  # type: ignore[arg-type]
+    async def put(self, first: int, count: int = 1) -> None:
+        """Bring outcomes with the numbers from *first* on."""
+        await self.journal.put([answered(first + n) for n in range(count)])
+
+    async def keep(self, number: int) -> None:
+        """Bring a record of an earlier run."""
+        raw = encode(Record.of(answered(number)))
+        entry = read_entry(raw)
+        assert entry is not None
+        await self.journal.keep(Line(raw, entry))
 
     async def close(self) -> None:
         """Close the journal, once."""
@@ -91,15 +106,16 @@ class Desk:
             self._closed = True
             await self.journal.close()
 
-    def _recorded(self, recorded: Sequence[object]) -> None:
-        self.told += recorded
+    def _recorded(self, recorded: Sequence[Recorded]) -> None:
+        for each in recorded:
+            self.told.append(each.request.seq if isinstance(each, Outcome) else each.seq)
 
     def _trouble(self) -> None:
         self.troubles += 1
 
 
-def lines(*numbers: int) -> list[bytes]:
-    return [b"%d\n" % number for number in numbers]
+def answered(number: int) -> Outcome:
+    return outcome(Request(f"http://h/{number}", number))
 
 
 @pytest.fixture(autouse=True)
@@ -124,21 +140,21 @@ without_ledger = pytest.mark.parametrize("desk", [{"has_ledger": False}], indire
 
 async def test_ledger_is_first_and_what_was_kept_goes_there_alone_and_ahead(desk: Desk) -> None:
     await desk.put(1, 2)
-    await desk.put(7, kept=True)
+    await desk.keep(7)
     assert desk.told == []
     await desk.journal.flush()
-    assert desk.log == [("ledger", lines(7, 1, 2)), ("records", lines(1, 2))]
+    assert desk.log == [("ledger", [7, 1, 2]), ("records", [1, 2])]
     assert desk.told == [7, 1, 2]
-    await desk.put(8, kept=True)
+    await desk.keep(8)
     await desk.journal.flush()
-    assert desk.log[2:] == [("ledger", lines(8))]
+    assert desk.log[2:] == [("ledger", [8])]
 
 
 async def test_batch_is_written_when_it_is_full(desk: Desk) -> None:
     await desk.put(1, BATCH_LINES - 1)
     await asyncio.sleep(0)
     assert not desk.ledger.writing.is_set()
-    await desk.put(0, kept=True)
+    await desk.keep(BATCH_LINES)
     await asyncio.to_thread(desk.ledger.writing.wait, 20)
     assert desk.ledger.writing.is_set()
 
@@ -156,18 +172,16 @@ async def test_more_gathers_while_one_batch_is_written_and_then_who_brings_it_wa
     desk: Desk,
 ) -> None:
     desk.ledger.go_on.clear()
-    await desk.put(0, BATCH_LINES)
-    await desk.put(BATCH_LINES, MOST_PENDING - 1)  # waits for nobody
-    last = asyncio.create_task(desk.put(BATCH_LINES + MOST_PENDING - 1))
+    await desk.put(1, BATCH_LINES)
+    await desk.put(BATCH_LINES + 1, MOST_PENDING - 1)  # waits for nobody
+    last = asyncio.create_task(desk.put(BATCH_LINES + MOST_PENDING))
     await asyncio.to_thread(desk.ledger.writing.wait, 20)
     assert not last.done()
     desk.ledger.go_on.set()
     await last
     await desk.journal.flush()
-    everything = range(BATCH_LINES + MOST_PENDING)
-    assert [line for to, wrote in desk.log if to == "ledger" for line in wrote] == lines(
-        *everything
-    )
+    everything = range(1, BATCH_LINES + MOST_PENDING + 1)
+    assert [line for to, wrote in desk.log if to == "ledger" for line in wrote] == [*everything]
     assert desk.told == [*everything]
 
 
@@ -177,7 +191,7 @@ async def test_ledger_that_fails_ends_everything_and_what_fitted_counts(desk: De
     with pytest.raises(OSError, match="No space left on device: 'the/ledger'"):
         await desk.journal.flush()
     assert desk.told == [1, 2]
-    assert desk.log == [("ledger", lines(1, 2))], "others have nothing that the ledger has not"
+    assert desk.log == [("ledger", [1, 2])], "others have nothing that the ledger has not"
     assert desk.troubles == 1
     with pytest.raises(OSError, match="No space"):
         await desk.put(4, BATCH_LINES)
@@ -191,10 +205,12 @@ async def test_disk_that_is_all_but_full_ends_the_run_and_is_told_once(desk: Des
     assert desk.journal.trouble is full
     assert desk.troubles == 1
     assert desk.told == [1, 2]
-    assert desk.log[-1] == ("records", lines(2))
+    assert desk.log[-1] == ("records", [2])
 
 
-@pytest.mark.parametrize("error", [OutputClosedError(1), RecordsError("no more", 1)], ids=repr)
+@pytest.mark.parametrize(
+    "error", [OutputClosedError("closed", 1), RecordsError("no more", 1)], ids=repr
+)
 @pytest.mark.parametrize("desk", [{}, {"has_ledger": False}], indirect=True, ids=["ledger", "none"])
 async def test_reader_that_has_gone_ends_the_run_and_is_written_to_no_more(
     desk: Desk, error: Exception
@@ -207,7 +223,7 @@ async def test_reader_that_has_gone_ends_the_run_and_is_written_to_no_more(
     assert desk.troubles == 1
     await desk.put(3)
     await desk.journal.flush()
-    assert [wrote for to, wrote in desk.log if to == "records"] == [lines(1, 2)]
+    assert [wrote for to, wrote in desk.log if to == "records"] == [[1, 2]]
     assert desk.told == ([1, 2, 3] if desk.journal._ledger is not None else [1])
 
 
@@ -215,7 +231,7 @@ async def test_reader_that_has_gone_ends_the_run_and_is_written_to_no_more(
 async def test_without_a_ledger_what_the_reader_took_counts(desk: Desk) -> None:
     await desk.put(1, 2)
     await desk.journal.flush()
-    assert desk.log == [("records", lines(1, 2))]
+    assert desk.log == [("records", [1, 2])]
     assert desk.told == [1, 2]
 
 
@@ -249,13 +265,13 @@ async def test_close_waits_for_the_ledger_and_drops_what_was_not_begun(desk: Des
     assert not closing.done()
     desk.ledger.go_on.set()
     await closing
-    assert desk.log == [("ledger", lines(*range(1, BATCH_LINES + 1)))]
+    assert desk.log == [("ledger", [*range(1, BATCH_LINES + 1)])]
     assert desk.records is not None
     assert desk.records.closed
 
 
 async def test_calls_that_use_the_ledger_run_after_what_it_was_given(desk: Desk) -> None:
-    seen: list[tuple[str, list[bytes]]] = []
+    seen: list[tuple[str, list[int]]] = []
     await desk.put(1, BATCH_LINES)
     await asyncio.sleep(0)
     await desk.journal.in_ledger_lane(lambda: seen.extend(desk.log))
@@ -271,11 +287,10 @@ async def test_calls_that_use_the_ledger_run_after_what_it_was_given(desk: Desk)
 @pytest.mark.parametrize(
     ("has_ledger", "has_records"), [(False, False), (True, False), (False, True)]
 )
-async def test_records_are_of_use_where_somebody_takes_them(
+async def test_a_file_of_records_is_made_anew_when_the_run_starts(
     has_ledger: bool, has_records: bool
 ) -> None:
     desk = Desk(has_ledger=has_ledger, has_records=has_records)
-    assert desk.journal.is_read == (has_ledger or has_records)
     assert desk.records is None or not desk.records.is_anew
     desk.start()
     assert desk.records is None or desk.records.is_anew

@@ -17,6 +17,7 @@ from fetchpool.output.ledger import DirectoryBusyError, Ledger, OutputError, Rec
 from fetchpool.output.sinks.directory import DirectoryStore
 from fetchpool.run import output as module
 from fetchpool.run.output import Output, open_output
+from tests.ledger import runs
 from tests.ledger.runs import outcome
 
 
@@ -26,7 +27,7 @@ async def opened(stack: AsyncExitStack, dest: Path, **options: Any) -> Output:
 
 def append(ledger: Ledger, of: Outcome, *, finish: bool = False) -> None:
     """Put the record of *of* into the ledger and close that, as a run does when it ends."""
-    ledger.append([encode(Record.of(of, several=False))])
+    runs.append(ledger, [encode(Record.of(of))])
     if finish:
         ledger.finish(1)
     ledger.close()
