@@ -61,7 +61,7 @@ def refuse(
 ) -> float:
     """Let a request of a fresh URL be refused; return the pause. Our own is the longest one."""
     refusal = Refusal(status, asked_s=asked_s)
-    return health.throttled(now, now - 0.5 if started is None else started, refusal, 1.0)
+    return health.throttled(now, now - 0.5 if started is None else started, refusal, 1.0, left=1000)
 
 
 def test_throttling_halves_the_window_then_a_full_round_wins_one_place() -> None:

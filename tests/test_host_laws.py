@@ -49,6 +49,19 @@ def test_bad_urls_of_a_host_cost_no_good_one_wherever_they_stand(
     assert all(simulation.requests[line] == 1 for line in set(range(lines)) - bad)
 
 
+@pytest.mark.parametrize("per_host", [0, 1, 2, 4, 10])
+@pytest.mark.parametrize("first", [180, 200, 240, 264, 270])
+def test_good_urls_between_the_bad_ones_at_the_end_of_a_list_are_fetched(
+    per_host: int, first: int
+) -> None:
+    """There most URLs left are bad: six refusals in a row are nothing unusual."""
+    bad = {*range(first, first + 15), *range(285, 300)}
+    limits = Limits(per_host=per_host)
+    simulation = Simulation(with_bad_lines(bad, answer(503)), 300, limits=limits)
+    assert simulation.failed == bad
+    assert simulation.duration_s <= 180.0
+
+
 @pytest.mark.parametrize("refusal", [key for key in REFUSALS if key != "silence"])
 @pytest.mark.parametrize(("bad", "lines"), [(4, 60), (10, 1000), (30, 1000), (300, 1000)])
 @pytest.mark.parametrize("place", ["first", "last", "everywhere"])

@@ -172,12 +172,14 @@ class HostHealth:
             self._good_since_cut = 0
             self.window += 1
 
-    def throttled(self, now: float, started: float, refusal: Refusal, draw: float) -> float:
+    def throttled(
+        self, now: float, started: float, refusal: Refusal, draw: float, left: int
+    ) -> float:
         """Take note of a refusal of a request sent at *started*; return the pause, in seconds.
 
         The responses to one volley of requests are one event: only the first of those that were
         sent before the last cut halves the window and counts. *draw* is a random number from 0 up
-        to 1.
+        to 1; so many URLs are *left* that were never asked.
         """
         self.spoke = self.is_wary = True
         if self.throttling is None:
@@ -191,7 +193,7 @@ class HostHealth:
         self._good_since_cut = 0
         self.window = max(1, self.window // 2)
         self.doubtful = True
-        throttling.refused(now, refusal, self.window)
+        throttling.refused(now, refusal, self.window, left)
         pause_s = self._pause(now, throttling.next_pause_s(refusal, draw), refusal.status)
         if throttling.is_hopeless(now):
             self.failing = Failure(

@@ -149,8 +149,13 @@ class HostSlot(Generic[T]):
         return bool(self.again) and self.again[0][0] <= now
 
     @property
+    def fresh(self) -> int:
+        """Requests that have not been asked yet."""
+        return len(self.queue) + self.backlogged
+
+    @property
     def has_fresh(self) -> bool:
-        """True if a request waits that has not been asked yet."""
+        """True if there are any."""
         return bool(self.queue) or self.backlogged > 0
 
     def pick_probe(self) -> T:

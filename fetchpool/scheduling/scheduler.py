@@ -195,7 +195,7 @@ class Scheduler(Generic[T]):
     ) -> float:
         """Park *host*, which refused a request sent at *started*; return for how many seconds."""
         slot = self._slots[host]
-        pause_s = slot.health.throttled(now, started, refusal, draw)
+        pause_s = slot.health.throttled(now, started, refusal, draw, slot.fresh)
         self._place(slot, now)
         return pause_s
 

@@ -13,14 +13,17 @@ row than the last time before it refused, and eight at least), or alone, after a
 host took for each URL it served lately. Refused again by a host that serves well, it is its own
 matter: nobody else waits for it. A host is given up when so many requests in a row were refused,
 each after a pause and each for another URL while there are any, as chance can't explain: six, or
-more where it refuses a share of its URLs for ever. The last of them is for a URL that was refused
-before: some hosts make what they are asked for, and refuse it until they have it. Where that is
-served, it is what goes next after each refusal.
+more where it refuses a share of its URLs for ever, or where a tenth of them, all bad, could be most
+of what is left. The last of them is for a URL that was refused before: some hosts make what they
+are asked for, and refuse it until they have it. Where that is served, it is what goes next after
+each refusal.
 
 Pure: time is an argument called `now` (monotonic seconds).
 """
 
 from __future__ import annotations
+
+import math
 
 import msgspec
 
@@ -38,6 +41,9 @@ SERVES_WELL_AFTER = 8
 
 LONGEST_RUN = 64
 """Good responses in a row beyond which no more are counted."""
+
+USUAL_SHARE = 0.1
+"""The share of its URLs that a good host may refuse for ever, wherever in a list they stand."""
 
 GIVEN_UP_AFTER = 6
 """Refusals in a row, after a pause each, that make a host's waiting URLs fail fast, where it
@@ -70,9 +76,10 @@ class Throttling:
         "_in_vain",
         "_last_run",
         "_lasts_s",
+        "_left",
         "_refused",
         "_refused_now",
-        "_repeated",
+        "_repeats",
         "_run_since",
         "_served",
         "_served_after_all",
@@ -106,7 +113,8 @@ class Throttling:
         self._helped = 0  # repeats that were wanted and served
         self._helped_not = 0  # the same and refused
         self._in_vain = 0  # refusals of URLs that were refused before
-        self._repeated = False  # whether the present run has one of them
+        self._repeats = 0  # those of the present run
+        self._left = 0  # URLs that were never asked, at the last refusal
 
     @property
     def serves_well(self) -> bool:
@@ -128,7 +136,7 @@ class Throttling:
     def wants_repeat(self) -> bool:
         """True if a refused URL goes before fresh ones: as the last before the host is given up,
         or after each refusal, where that helps."""
-        if self._repeated or not self.refusals:
+        if self._repeats or not self.refusals:
             return False
         if self.repeats_help:
             return True
@@ -167,7 +175,7 @@ class Throttling:
 
     def _end_run(self) -> None:
         self.refusals = 0
-        self._repeated = False
+        self._repeats = 0
         self._refused += self._refused_now
         self._refused_now = 0
         self.pause_s = max(SHORTEST_PAUSE_S, self.pause_s / 4)
@@ -176,18 +184,22 @@ class Throttling:
         """Take note of the refusal of a request sent together with one that counts for all."""
         self._refused_now += refusal.is_first
         self._in_vain += not refusal.is_first
-        self._repeated = self._repeated or not refusal.is_first
+        self._repeats += not refusal.is_first
 
-    def refused(self, now: float, refusal: Refusal, window: int) -> None:
-        """Take note of a refusal after which the host gets *window* requests at once."""
+    def refused(self, now: float, refusal: Refusal, window: int, left: int) -> None:
+        """Take note of a refusal after which the host gets *window* requests at once.
+
+        So many URLs are *left* of it that were never asked.
+        """
         if not refusal.is_first:
             self._helped_not += self.wants_repeat or self.repeats_help
         self.volley(refusal)
+        self._left = left
         if self._since is None:
             self._since = now
             self._served_since = 0
         if self.refusals and self._odds(self.refusals) < 0.01:
-            most_s = LONGEST_PAUSE_S if refusal.is_first else LONGEST_PAUSE_FOR_REPEATS_S
+            most_s = self._longest_pause_s() if refusal.is_first else LONGEST_PAUSE_FOR_REPEATS_S
             self.pause_s = max(self.pause_s, min(most_s, self.pause_s * 2))
         if self._good_fresh:
             self._last_run = min(self._good_fresh, LONGEST_RUN)
@@ -226,12 +238,35 @@ class Throttling:
     def _is_hopeless_after(self, refusals: int) -> bool:
         if refusals < GIVEN_UP_AFTER:
             return False
-        return refusals >= GIVEN_UP_AT_MOST or self._odds(refusals) <= 1e-6
+        if not self._left and self._repeats >= GIVEN_UP_AFTER:
+            return True  # the host, or all that is left of its URLs: they fail either way
+        if refusals >= GIVEN_UP_AT_MOST:
+            return True
+        return self._odds(refusals) <= 1e-6 and self._share_left() ** refusals <= 1e-5
+
+    def _longest_pause_s(self) -> float:
+        """Return how long our own pause grows, so that giving up takes no longer for few URLs."""
+        share = self._share_left()
+        if share**GIVEN_UP_AFTER <= 1e-5:
+            return LONGEST_PAUSE_S
+        needed = GIVEN_UP_AT_MOST if share >= 1.0 else math.log(1e-5) / math.log(share)
+        return LONGEST_PAUSE_S / min(needed, self._refused_now + self._left + GIVEN_UP_AFTER)
 
     def _odds(self, refusals: int) -> float:
         """Return how probable a run of so many *refusals* is where the usual share is refused."""
-        # Some of those refused will be served yet, going by those that were tried again.
-        for_ever = (self._in_vain + 1) / (self._in_vain + self._served_after_all + 1)
-        refused = self._refused * for_ever
+        refused = self._refused * self._refused_for_ever()
         share = refused / (refused + self._served) if refused else 0.0
         return float(share**refusals)
+
+    def _share_left(self) -> float:
+        """Return the share of bad URLs among those the present run met and those left, if a tenth
+        of all the host's are bad and stand there."""
+        here = self._refused_now + self._left
+        if not here:
+            return 0.0
+        bad = USUAL_SHARE * (self._served + self._refused + here) * self._refused_for_ever()
+        return min(1.0, bad / here)
+
+    def _refused_for_ever(self) -> float:
+        """Return the share of refused URLs that stay so, going by those that were tried again."""
+        return (self._in_vain + 1) / (self._in_vain + self._served_after_all + 1)
