@@ -52,13 +52,20 @@ class ThreadedServer:
 
     async def _end(self) -> None:
         await self._close()
+        await _let_go_on()  # a connection just accepted has no transport yet to close it
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # lets transports that were closed by the tasks report it
+        await _let_go_on()  # transports that were closed by the tasks report it
 
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=30)
         self._loop.close()
+
+
+async def _let_go_on() -> None:
+    """Let what is ready run, and what becomes ready by that."""
+    for _ in range(5):
+        await asyncio.sleep(0)
