@@ -278,12 +278,8 @@ class Fetching:
         job.start_attempt(started, time(), self._budget_s)
         job.insecure = job.insecure or (self._insecure and job.target.scheme == "https")
         public_only = self._public_only or job.public_only
-        call = job.call(
-            self._headers_for(job),
-            public_only=public_only,
-            retries=rules.retries,
-            repeats_all=rules.retry_all_methods,
-        )
+        headers, repeats_all = self._headers_for(job), rules.retry_all_methods
+        call = job.call(headers, rules.retries, public_only=public_only, repeats_all=repeats_all)
         try:
             result = await self._engine.attempt(call, job.budget_left_s)
             now = monotonic()

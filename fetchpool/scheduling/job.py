@@ -188,7 +188,7 @@ class Job:
             return False
         return progress.whole or (progress.rest_failed and self.counted_attempts > retries)
 
-    def call(self, headers: Fields, *, public_only: bool, retries: int, repeats_all: bool) -> Call:
+    def call(self, headers: Fields, retries: int, *, public_only: bool, repeats_all: bool) -> Call:
         """Return the next request as it is to be sent, with *headers*.
 
         With *repeats_all* it may be sent again by itself, whatever its method.

@@ -70,8 +70,10 @@ def test_head_stores_nothing_and_reuses_its_connection(
     assert (echo.connections, len(echo.told)) == (1, 3)
 
 
-def test_plain_run_names_no_method(echo: EchoServer, tmp_path: Path) -> None:
-    run_fetchpool(["get", echo.url("/a.txt"), "-o", "out"], cwd=tmp_path)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_plain_run_names_no_method(echo: EchoServer, tmp_path: Path, workers: str) -> None:
+    args = ["get", echo.url("/a.txt"), "-o", "out", "--workers", workers]
+    run_fetchpool(args, cwd=tmp_path)
     (record,) = read_records(tmp_path / "out")
     assert not {"method", "request_sha256"} & set(record)
     assert record["path"] == f"127.0.0.1+{echo.port}/a.txt"

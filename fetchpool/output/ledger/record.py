@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cache, lru_cache
+from sys import intern
 from typing import TYPE_CHECKING, Annotated, NamedTuple, get_type_hints
 
 import msgspec
@@ -162,7 +163,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             request.source if "source" in optional else None,
             request.line if "line" in optional else None,
             outcome.insecure,
-            request.method,
+            intern(request.method),  # what equals the default but isn't it would be written
             None if request.body is None else body_digest(request.body),
         )
 
