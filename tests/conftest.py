@@ -43,7 +43,10 @@ for _name in ("SIGINT", "SIGHUP", "SIGQUIT", "SIGTERM"):
             signal.signal(getattr(signal, _name), _go_on)
 
 # No test fails for being slow: a busy machine may stand still for a second at any place.
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# (hypothesis goes by whether `CI` is set; here TEST_LAWS alone says which examples are tried.)
+settings.register_profile(
+    "unhurried", deadline=None, derandomize=False, suppress_health_check=[HealthCheck.too_slow]
+)
 # In continuous integration, where a red run must be red again.
 settings.register_profile("repeatable", settings.get_profile("unhurried"), derandomize=True)
 # For `python -m tests.fuzz_laws`.

@@ -163,7 +163,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             request.source if "source" in optional else None,
             request.line if "line" in optional else None,
             outcome.insecure,
-            intern(request.method),  # what equals the default but isn't it would be written
+            intern(str(request.method)),  # what equals the default but isn't it would be written
             None if request.body is None else body_digest(request.body),
         )
 
