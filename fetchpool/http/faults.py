@@ -21,6 +21,7 @@ from fetchpool.model.values import Failure, FailureKind, Phase
 from fetchpool.network.connector import (
     BlockedAddressError,
     ProxyError,
+    ProxyHungUpError,
     ProxyRefusedError,
     ProxyUnreachableError,
 )
@@ -91,9 +92,8 @@ def _by_proxy(error: ProxyError) -> ExchangeError:
     if isinstance(error, ProxyUnreachableError):
         failure = Failure(FailureKind.CONNECT, f"the proxy can't be reached: {_why(error)}")
         return ExchangeError(failure, transient=True, fault=Fault.PROXY)
-    return ExchangeError(
-        Failure(FailureKind.CONNECT, str(error)), transient=True, fault=Fault.DOUBTED
-    )
+    kind = FailureKind.CONNECT if isinstance(error, ProxyHungUpError) else FailureKind.PROTOCOL
+    return ExchangeError(Failure(kind, str(error)), transient=True, fault=Fault.DOUBTED)
 
 
 def _why(error: ProxyUnreachableError) -> str:

@@ -106,6 +106,9 @@ class Gateway:
         takes us for others, and does the same again for this one."""
         if not await self._together("takes us", self._takes_us(call.target)):
             self._refused = call.target if _is_of_list(call) else None
+            if error.transient and error.failure.kind is FailureKind.CONNECT and not self._served:
+                # It hung up, and has taken us for nobody yet: that may be this URL's own matter.
+                return ExchangeError(error.failure, transient=True, fault=Fault.SILENT)
             return _lost(error.failure)
         may_excuse = self._excuses[call.target.url] < EXCUSED_AT_MOST
         if may_excuse and await self._takes_us_for(call.target):  # it was for a moment only
@@ -118,11 +121,14 @@ class Gateway:
             self._excuses.clear()
         self._excuses[target.url] += 1
 
-    async def is_back(self) -> bool:
-        """Return True if the proxy is there, and takes us again if it did not."""
+    async def is_back(self, target: Target) -> bool:
+        """Return True if the proxy is there, and takes us again if it did not.
+
+        *target* is what it may take us for, if it has served nobody yet.
+        """
         if self._refused is None:
             return await self._is_there()
-        if await self._takes_us(self._refused):
+        if await self._takes_us(target):
             self._refused = None
             return True
         return False
@@ -222,7 +228,7 @@ class Gateways:
         """See `Exchange.reachable`."""
         gateway = self.of(target)
         if gateway is not None:
-            return await gateway.is_back()
+            return await gateway.is_back(target)
         return await self._connector.reachable(target.host, target.port)
 
     async def close(self) -> None:

@@ -326,7 +326,7 @@ class Fetching:
             if isinstance(result, Answer):
                 self._lookout.answered(job.target)
             elif result.fault in (Fault.SILENT, Fault.OURS):
-                self._lookout.silent(job.target)
+                self._lookout.silent(job.target, result.failure.detail)
 
     def _next_job(self) -> Job | None:
         """Return what may start now; if nothing may, have a worker woken when something does."""

@@ -74,9 +74,10 @@ class Lookout:
         if not self._alive or self._alive[-1].host_key != target.host_key:
             self._alive.append(target)
 
-    def silent(self, target: Target) -> None:
-        """Remember one that has not: asked in want of any that ever answered."""
+    def silent(self, target: Target, detail: str) -> None:
+        """Remember one that has not, and how: asked in want of any that ever answered."""
         self._suspects.append(target)
+        self.why = f"{NOTHING_REACHABLE}: {detail}"
 
     def lost(self, target: Target, detail: str) -> None:
         """Remember whose proxy can't be reached, or doesn't take us: it alone is looked at.

@@ -23,6 +23,7 @@ from fetchpool.model.values import FailureKind, Phase
 from fetchpool.network.connector import (
     BlockedAddressError,
     ProxyHungUpError,
+    ProxyNotHTTPError,
     ProxyRefusedError,
     ProxyUnreachableError,
 )
@@ -258,6 +259,10 @@ class Row(NamedTuple):
             ProxyHungUpError("the proxy closed the connection when it was asked for a tunnel"),
             FailureKind.CONNECT, Fault.DOUBTED, True,
             "the proxy closed the connection when it was asked for a tunnel",
+        ),
+        Row(
+            ProxyNotHTTPError("what the proxy sent is no HTTP"),
+            FailureKind.PROTOCOL, Fault.DOUBTED, True, "what the proxy sent is no HTTP",
         ),
         Row(
             caused(ProxyUnreachableError(), REFUSED),

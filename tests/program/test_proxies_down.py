@@ -212,6 +212,19 @@ def test_what_answers_connect_with_no_http_is_no_proxy(tmp_path: Path, proxy: Mo
     assert (result.returncode, result.records) == (75, []), result.stderr
 
 
+@pytest.mark.parametrize("options", [["--limit", "1"], ["--workers", "2"]], ids=" ".join)
+@EACH_WAY
+def test_url_at_which_the_proxy_hangs_up_from_the_start_costs_the_others_nothing(
+    tmp_path: Path, hosts: CountingServer, proxy: MoodyProxy, scheme: str, options: list[str]
+) -> None:
+    proxy.mood = lambda asked: b"" if "127.0.0.1:9" in asked.target else None
+    bad, good = f"{scheme}://127.0.0.1:9/", urls_of(hosts, 1)
+    result = fetch(tmp_path, [bad, *good], proxy.url, *options)
+    found = {record["url"]: record["error"] for record in result.records}
+    assert found == {bad: "connect", **dict.fromkeys(good)}, result.stderr
+    assert "our network" not in (tmp_path / "log").read_text().replace("-", " ")
+
+
 def test_tls_that_fails_with_the_proxy_is_no_urls_failure(
     tmp_path: Path, authority: Authority
 ) -> None:

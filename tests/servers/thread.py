@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Coroutine
 from types import TracebackType
@@ -57,7 +58,11 @@ class ThreadedServer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await _let_go_on()  # transports that were closed by the tasks report it
+        # A transport that nothing closed, or that still has to write, would outlive its loop.
+        for transport in list(vars(self._loop)["_transports"].values()):
+            with contextlib.suppress(AttributeError):  # it has ended already
+                transport.abort()
+        await _let_go_on()  # they report it
 
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -44,8 +44,15 @@ class ProxyUnreachableError(ProxyError):
     """There is no connection to the proxy itself; its cause says why."""
 
 
+_HUNG_UP = "the proxy closed the connection when it was asked for a tunnel"
+
+
 class ProxyHungUpError(ProxyError):
-    """The proxy closed the connection, or sent what is no HTTP, instead of an answer."""
+    """The proxy closed the connection instead of answering."""
+
+
+class ProxyNotHTTPError(ProxyError):
+    """The proxy sent what is no HTTP instead of an answer."""
 
 
 class ProxyRefusedError(ProxyError):
@@ -96,7 +103,7 @@ class _WithoutDot:
 
 
 class AnswerHead(asyncio.Protocol):
-    """Reads the head of a proxy's answer; `status` gets its number, or `ProxyHungUpError`."""
+    """Reads the head of a proxy's answer; `status` gets its number, or `ProxyError`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, opens_tunnel: bool = False) -> None:
         self._opens_tunnel = opens_tunnel
@@ -112,29 +119,29 @@ class AnswerHead(asyncio.Protocol):
         while not self.status.done() and (end := _HEAD_END.search(self._data)) is not None:
             line = _STATUS_LINE.match(self._data)
             if line is None:
-                self._fail("what the proxy sent is no HTTP")
+                self._fail(ProxyNotHTTPError("what the proxy sent is no HTTP"))
                 return
             status = int(line[1])
             del self._data[: end.end()]
             if status >= 200:  # what is below announces another answer (RFC 9110 §15.2)
                 self._end(status)
         if len(self._data) > MAX_HEAD_BYTES:
-            self._fail("what the proxy sent is no HTTP")
+            self._fail(ProxyNotHTTPError("what the proxy sent is no HTTP"))
 
     def _end(self, status: int) -> None:
         # A tunnel is silent until we begin TLS: bytes before that are nobody's.
         if self._opens_tunnel and self._data and status < 300:
-            self._fail("the proxy sent something before it was asked")
+            self._fail(ProxyNotHTTPError("the proxy sent something before it was asked"))
         else:
             self.status.set_result(status)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.heard = True
-        self._fail("the proxy closed the connection when it was asked for a tunnel")
+        self._fail(ProxyHungUpError(_HUNG_UP))
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, error: ProxyError) -> None:
         if not self.status.done():
-            self.status.set_exception(ProxyHungUpError(reason))
+            self.status.set_exception(error)
 
 
 def _look_at(status: asyncio.Future[int]) -> None:
@@ -189,7 +196,7 @@ async def _open_tunnel(transport: asyncio.Transport, request: ClientRequest) -> 
     head = AnswerHead(asyncio.get_running_loop(), opens_tunnel=True)
     transport.set_protocol(head)
     if transport.is_closing():
-        raise ProxyHungUpError("the proxy closed the connection when it was asked for a tunnel")
+        raise ProxyHungUpError(_HUNG_UP)
     host = f"[{request.host}]" if ":" in request.host else request.host
     fields = cast("Mapping[str, str]", request.proxy_headers or {})
     authorization = fields.get(AUTHORIZATION)
