@@ -53,8 +53,8 @@ def test_whatever_is_asked_comes_back_from_disk_and_from_other_processes(
     assert codec.unpack_all(array_of(packed)) == some
     assert [codec.full(codec.lean(each)) for each in some] == some
     for each in some:
-        state = JobState.of(Job(each, parse_url("http://a/")), codec)
-        back = msgspec.msgpack.decode(encode(state), type=JobState).job(codec)
+        state = JobState.of(Job(each, parse_url("http://a/")), 0.0, 0.0, codec)
+        back = msgspec.msgpack.decode(encode(state), type=JobState).job(0.0, codec)
         assert (back.request, back.method, back.body) == (each, each.method, each.body)
 
 

@@ -167,14 +167,14 @@ async def test_outage_pauses_then_goes_on_and_fails_no_url(monkeypatch: pytest.M
         assert (await anext(fetch)).ok
         rest = asyncio.ensure_future(outcomes_of(fetch))
         await engine.until(lambda: len(engine.probed) > 3)
-        assert fetch.outage_since is not None
+        assert fetch.network_down
         assert not fetch.running
         assert set(engine.probed) == {"well.test"}, "who answered before is asked"
         engine.world_is_there.set()
         outcomes = await rest
         assert len(outcomes) == 8
         assert all(outcome.ok for outcome in outcomes)
-        assert fetch.outage_since is None
+        assert not fetch.network_down
 
 
 async def test_dead_hosts_beside_a_living_one_fail_by_themselves() -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
+from typing import cast
 
 from fetchpool.model.exits import ExitStatus
+from fetchpool.pipeline.fetcher import Fetcher
 from fetchpool.run.screen import busiest, message
 from fetchpool.run.stopping import Stopper
 from fetchpool.scheduling.host_slot import HostState
 
 
-class Run:
-    """A run as the display sees it."""
+class Shown:
+    """What the display asks of a `Fetcher`."""
 
-    outage_since: float | None = None
+    network_down = False
     running = 0
 
     def busiest(self, now: float, count: int) -> list[HostState]:
@@ -24,19 +25,20 @@ class Run:
 
 
 async def test_stop_and_outage_are_said() -> None:
-    run = Run()
+    run = Shown()
+    fetcher = cast("Fetcher", run)
     with Stopper(lambda reason: None) as stopper:
-        assert message(run, stopper) is None
-        run.outage_since = asyncio.get_running_loop().time()
-        assert message(run, stopper) == "our network is down: waiting for it"
+        assert message(fetcher, stopper) is None
+        run.network_down = True
+        assert message(fetcher, stopper) == "our network is down: waiting for it"
         run.running = 3
         stopper.ask("Ctrl-C", ExitStatus.INTERRUPTED)
-        assert message(run, stopper) == (
+        assert message(fetcher, stopper) == (
             "Ctrl-C: 3 requests running, cut off within 5 s; Ctrl-C again cuts them off"
         )
         run.running = 0
-        assert message(run, stopper) == "stopped by Ctrl-C: writing down what there is"
+        assert message(fetcher, stopper) == "stopped by Ctrl-C: writing down what there is"
 
 
 def test_window_is_shown_where_it_was_lowered() -> None:
-    assert [state.window for state in busiest(Run(), 0.0)] == [None, 3]
+    assert [state.window for state in busiest(cast("Fetcher", Shown()), 0.0)] == [None, 3]

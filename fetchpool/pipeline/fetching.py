@@ -184,9 +184,19 @@ class Fetching:
     # -- how things stand ------------------------------------------------------------------------
 
     @property
-    def outage_since(self) -> float | None:
-        """Since when (monotonic seconds) our side's network is down, or None."""
-        return self._judge.outage.since
+    def network_down(self) -> bool:
+        """True while the network on our side is down."""
+        return self._judge.outage.going_on
+
+    @property
+    def connections_opened(self) -> int:
+        """Connections that the engine has opened so far."""
+        return self._engine.connections_opened
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes that came over the engine's connections so far."""
+        return self._engine.bytes_received
 
     @property
     def lowered_to(self) -> int | None:
@@ -202,11 +212,6 @@ class Fetching:
     def running(self) -> int:
         """Requests in progress."""
         return self._scheduler.running
-
-    @property
-    def per_host(self) -> int:
-        """Requests at once to one host at most."""
-        return self._scheduler.most_per_host
 
     def busiest(self, now: float, count: int) -> list[HostState]:
         """Return up to *count* hosts that hold things up: parked ones, then by what waits."""

@@ -117,16 +117,6 @@ class FetchPool:
             raise RuntimeError("use the pool in 'async with FetchPool(...) as pool:'")
         return self._budget
 
-    @property
-    def connections_opened(self) -> int:
-        """Connections opened so far."""
-        return self._engine.connections_opened if self._engine else 0
-
-    @property
-    def bytes_received(self) -> int:
-        """Bytes that came over connections so far."""
-        return self._engine.bytes_received if self._engine else 0
-
     def fetch(self, urls: Iterable[str | Request] | AsyncIterable[str | Request]) -> Outcomes:
         """Return an asynchronous iterator with exactly one outcome for each of *urls*.
 

@@ -18,7 +18,7 @@ from fetchpool.reporting.terminal import Reporter
 from fetchpool.run.choices import check_targets, destination
 from fetchpool.run.runner import run
 from fetchpool.run.streams import others_write_to_the_terminal
-from fetchpool.scaling.hiring import recruits
+from fetchpool.scaling.processes import forked_ahead
 from fetchpool.scaling.sharing import worker_count
 from fetchpool.sources import InputError, SourceReadError
 
@@ -57,7 +57,7 @@ def _run_and_report(config: Config, sources: Sequence[str], output: str | None) 
     stdin = sys.stdin.buffer if sys.stdin is not None else None
     count = worker_count(config)
     with (
-        recruits(count if count > 1 else 0) as hire,
+        forked_ahead(count if count > 1 else 0),
         Reporter(sys.stderr, _display_mode(config, sources), config.quiet) as reporter,
     ):
         try:
@@ -68,7 +68,6 @@ def _run_and_report(config: Config, sources: Sequence[str], output: str | None) 
                 reporter=reporter,
                 signals=True,
                 stdin=stdin,
-                hire=hire,
             )
         except tuple(_STATUS) as error:
             reporter.error(str(error))

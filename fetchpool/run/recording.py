@@ -1,6 +1,6 @@
 """What a run records: outcomes in order, into the ledger and `--records`, whatever ends the run.
 
-fetching.batch() ─▶ Recording ─▶ Journal ─▶ ledger, --records ─▶ Account
+fetcher.batch() ─▶ Recording ─▶ Journal ─▶ ledger, --records ─▶ Account
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ if TYPE_CHECKING:
     from fetchpool.model.values import Request
     from fetchpool.output.ledger import Ledger
     from fetchpool.output.ledger.entries import Line
-    from fetchpool.pipeline.fetching import Fetching
+    from fetchpool.pipeline.fetcher import Fetcher
     from fetchpool.run.call import Call
     from fetchpool.run.intake import Remaining
     from fetchpool.run.output import Output
     from fetchpool.run.telling import Telling
-    from fetchpool.scaling.dispatch import Dispatch
 
 
 class Recording:
@@ -74,19 +73,19 @@ class Recording:
         self._ledger = settled.ledger
         self.journal.write_to(settled.ledger, path)
 
-    async def record_all(self, fetching: Fetching | Dispatch) -> None:
+    async def record_all(self, fetcher: Fetcher) -> None:
         """Record outcomes until there are no more.
 
         Whatever ends that early, what was fetched is recorded, unless just that is the trouble.
         """
-        recording = asyncio.ensure_future(self._record(fetching))
+        recording = asyncio.ensure_future(self._record(fetcher))
         try:
             await asyncio.shield(recording)
         except OurTrouble as error:
             self._note(error)
-            await fetching.aclose()
+            await fetcher.aclose()
         except asyncio.CancelledError:  # Ctrl-C in a program that doesn't have us watch signals
-            fetching.abort()
+            fetcher.abort()
             with suppress(*OurTrouble):
                 await recording
                 await self.journal.flush()
@@ -118,13 +117,13 @@ class Recording:
             with suppress(StoreError):
                 await asyncio.to_thread(self._output.files.remove_leftovers)
 
-    def abort(self, fetching: Fetching | Dispatch) -> None:
+    def abort(self, fetcher: Fetcher) -> None:
         """Cut off what runs, and wait for no reader of records."""
-        fetching.abort()
+        fetcher.abort()
         self.journal.give_up_reader()
 
-    async def _record(self, fetching: Fetching | Dispatch) -> None:
-        while outcomes := await fetching.batch():
+    async def _record(self, fetcher: Fetcher) -> None:
+        while outcomes := await fetcher.batch():
             if self._remaining.ended and self._ledger is not None and not self._total_is_told:
                 self._total_is_told = True
                 await self._in_ledger_lane(self._ledger.expect)
@@ -132,7 +131,7 @@ class Recording:
                 if not outcome.ok:
                     self._telling.failed(outcome)
             await self.journal.put(outcomes)
-            self._telling.warn_of_descriptors(fetching.lowered_to)
+            self._telling.warn_of_descriptors(fetcher.lowered_to)
 
     async def _in_ledger_lane(self, tell: Callable[[int, int], object]) -> None:
         """Tell the ledger how many records the list brings, and how many lines it has."""

@@ -1,6 +1,6 @@
-"""One run from its first line to its summary: the order of things, each in a room of its own.
+"""One run from its first line to its summary: the steps in their order, each in its own module.
 
-call ─▶ first URL ─▶ output ─▶ recording ─▶ pool ─▶ fetching ─▶ ending
+call ─▶ first URL ─▶ output ─▶ recording ─▶ fetcher ─▶ ending
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from fetchpool.config import Config, check_output
 from fetchpool.config.rules import check_has_directory
 from fetchpool.model.exits import ExitStatus
 from fetchpool.model.urls import hiding
+from fetchpool.network.descriptors import make_budget
 from fetchpool.output.export import descriptor_written
 from fetchpool.output.ledger import OutputError
 from fetchpool.output.sinks.null import NullStore
@@ -33,14 +34,13 @@ from fetchpool.run.stopping import Stopper
 from fetchpool.run.streams import occupy_closed_streams
 from fetchpool.run.telling import Telling
 from fetchpool.run.watching import Observer, catching_internal_errors
-from fetchpool.scaling.hiring import Hire, spawn
 from fetchpool.scaling.sharing import worker_count
 from fetchpool.sources import Reader, open_sources
 
 if TYPE_CHECKING:
+    from fetchpool.pipeline.fetcher import Fetcher
     from fetchpool.reporting.stats import Summary
     from fetchpool.reporting.terminal import Reporter
-    from fetchpool.scaling.fleet import Fleet
 
 
 def run(
@@ -52,14 +52,12 @@ def run(
     signals: bool = False,
     stdin: BinaryIO | None = None,
     title: str | None = None,
-    hire: Hire = spawn,
 ) -> Summary:
     """Fetch every URL of *sources* into the directory *output* and return the run in numbers.
 
     The command line's own door: *sources* are names of files, `-` (what *stdin* reads) or URLs.
     With *signals*, SIGINT, SIGTERM and SIGHUP stop the run gently, for the main thread only. Blocks
-    until the end; the exit status a command would have is `summary.exit_status`. *hire* starts a
-    worker process, where there are to be several.
+    until the end; the exit status a command would have is `summary.exit_status`.
 
     Raises before anything is fetched: `ConfigError`, `InputError` (a list can't be read),
     `OutputError` (the directory can't be used), `DirectoryBusyError`, `CannotGoOnError`. What goes
@@ -78,7 +76,7 @@ def run(
     ):
         dest = destination(config, sources, given)
         call = Call(config, lists, sources, title or lists.title, dest, given is not None)
-        work = Runner(call, reporter, hire)
+        work = Runner(call, reporter)
         with asyncio.Runner(loop_factory=loop_factory(config)) as loop:
             return loop.run(work.go(signals=signals))
 
@@ -86,10 +84,9 @@ def run(
 class Runner:
     """One run; made anew for each."""
 
-    def __init__(self, call: Call, reporter: Reporter | None, hire: Hire) -> None:
+    def __init__(self, call: Call, reporter: Reporter | None) -> None:
         self._call = call
         self._config = call.config
-        self._hire = hire
         self._telling = Telling(call, reporter)
         self._remaining = Remaining(Reader(call.lists.batches()))
         self._stopper = Stopper(self._telling.stopping)
@@ -112,10 +109,8 @@ class Runner:
             recording = Recording(self._call, output, self._remaining, self._telling)
             stack.push_async_callback(recording.journal.close)
             await recording.settle()
-            pool = self._pool(output)
-            stack.push_async_exit(pool)
-            await pool.__aenter__()
-            return await self._fetch(pool, output, recording)
+            fetcher = await self._fetcher(stack, output)
+            return await self._fetch(fetcher, recording)
 
     def _listen(self, stack: AsyncExitStack, *, signals: bool) -> None:
         stack.enter_context(self._stopper)
@@ -149,39 +144,44 @@ class Runner:
             return None
         return await open_output(stack, call.config, call.dest, call.names, named=call.named)
 
-    def _pool(self, output: Output | None) -> FetchPool | Fleet:
-        """Return what fetches: this process, or several."""
-        if worker_count(self._config) > 1:
-            from fetchpool.scaling.fleet import Fleet
+    async def _fetcher(self, stack: AsyncExitStack, output: Output | None) -> Fetcher:
+        """Return what fetches the list until *stack* is unwound: this process, or several."""
+        config, telling = self._config, self._telling
+        observer = Observer(telling.stats, telling.events, telling.reporter)
+        spill_directory = None if output is None else output.spill_directory
+        if worker_count(config) == 1:
+            files = None if output is None else output.files
+            pool = FetchPool(replace(config, workers=1), store=files or NullStore())
+            await stack.enter_async_context(pool)
+            return pool.fetch_from(
+                self._remaining,
+                stats=telling.stats,
+                observer=observer,
+                spill_directory=spill_directory,
+            )
+        from fetchpool.scaling.dispatch import Dispatch
+        from fetchpool.scaling.setup import setups_of
 
-            shows = self._telling.reporter.wants_updates
-            layout = None if output is None else output.layout
-            return Fleet(self._config, layout, shows=shows, hire=self._hire)
-        files = None if output is None else output.files
-        return FetchPool(replace(self._config, workers=1), store=files or NullStore())
+        layout = None if output is None else output.layout
+        setups = setups_of(config, layout, spill_directory, telling.reporter.wants_updates)
+        dispatch = Dispatch(setups, self._remaining, stats=telling.stats, observer=observer)
+        stack.push_async_callback(dispatch.aclose)
+        return dispatch
 
-    async def _fetch(
-        self, pool: FetchPool | Fleet, output: Output | None, recording: Recording
-    ) -> Summary:
+    async def _fetch(self, fetcher: Fetcher, recording: Recording) -> Summary:
         telling, stopper = self._telling, self._stopper
-        telling.begin(pool)
-        fetching = pool.fetch_from(
-            self._remaining,
-            stats=telling.stats,
-            observer=Observer(telling.stats, telling.events, telling.reporter),
-            spill_directory=None if output is None else output.spill_directory,
-        )
-        shown = Shown(pool, fetching, self._remaining, stopper)
-        recording.journal.start(on_trouble=fetching.abort)
-        stopper.steps(partial(self._stop, shown), partial(recording.abort, fetching))
+        telling.begin(make_budget(self._config.limit))
+        shown = Shown(fetcher, self._remaining, stopper)
+        recording.journal.start(on_trouble=fetcher.abort)
+        stopper.steps(partial(self._stop, shown), partial(recording.abort, fetcher))
         async with displaying(telling, shown, self._call.lists) as counter:
-            await recording.record_all(fetching)
-        telling.connections(pool)
+            await recording.record_all(fetcher)
+        telling.connections(fetcher)
         total = None if counter is None else counter.total
         return await self._closing.end(recording, self._remaining, total)
 
     def _stop(self, shown: Shown) -> None:
         """Start nothing more; say after a moment what is waited for, unless a display does."""
-        shown.fetching.stop()
+        shown.fetcher.stop()
         if not self._telling.reporter.wants_updates:
             tell_of_waiting(self._telling.reporter, shown)

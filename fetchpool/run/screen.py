@@ -8,22 +8,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import ceil
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from fetchpool.reporting.stats import HostState, RunState
 from fetchpool.reporting.terminal.formats import counted, span
 from fetchpool.sources import RequestCounter
 
 if TYPE_CHECKING:
-    from fetchpool.pipeline.fetching import Fetching
-    from fetchpool.pipeline.pool import FetchPool
+    from fetchpool.pipeline.fetcher import Fetcher
     from fetchpool.reporting.terminal import Reporter
     from fetchpool.run.intake import Remaining
     from fetchpool.run.stopping import Stopper
     from fetchpool.run.telling import Telling
-    from fetchpool.scaling.dispatch import Dispatch
-    from fetchpool.scaling.fleet import Fleet
-    from fetchpool.scheduling import scheduler
     from fetchpool.sources import Sources
 
 EVERY_S = 0.25
@@ -36,8 +32,7 @@ HOSTS_SHOWN = 12
 class Shown:
     """A run under way, as far as it is shown."""
 
-    pool: FetchPool | Fleet
-    fetching: Fetching | Dispatch
+    fetcher: Fetcher
     remaining: Remaining
     stopper: Stopper
 
@@ -46,7 +41,7 @@ class Shown:
 async def displaying(
     telling: Telling, shown: Shown, lists: Sources
 ) -> AsyncIterator[RequestCounter | None]:
-    """Keep a display up to date meanwhile, if somebody looks at it."""
+    """Keep the display up to date during the block, if there is one."""
     if not telling.reporter.wants_updates:
         yield None
         return
@@ -67,58 +62,48 @@ async def _keep_showing(telling: Telling, shown: Shown, counter: RequestCounter 
     """Update the display until cancelled."""
     while True:
         now = monotonic()
-        telling.stats.received_so_far(shown.pool.bytes_received)
+        telling.stats.received_so_far(shown.fetcher.bytes_received)
         state = RunState(
             total=counter.total if counter else None,
             read=shown.remaining.requests,
             reading=not shown.remaining.ended,
-            running=shown.fetching.running,
-            hosts=busiest(shown.fetching, now),
-            message=message(shown.fetching, shown.stopper),
+            running=shown.fetcher.running,
+            hosts=busiest(shown.fetcher, now),
+            message=message(shown.fetcher, shown.stopper),
         )
         telling.reporter.update(telling.stats.snapshot(now, state))
         await asyncio.sleep(EVERY_S)
 
 
 def tell_of_waiting(reporter: Reporter, shown: Shown) -> None:
-    """Say after a moment what a run that was asked to stop waits for, if it does still."""
+    """Say after a moment what a run that was asked to stop waits for, if it still waits."""
 
     def tell() -> None:
-        if shown.fetching.running and not shown.fetching.ended:
-            reporter.warn(stopping(shown.fetching, shown.stopper))
+        if shown.fetcher.running and not shown.fetcher.ended:
+            reporter.warn(stopping(shown.fetcher, shown.stopper))
 
     asyncio.get_running_loop().call_later(WAITING_S, tell)
 
 
-class Display(Protocol):
-    """What of a fetching is shown beside its counters."""
-
-    @property
-    def running(self) -> int: ...
-    @property
-    def outage_since(self) -> float | None: ...
-    def busiest(self, now: float, count: int) -> list[scheduler.HostState]: ...
-
-
-def message(fetching: Display, stopper: Stopper) -> str | None:
-    """Return what all of the run waits for, in words for a person."""
+def message(fetcher: Fetcher, stopper: Stopper) -> str | None:
+    """Return what the whole run waits for, in words for a person."""
     if stopper.reason is not None:
-        return stopping(fetching, stopper)
-    return "our network is down: waiting for it" if fetching.outage_since else None
+        return stopping(fetcher, stopper)
+    return "our network is down: waiting for it" if fetcher.network_down else None
 
 
-def stopping(fetching: Display, stopper: Stopper) -> str:
+def stopping(fetcher: Fetcher, stopper: Stopper) -> str:
     """Return what a run that was asked to stop waits for, and for how long."""
     ends_at, now = stopper.grace_ends_at, asyncio.get_running_loop().time()
     left_s = 0.0 if ends_at is None else ends_at - now
-    if not fetching.running or left_s <= 0:
+    if not fetcher.running or left_s <= 0:
         return f"stopped by {stopper.reason}: writing down what there is"
-    running = counted(fetching.running, "request")
+    running = counted(fetcher.running, "request")
     again = "; Ctrl-C again cuts them off" if stopper.reason == "Ctrl-C" else ""
     return f"{stopper.reason}: {running} running, cut off within {span(ceil(left_s))}{again}"
 
 
-def busiest(fetching: Display, now: float) -> tuple[HostState, ...]:
+def busiest(fetcher: Fetcher, now: float) -> tuple[HostState, ...]:
     """Return the hosts worth showing: parked ones and those with most waiting."""
     return tuple(
         HostState(
@@ -129,5 +114,5 @@ def busiest(fetching: Display, now: float) -> tuple[HostState, ...]:
             why=state.why,
             window=state.window if state.slowed else None,
         )
-        for state in fetching.busiest(now, HOSTS_SHOWN)
+        for state in fetcher.busiest(now, HOSTS_SHOWN)
     )

@@ -14,9 +14,9 @@ from fetchpool.run.choices import opened
 
 if TYPE_CHECKING:
     from fetchpool.model.values import Outcome
-    from fetchpool.pipeline.pool import FetchPool
+    from fetchpool.network.descriptors import Budget
+    from fetchpool.pipeline.fetcher import Fetcher
     from fetchpool.run.call import Call
-    from fetchpool.scaling.fleet import Fleet
 
 
 class Telling:
@@ -36,12 +36,12 @@ class Telling:
         path = self._call.config.log_file
         self.events = opened("--log-file", path, partial(open_event_log, path))
 
-    def begin(self, pool: FetchPool | Fleet) -> None:
+    def begin(self, budget: Budget) -> None:
         """Say what is about to be fetched, and what of the settings can't be had."""
         call, config = self._call, self._call.config
-        if pool.budget.warning:
+        if budget.warning:
             self._warned_of_descriptors = True
-            self.reporter.warn(pool.budget.warning)
+            self.reporter.warn(budget.warning)
         if config.cleanup_closed and cleanup_closed_is_needless():
             self.reporter.warn(
                 "--cleanup-closed does nothing on this Python, which closes TLS connections itself."
@@ -50,7 +50,7 @@ class Telling:
             Heading(
                 source=call.title,
                 destination=call.dest_text,
-                limit=pool.budget.limit,
+                limit=budget.limit,
                 per_host=config.per_host,
                 rate=config.rate,
                 host_rate=config.host_rate,
@@ -83,8 +83,8 @@ class Telling:
                 "on. Raise the limit with 'ulimit -n'."
             )
 
-    def connections(self, pool: FetchPool | Fleet) -> None:
-        """Count what *pool* received, and over how many connections."""
-        self.stats.received_so_far(pool.bytes_received)
-        for _ in range(pool.connections_opened):
+    def connections(self, fetcher: Fetcher) -> None:
+        """Count what *fetcher* received, and over how many connections."""
+        self.stats.received_so_far(fetcher.bytes_received)
+        for _ in range(fetcher.connections_opened):
             self.stats.connection_opened()

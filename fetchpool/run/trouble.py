@@ -10,7 +10,7 @@ from fetchpool.model.bodies import StoreError
 from fetchpool.model.exits import ExitStatus
 from fetchpool.output.records import OutputClosedError, RecordsError
 from fetchpool.pipeline.fetching import NoDescriptorsError, OurSideDownError
-from fetchpool.scaling.hiring import NoWorkersError
+from fetchpool.scaling.link import NoWorkersError
 from fetchpool.sources import SourceReadError
 
 OurTrouble = (

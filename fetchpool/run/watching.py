@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """Counts retries and parkings, and notes them in the log file."""
+    """Counts retries and pauses, and notes them in the log file."""
 
     def __init__(self, stats: Stats, events: EventSink, reporter: Reporter) -> None:
         self._stats = stats
@@ -34,15 +34,15 @@ class Observer:
         """Note that our side's network is down, or back."""
         self._events.event("our-network-down" if began else "our-network-back")
 
-    def worker_died(self, pid: int, how: str) -> None:
-        """Tell that one of several processes was lost, which costs no URL its answer."""
-        self._events.event("worker-died", pid=pid, how=how)
+    def worker_died(self, number: int, how: str) -> None:
+        """Tell that a worker process died, which costs no URL its answer."""
+        self._events.event("worker-died", pid=number, how=how)
         self._reporter.warn(f"a worker process ended by {how}; another one goes on with its URLs")
 
 
 @contextlib.contextmanager
 def catching_internal_errors(reporter: Reporter, events: EventSink) -> Iterator[None]:
-    """Meanwhile, let our own bugs be one line for a person, with a traceback in the log file."""
+    """During the block, tell a person of our own bugs in a line; the log file has tracebacks."""
     log = logging.getLogger("fetchpool")
     handler = _InternalErrors(reporter, events)
     log.addHandler(handler)

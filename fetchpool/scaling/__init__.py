@@ -1,14 +1,16 @@
 """`--workers`: one run over several processes, each with a share of the hosts.
 
-    fleet     the workers of a run
-    dispatch  the parent: reads, routes, counts, hands outcomes on
-    child     a worker: a whole pipeline of its own
-    hiring    where worker processes come from
-    member    a worker as the parent sees it
-    outbox    what a worker was given, until it is answered: it may die
-    pauses    what hosts asked for: a worker may be replaced
-    sharing   who owns which host, and how much of the limits
+    dispatch        the parent: reads the list, sends requests to workers, passes outcomes on
+    worker_handle   a worker as the parent sees it
+    worker          a worker: a whole pipeline of its own
+    link            what lies between the two
+    messages        what they say to each other
+    processes       workers that are processes of this machine
+    worker_process  the program of such a process
+    outbox          what a worker was given, kept until it is answered: it may die
+    inbox           what a worker was given and has not begun
+    pauses          what hosts asked for: a worker may be replaced
+    sharing         which worker owns which host, and its part of the limits
 
-The parent alone has the list, the ledger, the display and the exit status. What a run without
-workers needs of this is light; the rest is imported when there are to be some.
+The parent alone has the list, the ledger, the display and the exit status.
 """

@@ -1,4 +1,4 @@
-"""What the parent sent and nobody has looked at: a worker's source of requests."""
+"""A worker's source of requests: those that the parent has sent and that were not read yet."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class Inbox:
     """A reader of requests (see `RequestReader`) that the parent fills as there is room."""
 
     def __init__(self, want: Callable[[int], None]) -> None:
-        """Call *want* with how many requests more there is room for."""
+        """Call *want* with the number of further requests that there is room for."""
         self._want = want
         self._requests: list[Request] = []
         self._changed = asyncio.Event()
         self._ended = False
 
     def put(self, requests: list[Request]) -> None:
-        """Take *requests* in."""
+        """Add *requests*."""
         self._requests += requests
         self._changed.set()
 
     def end(self) -> None:
-        """Take note that no more will come."""
+        """Say that no more will come."""
         self._ended = True
         self._changed.set()
 
@@ -44,6 +44,6 @@ class Inbox:
         return Batch(requests, 0, requests[-1].seq)
 
     async def aclose(self) -> None:
-        """Take nothing any more."""
+        """Drop what is there, and end."""
         self._requests = []
         self.end()

@@ -4,7 +4,7 @@
     worker ──▶ parent    Hello · Want · Outcomes · Away · Park · Tick · Logged · Failed · Bye
 
 MessagePack, each message an array that starts with its name: both ends are the same program, so
-there are no versions.
+there are no versions. Times are durations: another machine has another monotonic clock.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ class Message(msgspec.Struct, array_like=True, tag=True):
 
 
 class JobState(msgspec.Struct, array_like=True):
-    """Everything a `Job` holds: a redirect may lead to another worker's host."""
+    """Everything a `Job` holds, and when it goes on: a redirect may lead to another worker's host.
+
+    Durations count from when it was packed.
+    """
 
     request: Request
     """As `Codec.lean` leaves it."""
@@ -42,9 +45,12 @@ class JobState(msgspec.Struct, array_like=True):
     unanswered: bool
     redirects: int
     seen: list[str] | None
-    began: float | None
-    """Monotonic seconds, which mean the same in every process of a machine."""
+    wait_s: float
+    """How long it has to wait before it goes on."""
+    age_s: float | None
+    """How long ago its first attempt began."""
     started_at: float | None
+    """The same in seconds since the epoch, for its record."""
     budget_left_s: float | None
     public_only: bool
     insecure: bool
@@ -54,8 +60,8 @@ class JobState(msgspec.Struct, array_like=True):
     turned_get: bool = False
 
     @classmethod
-    def of(cls, job: Job, codec: Codec = _plain) -> JobState:
-        """Return the state of *job*."""
+    def of(cls, job: Job, at: float, now: float, codec: Codec = _plain) -> JobState:
+        """Return the state of *job*, which goes on at *at* by the clock that says *now*."""
         return cls(
             codec.lean(job.request),
             job.first,
@@ -66,7 +72,8 @@ class JobState(msgspec.Struct, array_like=True):
             job.unanswered,
             job.redirects,
             None if job.seen is None else sorted(job.seen),
-            job.began,
+            at - now,
+            None if job.began is None else now - job.began,
             job.started_at,
             job.budget_left_s,
             job.public_only,
@@ -77,8 +84,8 @@ class JobState(msgspec.Struct, array_like=True):
             job.turned_get,
         )
 
-    def job(self, codec: Codec = _plain) -> Job:
-        """Return the job again."""
+    def job(self, packed: float, codec: Codec = _plain) -> Job:
+        """Return the job again; it was packed at *packed*, by the clock of this process."""
         job = Job(codec.full(self.request), self.first)
         # Where it is at its first URL still, it is the same object: what headers go by.
         job.target = self.first if self.target == self.first else self.target
@@ -88,7 +95,7 @@ class JobState(msgspec.Struct, array_like=True):
         job.unanswered = self.unanswered
         job.redirects = self.redirects
         job.seen = None if self.seen is None else set(self.seen)
-        job.began = self.began
+        job.began = None if self.age_s is None else packed - self.age_s
         job.started_at = self.started_at
         job.budget_left_s = self.budget_left_s
         job.public_only = self.public_only
@@ -114,20 +121,27 @@ class Requests(Message):
 
 
 class Hop(Message):
-    """A job under way that goes on at one of the worker's hosts, from *at* on."""
+    """A job under way that goes on at one of the worker's hosts."""
 
-    job: JobState
-    at: float
+    job: msgspec.Raw
+    """The `JobState`, as `Away` brought it."""
+    kept_s: float
+    """How long the parent has kept it since."""
+
+    def unpack(self, now: float, codec: Codec = _plain) -> tuple[Job, float]:
+        """Return the job, and when it may go on by the clock that says *now*."""
+        state, packed = _job_state(self.job), now - self.kept_s
+        return state.job(packed, codec), packed + state.wait_s
 
 
 class Park(Message):
-    """A request to *host* was answered *status*: leave it alone until then.
+    """A request to *host* was answered *status*: leave it alone for so many seconds from now on.
 
     Goes both ways, at once: several workers may ask one host, and a worker may be replaced.
     """
 
     host: str
-    until: float
+    seconds: float
     status: int
 
 
@@ -194,10 +208,20 @@ class Outcomes(Message):
 
 
 class Away(Message):
-    """A job that goes on at a host which isn't the worker's, from *at* on."""
+    """A job that goes on at a host which isn't the worker's."""
 
-    job: JobState
-    at: float
+    seq: int
+    """The number of its request."""
+    host: str
+    """The key of the host."""
+    job: msgspec.Raw
+    """Its `JobState`, which the parent passes on as it is."""
+
+    @classmethod
+    def of(cls, job: Job, at: float, now: float, codec: Codec = _plain) -> Away:
+        """Return the message of *job*, which goes on at *at* by the clock that says *now*."""
+        state = msgspec.Raw(encode(JobState.of(job, at, now, codec)))
+        return cls(job.request.seq, job.target.host_key, state)
 
 
 class Tick(Message):
@@ -211,7 +235,7 @@ class Tick(Message):
     received: int = 0
     parked: list[Parked] = []
     busiest: list[HostState] = []
-    outage_since: float | None = None
+    network_down: bool = False
     lowered_to: int | None = None
     alive: Target | None = None
     """A host that answered lately."""
@@ -242,5 +266,6 @@ FromParent: TypeAlias = Requests | Hop | Park | Alive | NoMore | Finish | Stop |
 FromWorker: TypeAlias = Hello | Want | Outcomes | Away | Park | Tick | Logged | Failed | Bye
 
 encode = msgspec.msgpack.Encoder().encode
+_job_state = msgspec.msgpack.Decoder(JobState).decode
 from_parent = msgspec.msgpack.Decoder(FromParent).decode
 from_worker = msgspec.msgpack.Decoder(FromWorker).decode

@@ -5,8 +5,8 @@
                                └───────────── rewind ◀────────┘   the worker died
 
 A worker may die with everything it was given, so what has no outcome yet can be sent again. What
-doesn't fit in memory is in a temporary file: a list of ten million whose first half waits for one
-stuck host is no reason to grow.
+doesn't fit in memory is in a temporary file, so memory stays flat even if half of a list of ten
+million waits for one stuck host.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ IN_MEMORY = 8 * 1024 * 1024
 
 
 class Shelf:
-    """Where the outboxes of a run keep their batches: memory first, then one temporary file.
+    """Where the outboxes of a run keep their batches: in memory, or in one temporary file.
 
     The file is made in *directory* (else the system's own) and goes with the process.
     """
@@ -61,7 +61,7 @@ class Shelf:
         return b"".join(self._file.read(block.offset, block.written) for block in kept)
 
     def free(self, kept: bytes | list[Block]) -> None:
-        """Let the room be used again."""
+        """Forget what was put, and use its room again."""
         if isinstance(kept, bytes):
             self._room += len(kept)
             return
@@ -69,7 +69,7 @@ class Shelf:
             self._file.free(block)
 
     def close(self) -> None:
-        """Give up everything."""
+        """Forget everything, and close the file."""
         self._file.close()
 
 
@@ -90,12 +90,12 @@ class _Batch:
 
 
 class Outbox:
-    """A queue of requests with growing `seq`, each kept until `settle` is told of it."""
+    """A queue of requests with growing `seq`, each kept until `settle` is called for it."""
 
     def __init__(
         self, shelf: Shelf, is_settled: Callable[[int], bool], codec: Codec | None = None
     ) -> None:
-        """Ask *is_settled* about requests (by `seq`) when they are to be sent once more.
+        """*is_settled* says of a `seq` whether its request need not be sent once more.
 
         *codec* packs them, that of a plain run if there is none.
         """
@@ -109,7 +109,7 @@ class Outbox:
         self._sent = 0
         """How many of the batches are sent."""
         self.unsent = 0
-        """Requests that were not sent yet, or are to be sent again."""
+        """Requests that are still to be sent, or to be sent again."""
         self.unsettled = 0
         """Requests without an outcome."""
 
@@ -142,7 +142,7 @@ class Outbox:
                 return data, count
 
     def settle(self, seq: int) -> None:
-        """Take note that the request *seq*, which was sent, is no business of this outbox now."""
+        """Forget the request *seq*: it was sent, and has its outcome or another worker."""
         index = bisect_right(self._batches, seq, key=_first) - 1
         batch = self._batches[index]
         batch.left -= 1

@@ -1,9 +1,8 @@
-"""What a worker is started with, and where bodies go."""
+"""What a worker is told at its start, and where bodies go."""
 
 from __future__ import annotations
 
 import pickle
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,14 +12,12 @@ from fetchpool.network.descriptors import make_budget
 from fetchpool.output.ledger.checkpoint import boot_id
 from fetchpool.output.ledger.layout import Layout
 from fetchpool.output.sinks.directory import DirectoryStore
-from fetchpool.scaling.sharing import Share
-
-_LENGTH_BYTES = 4
+from fetchpool.scaling.sharing import Share, shares
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a worker needs to know; goes to it pickled."""
+    """What a worker needs to know: the first message to it."""
 
     config: Config
     """Of the whole run."""
@@ -29,7 +26,26 @@ class Setup:
     """The run's directory; None where bodies are not stored."""
     spill_directory: str | None
     shows: bool
-    """True if somebody looks at the hosts that hold things up."""
+    """True if a display shows the hosts that hold things up."""
+
+    def pack(self) -> bytes:
+        """Return the message."""
+        return pickle.dumps(self)
+
+
+def setups_of(
+    config: Config, layout: Layout | None, spill_directory: str | None, shows: bool
+) -> list[Setup]:
+    """Return what each worker of the run is told."""
+    parts = shares(config, make_budget(config.limit).limit)
+    return [Setup(config, part, layout, spill_directory, shows) for part in parts]
+
+
+def unpack_setup(data: bytes) -> Setup:
+    """Return what `Setup.pack` made *data* of."""
+    setup = pickle.loads(data)  # noqa: S301 - our own parent's
+    assert isinstance(setup, Setup)
+    return setup
 
 
 def open_bodies(
@@ -47,27 +63,3 @@ def open_bodies(
         filename_of=suggested_filename if config.content_disposition else None,
         boot=boot_id(),
     )
-
-
-def packed_setup(setup: Setup) -> bytes:
-    """Return *setup* as it goes to a worker, before any message."""
-    data = pickle.dumps(setup)
-    return len(data).to_bytes(_LENGTH_BYTES, "big") + data
-
-
-def receive_setup(end: socket.socket) -> Setup:
-    """Return what the parent sent; raises EOFError if it is gone."""
-    length = int.from_bytes(_receive(end, _LENGTH_BYTES), "big")
-    setup = pickle.loads(_receive(end, length))  # noqa: S301 - our own parent's
-    assert isinstance(setup, Setup)
-    return setup
-
-
-def _receive(end: socket.socket, count: int) -> bytes:
-    data = bytearray()
-    while len(data) < count:
-        piece = end.recv(count - len(data))
-        if not piece:
-            raise EOFError("the parent is gone")
-        data += piece
-    return bytes(data)

@@ -1,4 +1,4 @@
-"""What each worker owns, and how much of the limits it gets. Pure."""
+"""Which hosts each worker owns, and its part of the limits."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def worker_count(config: Config) -> int:
     """Return how many workers `--workers` means here: none without a request to make."""
     count = config.workers or cores()
     if config.rate:
-        # Each may catch up on its part of the burst alone, but on one request at least: with more
-        # of them, that would be more than the whole rate's burst.
+        # Each may send its part of the burst at once, but at least one request: more workers would
+        # send more than the burst of the whole rate.
         count = min(count, max(1, int(config.rate * BURST_S)))
     return min(count, config.limit) if config.limit else count
 
@@ -65,10 +65,10 @@ def shares(config: Config, limit: int) -> list[Share]:
 
 
 def longest_interval(config: Config, share: Share) -> float:
-    """Return how many seconds the rates that a worker keeps put between two requests at most."""
+    """Return the longest time, in seconds, that the rates of a worker put between two requests."""
     return max((1 / rate for rate in (share.rate, config.host_rate) if rate), default=0.0)
 
 
 def owner(key: str, count: int) -> int:
-    """Return which of *count* workers owns *key*: a function of nothing else."""
+    """Return which of *count* workers owns *key*; it depends on nothing else."""
     return crc32(key.encode()) % count

@@ -1,4 +1,4 @@
-"""What a worker counts and notes, until the next `Tick` takes it to the parent."""
+"""What a worker counts between two `Tick`s, each of which takes it to the parent."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from fetchpool.scaling.pauses import Pauses
 
 if TYPE_CHECKING:
     from fetchpool.pipeline.fetching import Fetching
-    from fetchpool.pipeline.pool import FetchPool
 
 HOSTS_SENT = 12
-"""Hosts that hold things up, sent to be shown."""
+"""How many of the hosts that hold things up are sent to be shown."""
 
 
 class Tally:
     """Counts what happens beside outcomes, which the parent counts as it records them."""
 
     def __init__(self, on_throttled: Callable[[Park], None], *, shows: bool) -> None:
-        """Call *on_throttled* when a host asks for a pause; *shows*: somebody looks at hosts."""
+        """Call *on_throttled* when a host asks for a pause; *shows*: a display shows hosts."""
         self._on_throttled = on_throttled
         self._shows = shows
         self._pauses = Pauses()
@@ -44,7 +43,7 @@ class Tally:
         self._next.retries += 1
 
     def parked(self, host: str, seconds: float, why: str) -> None:
-        """Note that *host* is left alone for a while; where *why* is a status, it asked for it."""
+        """Note that *host* is left alone for a while: it asked for that if *why* is a status."""
         self._next.parked.append(Parked(host, seconds, why))
         if why.isdigit():
             self._on_throttled(self._pauses.extend(host, seconds, int(why), monotonic()))
@@ -54,21 +53,21 @@ class Tally:
         self._pauses.note(park, monotonic())
 
     def outage(self, began: bool) -> None:
-        """Do nothing: a `Tick` tells how it is."""
+        """Do nothing: each `Tick` says whether our network is down."""
 
     # -- for the parent --------------------------------------------------------------------------
 
-    def tick(self, pool: FetchPool, fetching: Fetching) -> Tick:
-        """Return what there is to tell, and begin anew."""
+    def tick(self, fetching: Fetching) -> Tick:
+        """Return what was counted since the last one, and how *fetching* stands now."""
         tick, self._next = self._next, Tick()
         tick.running = fetching.running
-        tick.connections = pool.connections_opened - self._connections
-        tick.received = pool.bytes_received - self._received
+        tick.connections = fetching.connections_opened - self._connections
+        tick.received = fetching.bytes_received - self._received
         self._connections += tick.connections
         self._received += tick.received
         if self._shows:
             tick.busiest = fetching.busiest(monotonic(), HOSTS_SENT)
-        tick.outage_since = fetching.outage_since
+        tick.network_down = fetching.network_down
         tick.lowered_to = fetching.lowered_to
         tick.alive = fetching.known_alive
         return tick

@@ -276,11 +276,6 @@ class Scheduler(Generic[T]):
             heapq.heappop(self._timers)
         return None
 
-    @property
-    def most_per_host(self) -> int:
-        """Requests at once to one host at most: `per_host`, or `limit` without one."""
-        return self._most
-
     def busiest(self, now: float, count: int) -> list[HostState]:
         """Return up to *count* hosts that hold things up: parked ones first, then by what waits,
         and then those whose URLs fail fast.

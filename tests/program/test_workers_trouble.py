@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -19,7 +21,15 @@ from tests.harness import (
     read_records,
     run_fetchpool,
 )
-from tests.program.crowd import HOSTS, all_dead, listed, needs_proc, workers_of
+from tests.program.crowd import (
+    CLOCKS_APART,
+    HOSTS,
+    all_dead,
+    listed,
+    needs_proc,
+    with_workers_that,
+    workers_of,
+)
 from tests.program.helpers import (
     PIPE,
     answer,
@@ -32,6 +42,9 @@ from tests.program.helpers import (
     write_list,
 )
 from tests.servers.counting import CountingServer
+
+ASYNCIO = ["--event-loop", "asyncio"]
+"""A loop whose clock is the one that `CLOCKS_APART` changes."""
 
 TWO = ["get", "urls.txt", "-o", "out", "--retries", "0", "--workers", "2"]
 
@@ -138,7 +151,8 @@ def test_signal_at_the_start_needs_no_worker_to_have_started(
     with start(TWO, cwd=tmp_path, program=program) as process:
         (worker,) = eventually(lambda: workers_of(process), "a worker")
         # Until then the parent waits for the system to start it.
-        eventually(lambda: b"child" in Path(f"/proc/{worker}/cmdline").read_bytes(), "it runs")
+        command = Path(f"/proc/{worker}/cmdline")
+        eventually(lambda: b"worker_process" in command.read_bytes(), "it runs")
         os.kill(worker, signal.SIGSTOP)  # it never comes to say that it is there
         os.killpg(process.pid, signal.SIGTERM)
         status, error = process.ended()
@@ -151,13 +165,14 @@ def test_signal_at_the_start_needs_no_worker_to_have_started(
 
 
 @needs_proc
+@pytest.mark.parametrize("program", [PROGRAM, CLOCKS_APART], ids=["one clock", "clocks apart"])
 def test_pause_a_host_asked_for_outlives_the_worker_that_was_asked(
-    tmp_path: Path, crowd: CountingServer
+    tmp_path: Path, crowd: CountingServer, program: Sequence[str]
 ) -> None:
     refused = crowd.url("/refused?status=429&first=1&after=1", HOSTS[0])
     write_list(tmp_path / "urls.txt", [refused])
-    args = ["get", "urls.txt", "-o", "out", "--retries", "1", "--workers", "2"]
-    with start([*args, "--log-file", "log"], cwd=tmp_path) as process:
+    args = ["get", "urls.txt", "-o", "out", "--retries", "1", "--workers", "2", *ASYNCIO]
+    with start([*args, "--log-file", "log"], cwd=tmp_path, program=program) as process:
         eventually(lambda: noted(tmp_path / "log", "host-parked"), "it is noted")
         os.kill(workers_of(process)[0], signal.SIGKILL)
         status, error = process.ended()
@@ -166,7 +181,10 @@ def test_pause_a_host_asked_for_outlives_the_worker_that_was_asked(
     assert second - first >= 1
 
 
-def test_pause_of_a_split_host_holds_for_a_worker_that_is_new_to_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", [PROGRAM, CLOCKS_APART], ids=["one clock", "clocks apart"])
+def test_pause_of_a_split_host_holds_for_a_worker_that_is_new_to_it(
+    tmp_path: Path, program: Sequence[str]
+) -> None:
     with CountingServer() as server:
         paths = [f"/{n}" for n in range(40)]
         refused = server.url("/refused?status=429&first=1&after=1")
@@ -174,7 +192,8 @@ def test_pause_of_a_split_host_holds_for_a_worker_that_is_new_to_it(tmp_path: Pa
             server.url(path) for path in paths if owner(server.url(path), 2) != owner(refused, 2)
         ]
         args = ["get", "-", "-o", "out", "--per-host", "0", "--limit", "8", "--workers", "2"]
-        with start([*args, "--log-file", "log"], cwd=tmp_path, stdin=PIPE) as process:
+        args += [*ASYNCIO, "--log-file", "log"]
+        with start(args, cwd=tmp_path, stdin=PIPE, program=program) as process:
             process.say(refused)
             eventually(lambda: noted(tmp_path / "log", "host-parked"), "it is noted")
             process.say(*other)
@@ -183,6 +202,30 @@ def test_pause_of_a_split_host_holds_for_a_worker_that_is_new_to_it(tmp_path: Pa
         first, *later = (hit.at for hit in server.counts.hits)
         assert len(later) == 1 + len(other)
         assert min(later) - first >= 1
+
+
+def test_job_that_goes_between_workers_waits_and_counts_its_time_by_each_ones_clock(
+    tmp_path: Path, crowd: CountingServer
+) -> None:
+    """Each URL leads to a host of the other worker, which refuses the first request for a second.
+
+    The next attempt begins at the URL's own worker again.
+    """
+    urls = []
+    for index in (0, 1):
+        host, other = of_worker(crowd, index)[0], of_worker(crowd, 1 - index)[1]
+        onward = quote(crowd.url(f"/onward/{index}?status=503&first=1&after=1", other), safe="")
+        urls.append(crowd.url(f"/from/{index}?to={onward}", host))
+    write_list(tmp_path / "urls.txt", urls)
+    args = ["get", "urls.txt", "-o", "out", "--retries", "1", "--workers", "2", *ASYNCIO]
+    result = run_fetchpool(args, cwd=tmp_path, program=CLOCKS_APART)
+    assert result.returncode == 0, result.stderr
+    for record in check_records(tmp_path / "out", urls):
+        assert (record["attempts"], record["redirects"]) == (2, 1)
+        assert 1 <= record["elapsed_s"] < 36_000, "hours between the clocks don't count"
+    for index in (0, 1):
+        first, second = (h.at for h in crowd.counts.hits if f"/onward/{index}" in h.target)
+        assert second - first >= 1
 
 
 @needs_proc
@@ -204,32 +247,12 @@ def test_rate_of_a_host_holds_over_the_death_of_its_worker(
 
 # -- a bug of ours ---------------------------------------------------------------------------------
 
-BROKEN = """
-import sys
-sys.path[:0] = {path!r}
-import fetchpool.scaling.hiring as hiring
-from fetchpool.scaling.tally import Tally
-Tally.request_sent = None
-spawned = hiring.subprocess.Popen
-
-def spawn(command, **options):
-    command[-1] = command[-1].replace("from fetchpool.scaling.child import main", {break_it!r})
-    return spawned(command, **options)
-
-hiring.subprocess.Popen = spawn
-from fetchpool.cli.app import main
-sys.exit(main())
-"""
-
-COUNTS_NOTHING = (
-    "from fetchpool.scaling.tally import Tally; Tally.request_sent = None; "
-    "from fetchpool.scaling.child import main"
-)
-
 
 def test_bug_in_a_worker_is_told_like_any_other(tmp_path: Path, crowd: CountingServer) -> None:
     write_list(tmp_path / "urls.txt", [crowd.url("/a", HOSTS[0])])
-    program = [sys.executable, "-c", BROKEN.format(path=sys.path, break_it=COUNTS_NOTHING)]
+    program = with_workers_that(
+        "from fetchpool.scaling.tally import Tally; Tally.request_sent = None; "
+    )
     result = run_fetchpool([*TWO, "--log-file", "log"], cwd=tmp_path, program=program)
     assert result.returncode == 75
     said = lines_of(result.stderr)

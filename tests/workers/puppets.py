@@ -1,60 +1,54 @@
-"""A worker's part played by the test: a process that is none, and the other end of its channel."""
+"""A worker whose part the test plays, at the other end of its link."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import TypeVar
 
 from fetchpool.config import Config
-from fetchpool.scaling.channel import Channel, open_channel
-from fetchpool.scaling.hiring import Hired
-from fetchpool.scaling.messages import FromParent, Hello, Message, from_parent
-from fetchpool.scaling.setup import Setup, receive_setup
-from fetchpool.scaling.sharing import shares
+from fetchpool.scaling.link import Link
+from fetchpool.scaling.messages import FromParent, Hello, Message, encode, from_parent
+from fetchpool.scaling.setup import Setup, setups_of, unpack_setup
+from tests.workers.memory_link import link_pair
 
 M = TypeVar("M", bound=Message)
 
 
-def setups(config: Config, limit: int = 100) -> list[Setup]:
+def setups(config: Config) -> list[Setup]:
     """Return what the workers of a run with *config* are told."""
-    return [Setup(config, share, None, None, False) for share in shares(config, limit)]
+    return setups_of(config, None, None, shows=False)
 
 
 class Puppet:
-    """A worker that says what the test says, and whose process ends when the test ends it."""
+    """A worker that says what the test says, and ends when the test ends it."""
 
     def __init__(self, number: int) -> None:
-        self.pid = number
+        self.number = number
         self.code: int | None = None
-        self.ours, self.theirs = socket.socketpair()
+        self._ours, self._theirs = link_pair()
         self.setup: Setup | None = None
-        self._channel: Channel[FromParent] | None = None
-        self._heard: AsyncIterator[FromParent] | None = None
 
-    # -- what the parent sees of the process
+    # -- what the parent sees of it
 
-    def poll(self) -> int | None:
-        return self.code
-
-    def wait(self, timeout: float | None = None) -> int:
-        if self.code is None:
-            raise subprocess.TimeoutExpired("a puppet", timeout or 0.0)
-        return self.code
+    async def connect(self) -> Link:
+        return self._ours
 
     def kill(self) -> None:
         self.end(-9)
+
+    async def wait(self, at_most_s: float | None = None) -> str:
+        if self.code is None:
+            raise TimeoutError
+        return f"status {self.code}" if self.code >= 0 else f"signal {-self.code}"
 
     # -- what the test has it do
 
     async def begin(self) -> None:
         """Take the setup; nothing is said yet."""
-        self.theirs.setblocking(True)
-        self.setup = await asyncio.to_thread(receive_setup, self.theirs)
-        self._channel = await open_channel(self.theirs, from_parent)
-        self._heard = self._channel.messages()
+        data = await self._theirs.receive()
+        assert data is not None
+        self.setup = unpack_setup(data)
 
     async def greet(self) -> None:
         """Take the setup and say Hello."""
@@ -62,54 +56,46 @@ class Puppet:
         self.say(Hello())
 
     def say(self, *messages: Message) -> None:
-        assert self._channel is not None
         for message in messages:
-            self._channel.send(message)
+            self._theirs.send(encode(message))
 
     async def hear(self, kind: type[M]) -> M:
         """Return the next message, which must be a *kind*."""
-        assert self._heard is not None
-        message = await anext(self._heard)
+        data = await self._theirs.receive()
+        assert data is not None, "the parent has closed"
+        message = from_parent(data)
         assert isinstance(message, kind), message
         return message
 
     async def rest(self) -> list[FromParent]:
         """Return all that is said until the parent hangs up."""
-        assert self._heard is not None
-        return [message async for message in self._heard]
-
-    async def close(self) -> None:
-        if self._channel is None:
-            self.theirs.close()
-        else:
-            await self._channel.close()
+        found = []
+        while (data := await self._theirs.receive()) is not None:
+            found.append(from_parent(data))
+        return found
 
     def end(self, code: int = 0) -> None:
-        """Have the process end with *code* (minus a signal's number); what it was told it keeps."""
+        """Have it end with *code* (minus a signal's number); what it was told it keeps."""
         if self.code is None:
             self.code = code
-            self.theirs.shutdown(socket.SHUT_WR)
+            self._theirs.end()
 
 
-class Agency:
-    """Hands out puppets, in order."""
+class Puppeteer:
+    """Starts puppets, in order."""
 
     def __init__(self) -> None:
-        self.hired: list[Puppet] = []
+        self.started: list[Puppet] = []
 
-    def hire(self) -> Hired:
-        puppet = Puppet(len(self.hired) + 1)
-        self.hired.append(puppet)
-        return puppet.ours, puppet
+    def start(self) -> Puppet:
+        puppet = Puppet(len(self.started) + 1)
+        self.started.append(puppet)
+        return puppet
 
     async def puppet(self, index: int) -> Puppet:
-        """Return the puppet that is hired as number *index*, from 0, once it is."""
-        await until(lambda: len(self.hired) > index)
-        return self.hired[index]
-
-    async def close(self) -> None:
-        for puppet in self.hired:
-            await puppet.close()
+        """Return the puppet that is started as number *index*, from 0, once it is."""
+        await until(lambda: len(self.started) > index)
+        return self.started[index]
 
 
 async def until(claim: Callable[[], bool]) -> None:

@@ -7,7 +7,6 @@ import logging
 import pickle
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from time import monotonic
 
 import pytest
 
@@ -18,15 +17,14 @@ from fetchpool.pipeline.fetching import OurSideDownError
 from fetchpool.reporting.stats import Stats
 from fetchpool.scaling import dispatch as module
 from fetchpool.scaling import messages as say
-from fetchpool.scaling.dispatch import BARREN_DEATHS, Dispatch
-from fetchpool.scaling.hiring import NoWorkersError
-from fetchpool.scaling.outbox import Shelf
+from fetchpool.scaling.dispatch import FRUITLESS_DEATHS, Dispatch
+from fetchpool.scaling.link import NoWorkersError
 from fetchpool.scaling.sharing import owner
 from fetchpool.scheduling.scheduler import HostState
 from fetchpool.sources import Batch, requests_from
 from tests.judging import Counts, job
 from tests.ledger.runs import outcome
-from tests.workers.puppets import Agency, Puppet, setups, until
+from tests.workers.puppets import Puppet, Puppeteer, setups, until
 
 HOSTS = ("h3.test", "h1.test")
 """Hosts of the first worker of two, and of the second."""
@@ -38,30 +36,29 @@ def url(host: int, number: int) -> str:
 
 
 class Observer(Counts):
-    """Takes note of deaths, too."""
+    """Keeps deaths, too."""
 
     def __init__(self) -> None:
         super().__init__()
         self.deaths: list[tuple[int, str]] = []
 
-    def worker_died(self, pid: int, how: str) -> None:
-        self.deaths.append((pid, how))
+    def worker_died(self, number: int, how: str) -> None:
+        self.deaths.append((number, how))
 
 
-class Stage:
+class Scene:
     """A dispatch with its consumer, and the puppets that are its workers."""
 
     def __init__(self, urls: Sequence[str], config: Config) -> None:
-        self.agency = Agency()
+        self.puppets = Puppeteer()
         self.observer = Observer()
         self.stats = Stats(0.0)
         self.dispatch = Dispatch(
             setups(config),
-            Shelf(None),
             requests_from(urls),
-            self.stats,
-            self.observer,
-            self.agency.hire,
+            stats=self.stats,
+            observer=self.observer,
+            start_worker=self.puppets.start,
         )
         self.outcomes: list[Outcome] = []
         self.consumer = asyncio.create_task(self._consume())
@@ -71,8 +68,8 @@ class Stage:
             self.outcomes += batch
 
     async def greeted(self, index: int) -> Puppet:
-        """Return the puppet hired as number *index*, once it is there."""
-        puppet = await self.agency.puppet(index)
+        """Return the puppet started as number *index*, once it is there."""
+        puppet = await self.puppets.puppet(index)
         await puppet.greet()
         return puppet
 
@@ -85,8 +82,8 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(*urls: str, workers: int = 2, per_host: int = 10) -> AsyncIterator[Stage]:
-    there = Stage(urls, Config(workers=workers, limit=100, per_host=per_host))
+async def stage(*urls: str, workers: int = 2, per_host: int = 10) -> AsyncIterator[Scene]:
+    there = Scene(urls, Config(workers=workers, limit=100, per_host=per_host))
     try:
         async with asyncio.timeout(20):
             yield there
@@ -94,7 +91,6 @@ async def stage(*urls: str, workers: int = 2, per_host: int = 10) -> AsyncIterat
         there.consumer.cancel()
         await asyncio.gather(there.consumer, return_exceptions=True)
         await there.dispatch.aclose()
-        await there.agency.close()
 
 
 async def take(puppet: Puppet, count: int = 512) -> list[Request]:
@@ -131,7 +127,7 @@ async def test_each_host_goes_to_its_owner_and_every_outcome_comes_out() -> None
             assert puppet.setup.share.index == owner(HOSTS[[1, 4].count(requests[0].seq) ^ 1], 2)
             await puppet.hear(say.NoMore)
             puppet.say(say.Outcomes([outcome(each) for each in requests]))
-        for puppet in s.agency.hired:
+        for puppet in s.puppets.started:
             await puppet.hear(say.Finish)
             leave(puppet)
         assert sorted(await s.end()) == [1, 2, 3, 4]
@@ -143,7 +139,7 @@ async def test_each_host_goes_to_its_owner_and_every_outcome_comes_out() -> None
 async def test_list_without_a_url_needs_no_process() -> None:
     async with stage("no url", "neither") as s:
         assert await s.end() == [1, 2]
-        assert s.agency.hired == []
+        assert s.puppets.started == []
 
 
 async def test_process_that_died_is_replaced_and_only_what_has_no_outcome_given_again() -> None:
@@ -153,7 +149,7 @@ async def test_process_that_died_is_replaced_and_only_what_has_no_outcome_given_
         first.say(say.Outcomes([outcome(requests[1])]))
         first.end(-11)
         second = await s.greeted(1)
-        assert s.observer.deaths == [(first.pid, "signal 11")]
+        assert s.observer.deaths == [(first.number, "signal 11")]
         again = await take(second)
         assert [each.seq for each in again] == [1, 3]
         await finish(second, *again)
@@ -162,16 +158,16 @@ async def test_process_that_died_is_replaced_and_only_what_has_no_outcome_given_
 
 async def test_processes_that_keep_dying_end_the_run_but_not_while_outcomes_come() -> None:
     async with stage(url(0, 1), url(0, 2)) as s:
-        for index in range(BARREN_DEATHS - 1):
+        for index in range(FRUITLESS_DEATHS - 1):
             (await s.greeted(index)).end(-6)
-        fruitful = await s.greeted(BARREN_DEATHS - 1)
+        fruitful = await s.greeted(FRUITLESS_DEATHS - 1)
         fruitful.say(say.Outcomes([outcome((await take(fruitful))[0])]))
         fruitful.end(-6)
-        for index in range(BARREN_DEATHS, 2 * BARREN_DEATHS - 1):
+        for index in range(FRUITLESS_DEATHS, 2 * FRUITLESS_DEATHS - 1):
             (await s.greeted(index)).end(-6)
         with pytest.raises(NoWorkersError, match="keep dying, the last one by signal 6"):
             await s.end()
-        assert len(s.agency.hired) == len(s.observer.deaths) == 2 * BARREN_DEATHS - 1
+        assert len(s.puppets.started) == len(s.observer.deaths) == 2 * FRUITLESS_DEATHS - 1
         assert [each.request.seq for each in s.outcomes] == [1]
 
 
@@ -181,10 +177,11 @@ async def test_job_that_leads_elsewhere_goes_on_there_and_is_the_givers_no_more(
         request, other = await take(giver)
         going = job(url(0, 1))
         going.target = parse_url(url(1, 9))
-        giver.say(say.Away(say.JobState.of(going), 7.0))
+        away = say.Away.of(going, 7.0, 5.0)
+        giver.say(away)
         taker = await s.greeted(1)
         hop = await taker.hear(say.Hop)
-        assert (hop.job, hop.at) == (say.JobState.of(going), 7.0)
+        assert bytes(hop.job) == bytes(away.job)
         giver.end(-9)
         heir = await s.greeted(2)
         assert await take(heir) == [other], "what went away is not given once more"
@@ -195,7 +192,7 @@ async def test_job_that_leads_elsewhere_goes_on_there_and_is_the_givers_no_more(
                 pass
             leave(puppet)
         assert sorted(await s.end()) == [1, 2]
-        assert len(s.agency.hired) == 3
+        assert len(s.puppets.started) == 3
 
 
 @pytest.mark.parametrize("per_host", [0, 10])
@@ -206,14 +203,16 @@ async def test_pause_is_told_to_the_others_where_they_share_hosts(per_host: int)
         given = await take(one), await take(other)
         await one.hear(say.NoMore)
         await other.hear(say.NoMore)
-        park = say.Park(HOSTS[0], monotonic() + 1000, 429)
+        park = say.Park(HOSTS[0], 1000.0, 429)
         one.say(park, say.Outcomes([outcome(each) for each in given[0]]))
         await until(lambda: s.dispatch.delivered == len(given[0]))
         other.end(-9)
         assert await other.rest() == ([park] if per_host == 0 else [])
         heir = await s.greeted(2)
         if per_host == 0:
-            assert await heir.hear(say.Park) == park, "who comes later is told as well"
+            left = await heir.hear(say.Park)
+            assert (left.host, left.status) == (park.host, 429), "who comes later is told as well"
+            assert 0 < left.seconds <= park.seconds
         await finish(heir, *await take(heir))
         await one.hear(say.Finish)
         leave(one)
@@ -223,26 +222,26 @@ async def test_pause_is_told_to_the_others_where_they_share_hosts(per_host: int)
 async def test_ticks_add_up_and_an_outage_is_told_when_it_begins_and_ends() -> None:
     async with stage(url(0, 1), url(1, 2)) as s:
         one, other = await s.greeted(0), await s.greeted(1)
+        given = [*await take(one), *await take(other)]
+        await other.hear(say.NoMore)
         waiting = [HostState(f"h{n}", 1, n, 9, False, 0.0, None) for n in range(3)]
         waiting.append(HostState("parked", 0, 0, 9, False, 3.0, "429"))
         one.say(
-            say.Tick(2, 3, 1, 2, 5, 70, alive=ALIVE, lowered_to=9, outage_since=50.0),
-            say.Tick(connections=1, running=4, lowered_to=12, outage_since=60.0, busiest=waiting),
+            say.Tick(2, 3, 1, 2, 5, 70, alive=ALIVE, lowered_to=9, network_down=True),
+            say.Tick(connections=1, running=4, lowered_to=12, network_down=True, busiest=waiting),
         )
-        other.say(say.Tick(running=1, outage_since=40.0, parked=[say.Parked("h", 3.0, "429")]))
+        other.say(say.Tick(running=1, parked=[say.Parked("h", 3.0, "429")]))
         assert await other.hear(say.Alive) == say.Alive(ALIVE)
         await until(lambda: s.dispatch.running == 5)
         d = s.dispatch
         assert (d.connections_opened, d.bytes_received, d.lowered_to) == (6, 70, 9)
-        assert d.outage_since == 40.0
+        assert d.network_down
         assert s.observer.retries == 2
         assert s.observer.pauses == [("h", 3.0, "429")]
         assert s.observer.outages == [True]
         assert [each.host for each in d.busiest(0.0, 3)] == ["parked", "h2", "h1"]
-        for puppet in (one, other):
-            puppet.say(say.Tick())
-            (request,) = await take(puppet)
-            puppet.say(say.Outcomes([outcome(request)]))
+        for puppet, request in zip((one, other), given, strict=True):
+            puppet.say(say.Tick(), say.Outcomes([outcome(request)]))
         for puppet in (one, other):
             while not isinstance(await puppet.hear(say.Message), say.Finish):
                 pass
@@ -262,7 +261,7 @@ async def test_stop_lets_end_what_runs_and_reads_no_more() -> None:
         puppet.say(say.Outcomes([outcome(requests[0])]))
         leave(puppet)
         assert await s.end() == [1]
-        assert len(s.agency.hired) == 1
+        assert len(s.puppets.started) == 1
 
 
 async def test_process_that_does_not_end_when_told_is_killed(
@@ -353,5 +352,5 @@ async def test_leaving_ends_every_process_at_once() -> None:
     async with stage(url(0, 1), url(1, 2)) as s:
         for index in range(2):
             await take(await s.greeted(index))
-    assert [puppet.code for puppet in s.agency.hired] == [-9, -9]
+    assert [puppet.code for puppet in s.puppets.started] == [-9, -9]
     assert s.dispatch.ended

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fetchpool.model.urls import parse_url
 from fetchpool.model.values import Request
-from fetchpool.scaling.messages import Away, Hop, JobState, encode, from_parent, from_worker
+from fetchpool.scaling.messages import Away, Hop, encode, from_parent, from_worker
 from fetchpool.scheduling.job import BodyProgress, Job
 
 
-def there_and_back(job: Job) -> Job:
-    away = from_worker(encode(Away(JobState.of(job), 7.5)))
+def there_and_back(
+    job: Job, *, now: float = 7.5, kept_s: float = 0.0, other_now: float = 7.5
+) -> tuple[Job, float]:
+    """Send *job*, which is to go on 2 s from *now*; return it and when it goes on there."""
+    away = from_worker(encode(Away.of(job, now + 2.0, now)))
     assert isinstance(away, Away)
-    hop = from_parent(encode(Hop(away.job, away.at)))
+    assert (away.seq, away.host) == (job.request.seq, job.target.host_key)
+    hop = from_parent(encode(Hop(away.job, kept_s)))
     assert isinstance(hop, Hop)
-    assert hop.at == 7.5
-    return hop.job.job()
+    return hop.unpack(other_now)
 
 
 def hopped() -> Job:
@@ -30,17 +35,26 @@ def hopped() -> Job:
 
 def test_job_arrives_as_it_left() -> None:
     job = hopped()
-    other = there_and_back(job)
+    other, at = there_and_back(job)
     for name in Job.__slots__:
         assert getattr(other, name) == getattr(job, name), name
+    assert at == 9.5
+
+
+@pytest.mark.parametrize("other_now", [-36_000.0, 0.0, 36_000.0])
+def test_times_of_a_job_are_those_of_the_clock_where_it_is(other_now: float) -> None:
+    """It began 6 s before it was sent, and lay 0.5 s in between."""
+    job, at = there_and_back(hopped(), now=7.5, kept_s=0.5, other_now=other_now)
+    assert job.began == other_now - 6.5
+    assert at == other_now + 1.5
 
 
 def test_job_at_its_first_url_is_known_to_be_there() -> None:
     job = hopped()
     job.start_over()
-    other = there_and_back(job)
+    other, _ = there_and_back(job)
     assert other.target is other.first
 
 
 def test_secret_of_the_urls_own_origin_travels_with_it() -> None:
-    assert there_and_back(hopped()).first.authorization == "Basic dTpw"
+    assert there_and_back(hopped())[0].first.authorization == "Basic dTpw"

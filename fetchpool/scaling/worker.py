@@ -1,0 +1,166 @@
+"""A worker: a whole pipeline for some of the hosts, with requests and outcomes over a link.
+
+link ──▶ inbox ──▶ FetchPool ──▶ outcomes ──▶ link
+                      │
+                      └──▶ bodies, straight to their place
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from time import monotonic
+
+from fetchpool.model.bodies import Store, StoreError
+from fetchpool.output.ledger.foreign import ForeignNames
+from fetchpool.output.ledger.holding import hold
+from fetchpool.output.sinks.null import NullStore
+from fetchpool.pipeline.fetching import Fetching, NoDescriptorsError, OurSideDownError
+from fetchpool.pipeline.pool import FetchPool
+from fetchpool.scaling import messages as say
+from fetchpool.scaling.inbox import WINDOW, Inbox
+from fetchpool.scaling.link import Link
+from fetchpool.scaling.setup import Setup, open_bodies
+from fetchpool.scaling.tally import Tally
+from fetchpool.scheduling.job import Job
+from fetchpool.sources import Codec
+
+GATHER_S = 0.01
+"""How long outcomes gather before they are sent: one by one they cost a wake-up each, both ends."""
+
+BUFFER = 1024
+"""Outcomes that gather at most; then fetching waits."""
+
+TICK_S = 0.25
+
+
+async def work(setup: Setup, link: Link, *, on_parent_gone: Callable[[], object]) -> None:
+    """Fetch what comes over *link* until the parent says that it is enough.
+
+    *on_parent_gone* is called at once where the other end closes before that: whatever is fetched
+    from then on has no record. Trouble on our side is told to the parent; only bugs are raised.
+    """
+    try:
+        async with AsyncExitStack() as stack:
+            store = _open_store(setup, stack)
+            await Worker(setup, link, store, on_parent_gone).fetch()
+    except (OSError, StoreError, OurSideDownError, NoDescriptorsError) as error:
+        link.send(say.encode(say.Failed(pickle.dumps(error))))
+    link.send(say.encode(say.Bye()))
+    # The parent closes first: its write to a closed socket would fail, and what it had not read
+    # would be lost.
+    while await link.receive() is not None:
+        pass
+    await link.close()
+
+
+def _open_store(setup: Setup, stack: AsyncExitStack) -> Store:
+    """Return where bodies go; until *stack* is unwound, no other run may write there."""
+    if setup.layout is None:
+        return NullStore()
+    stack.callback(os.close, hold(setup.layout.workers))
+    foreign = ForeignNames(setup.layout.foreign)
+    stack.callback(foreign.close)
+    store = open_bodies(setup.config, setup.layout, foreign.__contains__)
+    stack.callback(store.close)
+    return store
+
+
+class Worker:
+    """One worker's run; made anew for each."""
+
+    def __init__(
+        self, setup: Setup, link: Link, store: Store, on_parent_gone: Callable[[], object]
+    ) -> None:
+        self._setup = setup
+        self._link = link
+        self._store = store
+        self._on_parent_gone = on_parent_gone
+        self._codec = Codec(setup.config.ask)
+        self._inbox = Inbox(self._want)
+        self._tally = Tally(self._send, shows=setup.shows)
+
+    async def fetch(self) -> None:
+        """Fetch what comes until the parent says that it is enough; raises our side's trouble."""
+        setup = self._setup
+        share = setup.share
+        config = replace(setup.config, limit=share.limit, rate=share.rate, workers=1)
+        async with FetchPool(config, store=self._store) as pool:
+            fetching = pool.fetch_from(
+                self._inbox,
+                stats=self._tally,
+                observer=self._tally,
+                spill_directory=setup.spill_directory,
+                border=self,
+                buffer=BUFFER,
+            )
+            sending = asyncio.create_task(self._send_outcomes(fetching))
+            listening = asyncio.create_task(self._listen(fetching))
+            ticking = asyncio.create_task(self._tick(fetching))
+            tasks = (sending, listening, ticking)
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()  # the end of `sending`; of the others, only a bug
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                self._send(self._tally.tick(fetching))
+
+    def hand_over(self, job: Job, at: float) -> bool:
+        """Send *job*, to go on from *at* on, away if its host is another worker's; say if it was.
+
+        See `Border`.
+        """
+        if self._setup.share.owns(job.target.host_key):
+            return False
+        self._send(say.Away.of(job, at, monotonic(), self._codec))
+        return True
+
+    async def _send_outcomes(self, fetching: Fetching) -> None:
+        self._send(say.Hello())
+        self._want(WINDOW)
+        while outcomes := await fetching.batch():
+            self._send(say.Outcomes.of(outcomes, self._codec))
+            await self._link.drain()
+            await asyncio.sleep(GATHER_S)
+
+    async def _listen(self, fetching: Fetching) -> None:
+        while (data := await self._link.receive()) is not None:
+            match say.from_parent(data):
+                case say.Requests() as message:
+                    self._inbox.put(message.requests(self._codec))
+                case say.Hop() as message:
+                    fetching.take_over(*message.unpack(monotonic(), self._codec))
+                case say.Park() as message:
+                    self._tally.park(message)
+                    fetching.park(message.host, monotonic() + message.seconds, message.status)
+                case say.Alive() as message:
+                    fetching.answered_elsewhere(message.target)
+                case say.NoMore():
+                    self._inbox.end()
+                case say.Finish():
+                    self._inbox.end()
+                    fetching.let_end()
+                case say.Stop():
+                    fetching.stop()
+                case say.Abort():
+                    fetching.abort()
+        self._on_parent_gone()
+
+    async def _tick(self, fetching: Fetching) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            await self._link.drain()  # a parent whose reader is slow may not listen for hours
+            self._send(self._tally.tick(fetching))
+
+    def _want(self, count: int) -> None:
+        self._send(say.Want(count))
+
+    def _send(self, message: say.Message) -> None:
+        self._link.send(say.encode(message))
