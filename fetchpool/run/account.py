@@ -41,7 +41,7 @@ class Account:
         self._has_kept_failures = False
 
     def recorded(self, records: Sequence[Recorded]) -> None:
-        """Take in what was recorded."""
+        """Count what was recorded."""
         for each in records:
             if isinstance(each, Outcome):
                 self._stats.outcome(each, each.host_key)
@@ -51,7 +51,7 @@ class Account:
                 self.kept(ok=each.ok, label=each.label)
 
     def kept(self, *, ok: bool, label: str | None = None, count: int = 1) -> None:
-        """Take in URLs whose record of an earlier run stands."""
+        """Count URLs whose record of an earlier run still holds."""
         self._stats.kept(ok=ok, label=label, count=count)
         self._has_kept_failures = self._has_kept_failures or not ok
 

@@ -111,7 +111,7 @@ class Stopper:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Listen no more."""
+        """Stop listening, and restore what was done at each signal."""
         for timer in self._timers:
             timer.cancel()
         loop = asyncio.get_running_loop()
