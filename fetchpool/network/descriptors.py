@@ -1,4 +1,4 @@
-"""How many connections and directories may be open: descriptors are counted before they run out."""
+"""How many connections and directories may be open, given the system's limit of descriptors."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ MOST = 4096
 """Requests at once when `--limit 0` asks for as many as descriptors allow (CONTRACT)."""
 
 IDLE_WANTED = 256
-"""Idle connections worth keeping whatever `--limit`: a list that goes round many hosts finds the
-last one's connection still there. Not more: under TLS each takes some 256 KB."""
+"""Idle connections worth keeping whatever `--limit`: a list that cycles over many hosts then reuses
+the last one's connection. Not more: under TLS each takes some 256 KB."""
 
 MOST_DIRECTORIES = 512
-"""Directories a store keeps open where there are descriptors enough: a list that goes round 200
-hosts stores a body of 1 KB in 30 µs then, in 36 where they are 64 (ext4)."""
+"""Directories a store keeps open if descriptors allow: storing 1 KB bodies over 200 hosts in turn
+takes 30 µs each then, and 36 µs with 64 directories (ext4)."""
 
 DIRECTORIES_SHARE = 1 / 8
-"""What of a small limit goes to directories at most: they save time, connections do the work."""
+"""The largest share of a small limit that directories get; connections matter more."""
 
 RESERVED = 48
 """Descriptors for everything else: streams, event loop, lists, ledger, DNS, spill, logs."""
 
 RESERVED_SHARE = 0.5
-"""What of a very small limit is reserved at most."""
+"""The largest share of a very small limit that is reserved."""
 
 
 AT_LEAST = 32
-"""Descriptors without which nothing goes: with 28 a run broke off, with 24 none began (Linux)."""
+"""Descriptors that a run needs at least: with 28 it failed midway, with 24 at once (Linux)."""
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -44,15 +44,14 @@ class Budget(msgspec.Struct, frozen=True):
     directories: int
     """Directories a store may keep open."""
     warning: str | None = None
-    """A sentence if it had to be less than asked for."""
+    """A sentence for the user if the limit had to be lowered."""
 
 
 def make_budget(asked: int) -> Budget:
-    """Return the budget for `--limit` *asked*, having raised the soft limit as far as needed.
+    """Return the budget for `--limit` *asked*, and raise the soft limit as far as needed.
 
     A request in progress counts two: happy eyeballs dials two addresses at once, and later a body
-    that streams to disk is a second file beside its connection. The same *asked* gives the same
-    budget again.
+    that streams to disk is a second file. The same *asked* gives the same budget again.
     """
     wanted = asked or MOST
     idle_wanted = max(wanted, IDLE_WANTED)
@@ -76,18 +75,18 @@ def make_budget(asked: int) -> Budget:
 
 
 def why_too_few() -> str | None:
-    """Return why there can be no run with as few descriptors as there are; None: they suffice."""
+    """Return why there are too few descriptors for a run; None: they suffice."""
     available = _raise_soft_limit(AT_LEAST)
     if available is None or available >= AT_LEAST:
         return None
     return (
-        f"only {available} files may be open at once, and a run takes {AT_LEAST}: "
-        f"raise that with 'ulimit -n {AT_LEAST}', better more"
+        f"only {available} files may be open at once, and a run needs {AT_LEAST}: "
+        f"raise the limit with 'ulimit -n {AT_LEAST}' or more"
     )
 
 
 def _raise_soft_limit(needed: int) -> int | None:
-    """Return how many descriptors may be open, raised towards *needed*; None = no limit known."""
+    """Raise the soft limit towards *needed*; return it, or None where no limit is known."""
     if "resource" not in globals():
         return None
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,6 +1,6 @@
-"""TLS as a client: the system's roots, read once and late; sessions that are taken up again.
+"""TLS as a client: the system's roots are read once and late; sessions are resumed.
 
-Reading the roots takes 18 ms. aiohttp does it twice while it is imported, for contexts of its own.
+Reading the roots takes 18 ms. While it is imported aiohttp does it twice, for its own contexts.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _PLACES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """Where OpenSSL looks for roots, if they are set (SSL_CTX_set_default_verify_paths(3))."""
 
 MAX_HOSTS = 1_000
-"""Hosts whose last session is kept, 4 KB each."""
+"""Hosts whose last session is kept; 4 KB each."""
 
 
 class _Host:
-    """What is known of a host that was connected to."""
+    """What is known about a host after a connection to it."""
 
     __slots__ = ("offers", "resumes", "session")
 
@@ -31,17 +31,17 @@ class _Host:
 
 
 class ClientContext(ssl.SSLContext):
-    """A context that *make* makes when the first connection needs it, and which resumes sessions.
+    """A context that *make* creates for the first connection, and that resumes sessions.
 
-    From its third connection on, a host is asked to take up the session of the second (RFC 8446
-    §2.2): no certificate is sent and verified, which is half of a handshake. Only then, as to keep
-    a session takes 120 µs, and most hosts of most lists are connected to once. A session is the
-    host's whose name the certificate was verified for; another server that uses that name and
-    can't take it up makes a whole handshake.
+    From its third connection on, a host is offered the session of the second (RFC 8446 §2.2): no
+    certificate is sent and verified, which is half of a handshake. Not earlier, as keeping a
+    session takes 120 µs, and most hosts of most lists get one connection. A session belongs to the
+    host name whose certificate was verified; another server of that name that can't resume it makes
+    a full handshake.
     """
 
     def __new__(cls, make: Callable[[], ssl.SSLContext]) -> ClientContext:
-        """Read nothing yet."""
+        """Read no roots yet."""
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 
     def __init__(self, make: Callable[[], ssl.SSLContext]) -> None:
@@ -56,16 +56,15 @@ class ClientContext(ssl.SSLContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
-        """Begin TLS as an event loop does it."""
+        """Begin TLS in the way an event loop does."""
         if session is None and isinstance(server_hostname, str):
             session = self.session_for(server_hostname)
         return self._context.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
     def note_session(self, connection: ssl.SSLObject) -> None:
-        """Keep what is worth keeping of a *connection* over which an answer has come.
+        """Keep the session of *connection*, over which a response has come, if it will be of use.
 
-        Not sooner: under TLS 1.3 a session can be taken up when the server has said so, after the
-        handshake.
+        Not earlier: in TLS 1.3 a server sends the session's ticket after the handshake.
         """
         name = connection.server_hostname
         if name is None or connection.session_reused:
@@ -82,18 +81,18 @@ class ClientContext(ssl.SSLContext):
         host.session = session
 
     def offers(self, name: str) -> int:
-        """Return how many connections have offered the host *name* a session so far."""
+        """Return how many connections have offered the host *name* a session."""
         host = self._hosts.get(name)
         return 0 if host is None else host.offers
 
     def resume_no_more(self, name: str) -> None:
-        """Make whole handshakes with the host *name* from now on."""
+        """Make full handshakes with the host *name* from now on."""
         host = self._hosts.get(name) or self._enter(name)
         host.session = None
         host.resumes = False
 
     def session_for(self, name: str) -> ssl.SSLSession | None:
-        """Return the session to offer the host *name*, which is counted; None: there is none."""
+        """Return the session to offer the host *name*, and count the offer; None: there is none."""
         host = self._hosts.get(name)
         if host is None or host.session is None:
             return None
@@ -114,21 +113,21 @@ class ClientContext(ssl.SSLContext):
 
 
 def why_no_roots(path: str) -> str | None:
-    """Return why *path* is no file of certificates, in words for a person; None: it is one."""
+    """Return why *path* is no file of certificates, for a person to read; None: it is one."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
     except ssl.SSLError:
-        return f"{path} holds none"
+        return f"{path} holds no certificate"
     except OSError as error:
         return f"{path} can't be read: {error.strerror}"
     return None
 
 
 def import_aiohttp_sparingly() -> None:
-    """Import aiohttp without what would be made for nothing: each start is 50 ms shorter.
+    """Import aiohttp without parts that aren't used: each start is 50 ms shorter.
 
-    Its own contexts trust nobody, and it doesn't know of aiodns (`resolver` loads that for the
-    first name). For a program that is fetchpool alone: who imports fetchpool may use both.
+    Its own TLS contexts trust nobody then, and it doesn't find aiodns (`resolver` loads that for
+    the first name). Only for the program itself: whoever imports fetchpool may use both.
     """
     if "aiohttp" in sys.modules:
         return

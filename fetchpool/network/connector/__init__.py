@@ -1,21 +1,21 @@
-"""The user's flags → the one `TCPConnector`: limits, reuse, DNS, address policy.
+"""Turns the user's flags into the one `TCPConnector`: limits, reuse, DNS, address policy.
 
-What is added to aiohttp's connector, and why (each is a measured trap):
+What it adds to aiohttp's connector, each for a measured reason:
 
-- an idle connection on which bytes arrive is closed at once, and on one on which they lie unread no
-  request leaves: they would become the *next* request's answer;
-- what arrives for a request goes by its watcher, and by its guard, before aiohttp has it;
-- idle connections are bounded, the oldest goes first: `limit` doesn't count them, and many hosts
-  times fifteen seconds of keep-alive is more than there are descriptors;
-- idle connections are closed when their time is up, not up to twice that;
-- every address is looked at before it is connected to, where the request demands a public one;
+- an idle connection on which bytes arrive is closed at once, and one with unread bytes is never
+  reused: they would be taken for the *next* request's response;
+- received bytes go to the watcher and the guard before aiohttp gets them;
+- idle connections are bounded, and the oldest is closed first: aiohttp's `limit` doesn't count
+  them, and many hosts times 15 s of keep-alive need more descriptors than there are;
+- an idle connection is closed when its time is up, not up to twice as late;
+- each address is checked before the connection is made, where a request demands a public one;
 - TLS connections are aborted, not shut down: a peer that ignores the shutdown keeps the
-  descriptor for thirty seconds;
-- a kept connection can be taken and given back without waiting (`take`, `release`): what the
-  direct exchange lives on, in the same books as everything else.
+  descriptor for 30 s;
+- the direct exchange takes kept connections and gives them back without waiting (`take`,
+  `release`), counted like all others.
 
-Together with `http/` the only importer of aiohttp's client; the parts of it that aren't public are
-overridden here and nowhere else.
+Only this room and `http/` import aiohttp's client. Parts of it that aren't public are overridden
+here and nowhere else.
 """
 
 from __future__ import annotations
@@ -145,10 +145,10 @@ class FetchConnector(Dialler):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
     ) -> Connection:
-        """Return a connection for *req*, new or kept; tells the watcher which.
+        """Return a connection for *req*, new or kept, and tell the watcher which.
 
-        One that is demanded fresh serves once, and is new. Through a proxy only an address in the
-        URL itself can be judged: the proxy looks up names.
+        A request that demands a fresh connection gets a new one, which serves once. Through a proxy
+        only an address in the URL itself can be checked, as the proxy resolves names.
         """
         policed, fresh = demands_public(req), demands_fresh(req)
         if policed and req.proxy is not None:
@@ -167,7 +167,7 @@ class FetchConnector(Dialler):
                 connection.close()
                 continue
             if fresh or (not reused and handler.spoke_first()):
-                handler.force_close()  # what it says may be an answer, but once only
+                handler.force_close()  # bytes sent early may be this response, but no other
             break
         try:
             peer = self._peer(handler) if req.proxy is None else None
@@ -216,7 +216,7 @@ class FetchConnector(Dialler):
 
     def _update_proxy_auth_header_and_build_proxy_req(self, req: ClientRequest) -> ClientRequest:
         assert req.proxy is not None
-        return cast("ClientRequest", ProxyEnd(req.proxy, req.ssl))  # a request says who we are
+        return cast("ClientRequest", ProxyEnd(req.proxy, req.ssl))  # requests carry the credentials
 
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
         if self._family and family_of(host) not in (self._family, None):
@@ -250,13 +250,12 @@ class FetchConnector(Dialler):
     # -- for the direct exchange -----------------------------------------------------------------
 
     def take(self, key: ConnectionKey, shelf: ConnectionKey | None = None) -> Handler | None:
-        """Return a kept connection for *key*, or None: what `connect` does first, without waiting.
+        """Return a kept connection for *key*, or None, without waiting.
 
-        With a *shelf*, one that was kept under that; `limit_per_host` counts it under *key*.
-
-        The one that was given back last, which its server has least likely closed meanwhile. To be
-        given to `release`. Whether its address is allowed, and whether something has come on it
-        that nobody has read, is the caller's to see.
+        Give it back with `release`.
+        With a *shelf*, take one that was kept under that; `limit_per_host` counts it under *key*.
+        The connection given back last is taken, as its server has least likely closed it. The
+        caller checks whether its address is allowed and whether unread bytes have arrived on it.
         """
         shelf = shelf or key
         kept = self._conns.get(shelf)
@@ -277,9 +276,9 @@ class FetchConnector(Dialler):
         return taken
 
     async def open(self, request: ClientRequest) -> Handler:
-        """Return a connection for *request* as `connect` does, to be given to `release`.
+        """Return a connection for *request* as `connect` does; give it back with `release`.
 
-        No time limit holds but the watcher's.
+        Only the watcher limits the time.
         """
         connection = await self.connect(request, [], _NO_TIMEOUT)
         handler, connection._protocol = connection.protocol, None  # or it warns when it is freed
@@ -316,7 +315,7 @@ class FetchConnector(Dialler):
         ):
             self._release(key, handler, should_close=not reusable)
             return
-        # What `_release` comes to for a plain connection that is kept, in a third of its time.
+        # The same as `_release` for a plain connection that is kept, in a third of its time.
         self._acquired.discard(handler)
         if self._limit_per_host:
             taken = self._acquired_per_host[key]
@@ -335,9 +334,9 @@ class FetchConnector(Dialler):
         handler.abort()
 
     def discard(self, key: ConnectionKey, handler: Handler) -> None:
-        """Keep *handler*, which is idle under *key*, no longer: it is of no use to anybody.
+        """Close the useless *handler*, which is idle under *key*, and forget it.
 
-        aiohttp itself finds that out once in a keep-alive time: hosts met once would add up.
+        aiohttp itself does so once in a keep-alive time: hosts met once would add up.
         """
         kept = self._conns.get(key)
         if kept is None:
@@ -350,15 +349,14 @@ class FetchConnector(Dialler):
             del self._conns[key]
 
     async def reachable(self, host: str, port: int) -> bool:
-        """Return True if a connection to *host* can be made, or is refused by somebody.
+        """Return True if *host* accepts or refuses a connection; send no request.
 
-        No request, but a packet to its address all the same: with `--public-only` none to another
-        than a public one.
+        With `--public-only` connect to public addresses only.
         """
         return await is_reachable(self, host, port, public_only=self._public_only)
 
     async def look_at_proxy(self, proxy: URL, request: bytes | None, timeout_s: float) -> ProxyLook:
-        """Return what *proxy* does when it is connected to and, with *request*, asked."""
+        """Connect to *proxy*, send *request* if there is one, and return what came back."""
         return await look_at_proxy(self, proxy, request, timeout_s)
 
     def sweep(self, now: float) -> None:
@@ -371,7 +369,7 @@ class FetchConnector(Dialler):
 
 
 def make_connector(config: Config, *, limit: int, idle_limit: int) -> FetchConnector:
-    """Return the connector that the flags in *config* describe; needs a running loop.
+    """Return the connector that *config* describes; needs a running loop.
 
     *limit* is `--limit` after descriptors were counted; *idle_limit* bounds the idle connections.
     """

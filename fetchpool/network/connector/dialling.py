@@ -1,4 +1,4 @@
-"""Makes connections: which addresses are allowed, and how far the making has come.
+"""Makes connections: checks addresses, and reports each phase to the watcher.
 
 LOOKUP ──▶ CONNECT ──▶ HANDSHAKE
                └──▶ TUNNEL ──▶ HANDSHAKE   (HTTPS through a proxy)
@@ -51,14 +51,14 @@ def refuse_literal(host: str) -> None:
 
 
 def _enter(phase: Phase) -> None:
-    """Tell who watches the connection that is being made how far that has come."""
+    """Tell the watcher of this connection which phase its making has reached."""
     current = watcher.get()
     if current is not None:
         current.entered(phase)
 
 
 class Dialler(aiohttp.TCPConnector):
-    """A `TCPConnector` that tells the watcher how far the making of a connection has come.
+    """A `TCPConnector` that reports each phase of connecting to the watcher.
 
     It resumes TLS sessions where its context does.
     """
@@ -71,10 +71,9 @@ class Dialler(aiohttp.TCPConnector):
     async def _wrap_create_connection(
         self, *args: Any, addr_infos: list[AddrInfoType], **options: Any
     ) -> tuple[asyncio.Transport, ResponseHandler]:
-        """Connect, telling the watcher how far that has come.
+        """Connect, and report the phases to the watcher.
 
-        Refuses addresses that the request may not be connected to: one of them is enough, as it may
-        be dialled next.
+        Refuses the request if one of the addresses is forbidden, as that may be dialled next.
         """
         _enter(Phase.CONNECT)
         if demands_public(options["req"]):
@@ -97,10 +96,10 @@ class Dialler(aiohttp.TCPConnector):
         return await super()._start_tls_connection(*args, **options)
 
     async def resuming(self, host: str, make: Callable[[], Awaitable[_T]]) -> _T:
-        """Return what *make* returns, for which TLS may be begun with *host*.
+        """Return what *make* returns; if TLS with *host* fails on resumption, call it once more.
 
-        A server that stumbles over a session of its own shall not lose us a URL, whatever it does
-        then: an alert, a reset, silence until the time is up.
+        A server that can't resume a session of its own must cost us no URL, whether it sends an
+        alert, resets the connection or stays silent until the time-out.
         """
         context = self._ssl if isinstance(self._ssl, ClientContext) else None
         name = host.rstrip(".")
@@ -116,7 +115,7 @@ class Dialler(aiohttp.TCPConnector):
             return await make()
 
     def note_session(self, transport: asyncio.BaseTransport | None) -> None:
-        """Keep the TLS session of *transport*, over which an answer has come, if it has one."""
+        """Keep the TLS session of *transport*, if it has one; a response has come over it."""
         if transport is not None and isinstance(self._ssl, ClientContext):
             connection = transport.get_extra_info("ssl_object")
             if connection is not None:
@@ -125,10 +124,10 @@ class Dialler(aiohttp.TCPConnector):
     async def _connect_plainly(
         self, *args: Any, addr_infos: list[AddrInfoType], **options: Any
     ) -> tuple[asyncio.Transport, ResponseHandler]:
-        """Let the loop connect by itself where there is but one address: 20 µs less."""
+        """Let the loop itself connect where there is only one address: 20 µs less."""
         if _CONNECTS_ITSELF and len(addr_infos) == 1:
             family, _, _, _, address = addr_infos[0]
-            if not any(address[2:]):  # flow and scope of IPv6, which a loop isn't told
+            if not any(address[2:]):  # the loop takes no flow and scope of IPv6
                 return await self._wrap_existing_connection(
                     *args, host=address[0], port=address[1], family=family, **options
                 )
@@ -140,7 +139,7 @@ async def _dial(
     req: ClientRequest,
     client_error: type[aiohttp.ClientConnectorError] | None,
 ) -> socket.socket:
-    """Return a connected socket, for TLS to begin on: what breaks it off then is not TCP's."""
+    """Return a connected socket for TLS, so that a failure of TLS is not reported as TCP's."""
     try:
         return await aiohappyeyeballs.start_connection(
             addr_infos,

@@ -1,7 +1,7 @@
-"""aiohttp's protocol with eyes: a connection's bytes go by its watcher and its guard first.
+"""aiohttp's protocol, which shows received bytes to the watcher and the guard first.
 
 transport ──bytes──▶ Handler ──▶ watcher   (time, amount)
-                        └─────▶ guard     (what of it is the answer, or why it is none)
+                        └─────▶ guard     (which bytes belong to the response, or why it is none)
                                   └─────▶ aiohttp's parser
 """
 
@@ -30,23 +30,23 @@ _READ_BYTES = 256 * 1024
 
 
 class Guard(Protocol):
-    """Who judges an answer's bytes before aiohttp's parser has them (see `http.guard`)."""
+    """Checks the bytes of a response before aiohttp's parser gets them (see `http.guard`)."""
 
     refusal: BaseException | None
-    """Why the answer is none: set by the guard, or here."""
+    """Why the response is refused: set by the guard, or here."""
     surplus: bool
-    """Whether something came that isn't the answer's."""
+    """Whether bytes came that don't belong to the response."""
 
     def feed(self, data: bytes) -> bytes:
-        """Return what the parser is to have for *data*; raise what its reader is to get."""
+        """Return what the parser gets for *data*; raise what the reader of the response gets."""
         ...
 
     def ended(self, *, proven: bool) -> None:
-        """The connection has ended in an orderly way; *proven*: see `Handler.is_end_proven`."""
+        """Handle the orderly end of the connection; *proven*: see `Handler.is_end_proven`."""
 
 
 class Watcher(Protocol):
-    """Who wants to know what happens on the connection of an exchange (see `http.watch`)."""
+    """Is told what happens on the connection of an attempt (see `http.watch`)."""
 
     fresh: bool
     """Whether it needs a connection that has carried nothing before."""
@@ -57,38 +57,38 @@ class Watcher(Protocol):
 
 
 watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
-"""Set by a worker before it asks for a connection."""
+"""Set by a task before it asks for a connection."""
 
 guard: ContextVar[Guard | None] = ContextVar("guard", default=None)
-"""Set, like `watcher`, by who lets aiohttp read the answer; for one answer."""
+"""Set, like `watcher`, where aiohttp reads the response; for one response."""
 
 
 class Handler(ResponseHandler):
-    """aiohttp's protocol, telling its watcher what arrives and trusting nothing unasked."""
+    """aiohttp's protocol, which tells its watcher what arrives and drops unrequested bytes."""
 
     watcher: Watcher | None = None
     guard: Guard | None = None
     idle_in: FetchConnector | None = None
     idle_key: ConnectionKey | None = None
     peer: str | None = None
-    """The address connected to; None for a proxy's."""
+    """The address connected to; None for a proxy."""
     borrower: asyncio.BaseProtocol | None = None
-    """Who has the transport's events instead of this protocol; passes `connection_lost` on."""
+    """Receives the transport's events in place of this protocol; passes `connection_lost` on."""
     is_noted = False
-    """Whether its TLS session was looked at."""
+    """Whether `note_session` has seen its TLS session."""
     _poll: select.poll | None = None
-    _is_paused = False  # by aiohttp, whose reader has more than it wants
+    _is_paused = False  # by aiohttp, whose reader has all it wants for now
     _is_left = False  # by `left_unread`
-    _held_end: tuple[BaseException | None] | None = None  # the connection's, told after its bytes
+    _held_end: tuple[BaseException | None] | None = None  # of the connection; told after its bytes
 
     def data_received(self, data: bytes) -> None:
-        if not data:  # nobody's bytes: aiohttp resumes a paused parser this way
+        if not data:  # aiohttp resumes a paused parser this way
             pass
         elif self.watcher is not None:
             self.watcher.received(len(data), monotonic())
         elif self.idle_in is not None:
             self.end_idle()
-            self.abort()  # nobody asked: never another URL's answer
+            self.abort()  # unrequested: must never become another URL's response
             return
         if data and self.guard is not None:
             if self.guard.refusal is None:
@@ -97,33 +97,33 @@ class Handler(ResponseHandler):
             super().data_received(data)
 
     def _receive_guarded(self, guard: Guard, data: bytes) -> None:
-        """Let aiohttp have what *guard* makes of *data*.
+        """Pass to aiohttp what *guard* makes of *data*.
 
-        The transport stays open after a refusal: it may come before the request has left, and
-        aiohttp, finding it closed, would tell of that instead.
+        The transport stays open after a refusal: the request may not have left yet, and aiohttp
+        would report the closed transport instead.
         """
         try:
             passed = guard.feed(data)
-        except Exception as error:  # noqa: BLE001 - raised where the answer is awaited
+        except Exception as error:  # noqa: BLE001 - raised where the response is awaited
             guard.refusal = error
             self._refuse(error)
             return
         if guard.surplus:
-            self.force_close()  # before the answer's end: at that, the connection is given back
+            self.force_close()  # before the response ends, as the connection is given back then
         if passed:
             super().data_received(passed)
         if guard.refusal is not None:
             self._refuse(guard.refusal)
         elif passed:
             refusal = guard.refusal = self.exception()
-            if refusal is not None:  # aiohttp tells it to whom waits for a head alone
+            if refusal is not None:  # aiohttp tells only a reader who waits for the head
                 self._fail_payload(aiohttp.ClientPayloadError(str(refusal)))
 
     def _refuse(self, error: BaseException) -> None:
         """Raise *error* where the head is awaited; end an unfinished body.
 
-        What was found of a body is to be read as through the other exchange: with an exception set
-        aiohttp would drop it. So who reads one looks at the guard's `refusal` at its end.
+        What was found of a body must stay readable, and aiohttp would drop it if an exception were
+        set. So the reader of a body looks at the guard's `refusal` when the body ends.
         """
         self.set_exception(error)
         payload = getattr(self, "_payload", None)
@@ -147,9 +147,9 @@ class Handler(ResponseHandler):
 
     @contextmanager
     def left_unread(self) -> Iterator[None]:
-        """Leave with the system what else comes, and the connection's end, until the block ends.
+        """Stop reading until the block ends; hold back the end of the connection, too.
 
-        To aiohttp a lost connection comes before what it has buffered.
+        aiohttp handles a lost connection before the bytes that it has buffered.
         """
         transport = self.transport
         self._is_left = True
@@ -177,26 +177,26 @@ class Handler(ResponseHandler):
         self._tell_held_end()
 
     def _tell_held_end_soon(self) -> None:
-        if self._held_end is not None:  # what is buffered is about to be read
+        if self._held_end is not None:  # aiohttp is about to read what is buffered
             asyncio.get_running_loop().call_soon(self._tell_held_end)
 
     def _tell_held_end(self) -> None:
-        """Tell aiohttp of the connection's end, unless something is unread that came before."""
+        """Tell aiohttp that the connection has ended, unless earlier bytes are still unread."""
         if self._held_end is not None and not (self._is_paused or self._is_left):
             (exc,), self._held_end = self._held_end, None
             self._end(exc)
 
     def _end(self, exc: BaseException | None) -> None:
-        if exc is not None:  # for aiohttp's parser this, too, is the end of a body without length
+        if exc is not None:  # aiohttp's parser takes this for the end of a body, too
             self._fail_payload(aiohttp.ClientOSError(*exc.args))
         elif self.guard is not None:
             self.guard.ended(proven=self.is_end_proven())
         super().connection_lost(exc)
 
     def take_undelivered(self) -> bytes:
-        """Return what of a TLS connection that has ended was never handed on.
+        """Return the bytes of an ended TLS connection that the event loop never delivered.
 
-        uvloop tells of the end at once, though reading was paused, and drops what it has decrypted.
+        uvloop reports the end at once, even while reading is paused, and drops decrypted bytes.
         """
         secure = None if self.transport is None else self.transport.get_extra_info("ssl_object")
         pieces: list[bytes] = []
@@ -207,11 +207,10 @@ class Handler(ResponseHandler):
         return b"".join(pieces)
 
     def is_end_proven(self) -> bool:
-        """Return False if the connection is TLS and has ended without its peer saying so.
+        """Return False if the connection is TLS and ended without its peer's close_notify.
 
-        Then anybody on the way may have ended it (RFC 8446 §6.1). An event loop tells the two
-        ends alike (asyncio) or not (uvloop); the TLS object knows, which after a close_notify reads
-        nothing, and without one waits for more.
+        Then anybody on the path may have ended it (RFC 8446 §6.1). Only uvloop tells the two ends
+        apart. The TLS object knows: after a close_notify it reads nothing, else it wants more.
         """
         secure = None if self.transport is None else self.transport.get_extra_info("ssl_object")
         if secure is None:
@@ -224,29 +223,28 @@ class Handler(ResponseHandler):
             return False
 
     def has_unread(self) -> bool:
-        """Return True if something the event loop has not read yet has come, or the end.
+        """Return True if the connection has bytes that the event loop has not read, or has ended.
 
-        On an idle connection it was not asked for. Costs one system call, 1 µs.
+        On an idle connection nobody has requested them. Costs one system call, 1 µs.
         """
         if self._poll is None:
             assert self.transport is not None
             end = self.transport.get_extra_info("socket")
-            if end is None or end.fileno() < 0:  # closed meanwhile: a tunnel whose proxy went
+            if end is None or end.fileno() < 0:  # closed: a tunnel whose proxy is gone
                 return True
             self._poll = select.poll()
             self._poll.register(end.fileno(), select.POLLIN)
         return bool(self._poll.poll(0))
 
     def spoke_first(self) -> bool:
-        """Return True if the server has sent something before it was asked; costs what `has_unread`
-        does."""
+        """Return True if the server sent something before any request; costs as `has_unread`."""
         if self._tail:
             return True
         is_tls = self.transport is None or self.transport.get_extra_info("ssl_object") is not None
-        return not is_tls and self.has_unread()  # in TLS there is more than answers
+        return not is_tls and self.has_unread()  # TLS has messages of its own
 
     def take_early(self) -> bytes:
-        """Return, once, what the server sent before anybody asked it anything."""
+        """Return, once, what the server sent before any request."""
         early, self._tail = self._tail, b""
         return early
 
@@ -257,7 +255,7 @@ class Handler(ResponseHandler):
             self.idle_in = None
 
     def end_idle(self) -> None:
-        """Do so for good: the connection is not to be found any more."""
+        """Take it off, and close it for good in the connector, too."""
         connector, key = self.idle_in, self.idle_key
         self.leave_idle()
         if connector is not None and key is not None:
@@ -265,7 +263,7 @@ class Handler(ResponseHandler):
 
 
 def why_not_guardable(loop: asyncio.AbstractEventLoop) -> str | None:
-    """Return the part of aiohttp's inside that isn't as a guarded answer needs it; None: all is."""
+    """Return the part of aiohttp that can't serve a guarded response; None: all can."""
     handler = Handler(loop)
     handler.set_response_params(read_until_eof=True)
     handler.data_received(b"HTTP/1.1 200 OK\r\n\r\nx")

@@ -1,7 +1,7 @@
-"""Looks whether somebody is there: a server, or a proxy and what it says.
+"""Probes of a server or a proxy: does it take connections, and what does a proxy answer?
 
-A look is a connection of its own, outside the connector's books, and inherits nothing from the
-request that gave rise to it.
+A probe has a connection of its own, which the connector doesn't count, and inherits nothing from
+the request that caused it.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 
 class ProxyLook(NamedTuple):
-    """What a look at a proxy showed."""
+    """What a probe of a proxy showed."""
 
     connected: bool
-    """A connection was made, TLS included where the proxy wants it."""
+    """A connection was made, with TLS where the proxy wants it."""
     heard: bool
-    """Something came over it, be it only its end."""
+    """Bytes came over it, or its end."""
     status: int | None
-    """Of the answer; None: there was none, or it was no HTTP."""
+    """The status of the response; None: there was none, or it was not HTTP."""
 
 
 async def is_reachable(
     connector: FetchConnector, host: str, port: int, *, public_only: bool
 ) -> bool:
-    """Return True if *host* can be connected to, refuses, or is said not to exist.
+    """Return True if *host* accepts or refuses a connection, or its name doesn't exist.
 
-    With *public_only* no packet is sent to another than a public address.
+    With *public_only* connect to public addresses only.
     """
     try:
         addresses = await _resolve(connector, host, port)
@@ -58,14 +58,14 @@ async def is_reachable(
         except ConnectionError:
             return True
         except OSError:
-            continue  # no way to this one: IPv6, say, where there is none
+            continue  # no route to this address, as for IPv6 where there is none
         transport.abort()
         return True
     return False
 
 
 async def _resolve(connector: FetchConnector, host: str, port: int) -> list[ResolveResult]:
-    """Return *host*'s addresses as they are now: a failure that is remembered is no look."""
+    """Return *host*'s addresses, asked anew: a remembered failure would show nothing."""
     if isinstance(connector._resolver, RememberingResolver):
         connector._resolver.forget(host)
     return await connector._resolve_host(host, port)
@@ -74,9 +74,9 @@ async def _resolve(connector: FetchConnector, host: str, port: int) -> list[Reso
 async def look_at_proxy(
     connector: FetchConnector, proxy: URL, request: bytes | None, timeout_s: float
 ) -> ProxyLook:
-    """Connect to *proxy*, send *request* if there is one, and wait for an answer to that.
+    """Connect to *proxy*, send *request* if there is one, and wait for the response.
 
-    All of it takes *timeout_s* at most.
+    Takes *timeout_s* at most.
     """
     head = AnswerHead(asyncio.get_running_loop())
     transport: asyncio.Transport | None = None
@@ -98,7 +98,7 @@ async def look_at_proxy(
 async def _connect(
     connector: FetchConnector, proxy: URL, protocol: asyncio.Protocol
 ) -> asyncio.Transport:
-    """Connect *protocol* to the first of *proxy*'s addresses that will do; raises OSError."""
+    """Connect *protocol* to the first of *proxy*'s addresses that works; raises OSError."""
     host, port = proxy.raw_host, proxy.port
     assert host is not None
     assert port is not None
@@ -121,7 +121,7 @@ async def _connect(
 
 
 def _context(connector: FetchConnector) -> ssl.SSLContext:
-    """Return what TLS with a proxy is verified by, which is what aiohttp does it by."""
+    """Return the context for TLS with a proxy, the one that aiohttp uses for it."""
     if isinstance(connector._ssl, ssl.SSLContext):
         return connector._ssl
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

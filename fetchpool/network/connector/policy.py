@@ -1,6 +1,6 @@
-"""Which addresses a request may be connected to: said by the request, never by who runs it.
+"""Which addresses a request may be connected to: an attribute of the request.
 
-A context variable would be inherited by every task that is started meanwhile: a probe, say.
+A context variable would be inherited by every task that is started meanwhile, such as a probe.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ class PolicedRequest(ClientRequest):
 
 
 async def demand_fresh(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Let *request* be sent on a new connection, that carries no other: a middleware, too."""
+    """Make *request* use a new connection that serves no other; a middleware, too."""
     assert isinstance(request, PolicedRequest)
     request.fresh = True
     return await handler(request)
 
 
 async def demand_public(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Let *request* be sent to public addresses only: a middleware of aiohttp's client."""
+    """Make *request* go to public addresses only; a middleware of aiohttp's client."""
     assert isinstance(request, PolicedRequest)
     request.public_only = True
     return await handler(request)
 
 
 def demands_public(request: object) -> bool:
-    """Return True if *request*, aiohttp's or what stands for it, demands a public address."""
+    """Return True if *request*, aiohttp's or its stand-in, demands a public address."""
     return bool(getattr(request, "public_only", False))
 
 
 def demands_fresh(request: object) -> bool:
-    """Return True if *request*, as `demands_public` has it, demands a connection of its own."""
+    """Return True if *request*, aiohttp's or its stand-in, demands a new connection."""
     return bool(getattr(request, "fresh", False))
 
 

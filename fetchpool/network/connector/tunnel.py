@@ -1,10 +1,10 @@
-"""Connections through an HTTP proxy: to it, and the tunnel that CONNECT opens.
+"""Connections through an HTTP proxy: to the proxy itself, or a tunnel opened by CONNECT.
 
     connection to the proxy ──(http)──▶ requests in absolute form, whatever their origin
               └──CONNECT──▶ any 2xx ──▶ TLS with the origin (https)
 
-aiohttp's own way takes no other 2xx than 200 for a tunnel, and tells the proxy's trouble with TLS
-and names as the origin's.
+aiohttp itself takes only 200 for a tunnel, and reports the proxy's failures of TLS and DNS as the
+origin's.
 """
 
 from __future__ import annotations
@@ -37,26 +37,26 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n")
 
 
 class ProxyError(aiohttp.ClientConnectionError):
-    """The proxy's trouble, or its word, where a connection was wanted."""
+    """A failure of the proxy, or its refusal, where a connection was wanted."""
 
 
 class ProxyUnreachableError(ProxyError):
-    """There is no connection to the proxy itself; its cause says why."""
+    """No connection to the proxy itself could be made; `__cause__` says why."""
 
 
 _HUNG_UP = "the proxy closed the connection when it was asked for a tunnel"
 
 
 class ProxyHungUpError(ProxyError):
-    """The proxy closed the connection instead of answering."""
+    """The proxy closed the connection instead of responding."""
 
 
 class ProxyNotHTTPError(ProxyError):
-    """The proxy sent what is no HTTP instead of an answer."""
+    """The proxy's response is not HTTP."""
 
 
 class ProxyRefusedError(ProxyError):
-    """The proxy answered that it opens no tunnel."""
+    """The proxy responded that it opens no tunnel."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"the proxy answered {status}")
@@ -64,10 +64,10 @@ class ProxyRefusedError(ProxyError):
 
 
 class ProxyEnd:
-    """What a connector is asked for when the connection is to a proxy itself.
+    """Stands for a request where the connection is to a proxy itself.
 
-    Answers what it asks of aiohttp's `ClientRequest`, which takes 50 µs to make. The address policy
-    of a request is not the proxy's: a proxy may stand anywhere.
+    Has the attributes that a connector reads of a `ClientRequest`, which takes 50 µs to make. The
+    address policy of a request doesn't hold here: a proxy may have any address.
     """
 
     proxy = None
@@ -84,14 +84,14 @@ class ProxyEnd:
         )
 
     def is_ssl(self) -> bool:
-        """Return True if the proxy is spoken to over TLS."""
+        """Return True if the connection to the proxy is over TLS."""
         return self.url.scheme == "https"
 
 
 class _WithoutDot:
-    """A request for TLS in a tunnel: no certificate has the dot that a host's name may end with.
+    """A request for TLS in a tunnel, without the dot at the end of its host: no certificate has it.
 
-    Where there is no tunnel aiohttp sees to that itself.
+    aiohttp itself removes the dot where there is no tunnel.
     """
 
     def __init__(self, request: ClientRequest) -> None:
@@ -103,14 +103,14 @@ class _WithoutDot:
 
 
 class AnswerHead(asyncio.Protocol):
-    """Reads the head of a proxy's answer; `status` gets its number, or `ProxyError`."""
+    """Reads the head of a proxy's response; `status` gets its number, or `ProxyError`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, opens_tunnel: bool = False) -> None:
         self._opens_tunnel = opens_tunnel
         self.status: asyncio.Future[int] = loop.create_future()
         self.status.add_done_callback(_look_at)
         self.heard = False
-        """True once anything has come, the end included."""
+        """True once bytes have come, or the end."""
         self._data = bytearray()
 
     def data_received(self, data: bytes) -> None:
@@ -123,13 +123,13 @@ class AnswerHead(asyncio.Protocol):
                 return
             status = int(line[1])
             del self._data[: end.end()]
-            if status >= 200:  # what is below announces another answer (RFC 9110 §15.2)
+            if status >= 200:  # a lower one announces another response (RFC 9110 §15.2)
                 self._end(status)
         if len(self._data) > MAX_HEAD_BYTES:
             self._fail(ProxyNotHTTPError("what the proxy sent is no HTTP"))
 
     def _end(self, status: int) -> None:
-        # A tunnel is silent until we begin TLS: bytes before that are nobody's.
+        # A tunnel is silent until we begin TLS, so any bytes before that are an error.
         if self._opens_tunnel and self._data and status < 300:
             self._fail(ProxyNotHTTPError("the proxy sent something before it was asked"))
         else:
@@ -145,7 +145,7 @@ class AnswerHead(asyncio.Protocol):
 
 
 def _look_at(status: asyncio.Future[int]) -> None:
-    """Take the exception out of a future that nobody may wait for any more."""
+    """Take the exception out of a future that perhaps nobody awaits any more."""
     if not status.cancelled():
         status.exception()
 
@@ -161,9 +161,9 @@ async def connect_through_proxy(
     request: ClientRequest,
     timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
 ) -> tuple[asyncio.BaseTransport, ResponseHandler]:
-    """Return a connection to *request*'s proxy; a tunnel with TLS in it where it is for https.
+    """Return a connection to *request*'s proxy; for https, a tunnel with TLS in it.
 
-    Raises `ProxyError`, or what aiohttp raises of the TLS in the tunnel.
+    Raises `ProxyError`, or what aiohttp raises for TLS in the tunnel.
     """
     to_proxy = connector._update_proxy_auth_header_and_build_proxy_req(request)
     try:

@@ -1,7 +1,6 @@
-"""Names → addresses, with failures remembered for a while.
+"""Resolves names to addresses, and remembers failures for a while.
 
-aiohttp caches what was found but not what wasn't: a dead name would be asked for again for each of
-its URLs (AIOHTTP: "failures are not cached").
+aiohttp caches only what was found: a dead name would be looked up for each of its URLs.
 """
 
 from __future__ import annotations
@@ -21,39 +20,40 @@ REMEMBER_UNKNOWN_S = 60.0
 """How long a name that doesn't exist is not asked for again (RFC 2308 §5 allows hours)."""
 
 REMEMBER_TROUBLE_S = 0.4
-"""The same for a passing trouble: below the shortest pause before a retry, so that it asks."""
+"""The same for a temporary failure: less than the shortest back-off, so that a retry looks up."""
 
 REMEMBER_NAMES = 100_000
 
 ALONE_AT_MOST = 16
-"""Names looked up at once, each by a resolver of its own: systems allow 128 that watch their
-configuration (fs.inotify.max_user_instances)."""
+"""Names looked up at once with a resolver each: systems allow 128 that watch their configuration
+(fs.inotify.max_user_instances)."""
 
 _NO_PORT = cast("int", None)
-"""With one, c-ares looks it up in /etc/services, also a number."""
+"""With a port, c-ares would look it up in /etc/services, even a number."""
 
 
 class LookupFailedError(OSError):
-    """A name without an address; `temporary`: it may have one in a while."""
+    """A name without an address; `temporary`: a later look-up may find one."""
 
     def __init__(self, reason: str, *, temporary: bool, unasked: bool = False) -> None:
         super().__init__(None, reason)
         self.reason = reason
         self.temporary = temporary
         self.unasked = unasked
-        """Nobody was asked this time, it is remembered: that says nothing of the network now."""
+        """The failure is remembered, not new: it says nothing about the network now."""
 
     def __str__(self) -> str:
         return self.reason
 
 
 class RememberingResolver(AbstractResolver):
-    """aiodns (c-ares: no threads, so thirty dead names block nobody), remembering failures.
+    """Looks names up with aiodns and remembers failures.
 
-    Before it, names with several addresses in /etc/hosts are looked for (`resolver.hosts`); after
-    it, what only the system may know (`resolver.system`).
+    c-ares uses no threads, so many dead names block no other. Names with several addresses in
+    /etc/hosts are looked for first (`resolver.hosts`); names that only the system may know come
+    last (`resolver.system`).
 
-    c-ares keeps answers by itself, for as long as the name server said: a resolver older than
+    c-ares itself caches addresses for as long as the name server said. A resolver older than
     *ttl_s* is replaced by a new one, so that no address outlives `--dns-ttl`.
     """
 
@@ -61,8 +61,8 @@ class RememberingResolver(AbstractResolver):
         self._ttl_s = ttl_s
         self._hosts = HostsFile(hosts_file)
         self._system = SystemResolver()
-        # Made when the first name is asked for: loading c-ares takes 15 ms, and to let go of the
-        # configuration that it watches 12 ms at the end of a process.
+        # Made for the first name: loading c-ares takes 15 ms, and releasing the configuration
+        # that it watches takes 12 ms at the end of a process.
         self._current: _Lookups | None = None
         self._alone = asyncio.Semaphore(ALONE_AT_MOST)
         self._failed: dict[tuple[str, int], tuple[float, LookupFailedError]] = {}
@@ -110,10 +110,10 @@ class RememberingResolver(AbstractResolver):
         return found
 
     async def _look_up(self, host: str, family: socket.AddressFamily) -> list[ResolveResult]:
-        """Return *host*'s addresses; one name's malformed answer is no other's failure.
+        """Return *host*'s addresses, unharmed by a malformed response for another name.
 
-        c-ares fails every question that waits on the socket such an answer came to: each of them
-        is asked once more on a socket of its own.
+        c-ares fails every question on the socket that such a response came to: each of them is
+        asked once more on a socket of its own.
         """
         from fetchpool.network.resolver.cares import is_malformed, make_resolver
 
@@ -158,19 +158,19 @@ class RememberingResolver(AbstractResolver):
         self._failed[key] = (monotonic() + keep_s, failure)
 
     def forget(self, host: str) -> None:
-        """Ask for *host* the next time, whatever came of it the last time."""
+        """Look *host* up the next time, even if it failed before."""
         for family in (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6):
             self._failed.pop((host, family), None)
 
     async def close(self) -> None:
-        """Free the resolver's sockets."""
+        """Close the resolver's sockets."""
         if self._current is not None:
             await self._current.resolver.close()
             await asyncio.sleep(0)
 
 
 class _Lookups:
-    """A resolver, and how many look-ups it is busy with: it must not be closed before they end."""
+    """A resolver and its running look-ups: it must not be closed before they end."""
 
     __slots__ = ("made_at", "resolver", "running")
 

@@ -1,4 +1,4 @@
-"""c-ares, through aiodns: loaded when the first name is asked for."""
+"""c-ares, through aiodns: loaded for the first name."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _REASONS = {
 
 
 def make_resolver() -> AbstractResolver:
-    """Return a new resolver with a cache of its own; one of threads where c-ares can't be used."""
-    vars(aiohttp.resolver)["aiodns"] = aiodns  # hidden by `trust.import_aiohttp_sparingly`
+    """Return a new resolver with a cache of its own; one with threads where c-ares fails."""
+    vars(aiohttp.resolver)["aiodns"] = aiodns  # hidden by `tls.import_aiohttp_sparingly`
     try:
-        # Arguments make it one of our own, with a cache of its own. Two tries, of 2 s and 4 s, end
-        # before --connect-timeout does by default: so a silent name server is called by its name.
+        # The arguments give it a cache of its own. Two tries, of 2 s and 4 s, end before the
+        # default --connect-timeout, so that the failure names the silent name server.
         return aiohttp.AsyncResolver(timeout=2.0, tries=2)
     except (aiodns.error.DNSError, OSError, RuntimeError):
         return aiohttp.ThreadedResolver()  # no usable c-ares here (no inotify, say)
 
 
 def is_malformed(error: OSError) -> bool:
-    """Tell whether a look-up failed for what the name server sent, perhaps about another name."""
+    """Tell whether the name server sent something malformed, perhaps about another name."""
     cause = error.__cause__
     return isinstance(cause, aiodns.error.DNSError) and cause.args[0] == aiodns.error.ARES_EBADRESP
 
 
 def explained(error: OSError) -> tuple[str, bool]:
-    """Return why a look-up failed, in a few words, and whether it may do better soon."""
+    """Return why a look-up failed, in a few words, and whether the failure is temporary."""
     cause = error.__cause__
     if isinstance(cause, aiodns.error.DNSError):
         code = cause.args[0]

@@ -1,7 +1,7 @@
 """The names of /etc/hosts that have several addresses.
 
-c-ares keeps what it reads there by address: of a name whose second address stands under another
-name, too (`127.0.0.1 localhost`, say), it tells the first only.
+c-ares indexes that file by address. If a name's second address also belongs to another name
+(`127.0.0.1 localhost`, say), c-ares returns only the first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ HOSTS_FILE = "/etc/hosts"
 
 
 class HostsFile:
-    """Reads the file when it is first asked, and again when it has changed."""
+    """Reads the file at the first question, and again when it has changed."""
 
     def __init__(self, path: str = HOSTS_FILE) -> None:
         self._path = Path(path)
@@ -24,7 +24,7 @@ class HostsFile:
     def addresses(self, name: str, family: socket.AddressFamily) -> list[str]:
         """Return the addresses of *name* in the file's order if it has several, else none.
 
-        Of `localhost` none either: what that is, is known without the file (RFC 6761 §6.3).
+        Returns none for `localhost`, whose addresses are fixed (RFC 6761 §6.3).
         """
         self._refresh()
         found = self._names.get(name.lower(), [])
@@ -47,7 +47,7 @@ class HostsFile:
 
 
 def _with_several(lines: list[str]) -> dict[str, list[str]]:
-    """Return the names that *lines* give several addresses; a list of blocked hosts has none."""
+    """Return the names with several addresses in *lines*; a block list has none."""
     first: dict[str, str] = {}
     several: dict[str, list[str]] = {}
     for line in lines:

@@ -1,4 +1,4 @@
-"""What a resolver returns, made of an address."""
+"""Makes a resolver's result of an address."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aiohttp.abc import ResolveResult
 
 
 def numeric_result(name: str, address: str) -> ResolveResult:
-    """Return *address* of *name* as aiohttp has it, yet without a port."""
+    """Return *address* of *name* as aiohttp wants it, without a port."""
     return ResolveResult(
         hostname=name,
         host=address,

@@ -1,7 +1,7 @@
 """Names that only the system's own resolver knows: mDNS, and other modules of nsswitch.
 
-It is asked in threads, as it answers when it likes. They are few, so that names nobody knows don't
-take the machine, and nobody waits for one that is stuck.
+It blocks, so it is called in threads. These are few, so that unknown names don't exhaust the
+machine, and a stuck one delays nobody.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from aiohttp.abc import ResolveResult
 from fetchpool.network.resolver.numeric import numeric_result
 
 AT_ONCE = 8
-"""Names asked for at once, each in a thread of its own."""
+"""Names looked up at once, each in a thread of its own."""
 
 WAIT_S = 5.0
-"""How long a name waits for its turn, and for its answer: as long as mDNS takes for one that isn't
-there, and less than `--connect-timeout`."""
+"""How long a name waits for its turn and its addresses: what mDNS takes for an unknown name, and
+less than `--connect-timeout`."""
 
 
 class TooBusyError(OSError):
@@ -27,13 +27,13 @@ class TooBusyError(OSError):
 
 
 def may_know(name: str) -> bool:
-    """Tell whether the system may know *name* though the domain name system doesn't."""
+    """Tell whether the system may know *name* though DNS doesn't."""
     bare = name.rstrip(".")
     return "." not in bare or bare.endswith(".local")
 
 
 class SystemResolver:
-    """Asks getaddrinfo(3)."""
+    """Calls getaddrinfo(3)."""
 
     def __init__(self) -> None:
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -49,7 +49,7 @@ class SystemResolver:
         return [numeric_result(name, address) for address in addresses]
 
     def _ask(self, name: str, family: socket.AddressFamily) -> asyncio.Future[list[str]]:
-        """Ask in a new thread, which gives its turn back when it ends, whoever waits by then."""
+        """Look up in a new thread, which gives its turn back when it ends, even if nobody waits."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[str]] = loop.create_future()
 
@@ -65,7 +65,7 @@ class SystemResolver:
             except RuntimeError:
                 return  # the loop has been closed meanwhile
 
-        # A daemon: the end of the program waits for no name.
+        # A daemon, so that the program can end without waiting for it.
         threading.Thread(target=ask, name="fetchpool-names", daemon=True).start()
         return answer
 
@@ -79,7 +79,7 @@ def _addresses(name: str, family: socket.AddressFamily) -> list[str]:
 
 
 def _numeric(address: tuple[str | int | bytes, ...]) -> str:
-    """Return a socket's *address* as text, with its zone where it is of the link."""
+    """Return a socket's *address* as text, with the zone if it is link-local."""
     if len(address) == 4 and address[3]:
         of_link = (str(address[0]), 0, 0, int(address[3]))
         return socket.getnameinfo(of_link, socket.NI_NUMERICHOST)[0]
