@@ -507,7 +507,7 @@ def test_secret_parameters_come_from_all_places(tmp_path: Path) -> None:
 
 def test_unknown_variable_of_ours_is_ignored_but_told() -> None:
     environ = {"FETCHPOOL_SERVICE_HOST": "10.0.0.1", "FETCHPOOL_CONFIG": "", "HOME": "/"}
-    assert load_settings({}, environ).strangers == ("FETCHPOOL_SERVICE_HOST",)
+    assert load_settings({}, environ).unknown == ("FETCHPOOL_SERVICE_HOST",)
 
 
 def test_stronger_place_silences_a_rival_in_the_weaker(tmp_path: Path) -> None:

@@ -248,8 +248,8 @@ def config(config_file: str | None, **given: Any) -> None:
     settings = load_settings(given, os.environ, file=config_file)
 
     _write(sys.stdout, describe_settings(settings))
-    if settings.strangers:
-        names = _printable(", ".join(settings.strangers))
+    if settings.unknown:
+        names = _printable(", ".join(settings.unknown))
         _write(sys.stderr, f"fetchpool: ignored, no setting is named so: {names}\n")
 
 

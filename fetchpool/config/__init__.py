@@ -1,7 +1,7 @@
 """Settings: what they are, what they accept, and where their values come from.
 
 values, http_values, expressions   the kinds of value
-forms                              names that promise another place or form than there is
+forms                              names of outputs that promise what isn't written
 options ──▶ settings               each setting, described once: `Config`
 origins                            command line, environment, file ──▶ `Settings`
 reference                          the settings as documentation

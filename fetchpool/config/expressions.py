@@ -1,4 +1,4 @@
-"""Small expressions among the settings: when a run has failed, which failures to retry."""
+"""Small expressions among the settings: which runs count as failed, which failures to retry."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class FailIf(Kind):
 
 
 def exceeds(expression: str, errors: int, lines: int) -> bool:
-    """Tell whether *errors* among *lines* make a run failed under a checked `--fail-if`."""
+    """Tell whether *errors* among *lines* fail a run under a checked `--fail-if`."""
     if expression == "never":
         return False
     bound = expression.removeprefix("errors>")
@@ -71,7 +71,7 @@ class FailureKinds(Kind):
 
     def _kind(self, item: object) -> str:
         from fetchpool.model.values import (
-            FailureKind,  # brings msgspec, which most starts don't need
+            FailureKind,  # imports msgspec, which most starts don't need
         )
 
         kind = item.strip().lower() if isinstance(item, str) else ""
@@ -88,7 +88,7 @@ class FailureKinds(Kind):
 
 
 def matches(kinds: tuple[str, ...], error: str, status: int | None) -> bool:
-    """Tell whether a failure is among checked *kinds*; none at all means every one."""
+    """Tell whether a failure is among checked *kinds*; an empty tuple means all."""
     if not kinds or error in kinds:
         return True
     if error != "status" or status is None:

@@ -1,7 +1,7 @@
-"""What a name of an output promises that isn't kept: another place, another form than is written.
+"""Refuses names of outputs that promise another place or another form than is written.
 
-A name that ends in `.parquet` or begins with `s3://` would be made as it stands, a directory or a
-file of JSON, and whoever wanted the other thing would find out when it is too late.
+A name that ends in `.parquet` or begins with `s3://` would become a directory, or a file of JSON,
+and the user would notice too late.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PAGES = ("html", "htm", "pdf", "md", "docx", "doc", "odt", "txt")
 _MEDIA = ("jpg", "jpeg", "png", "gif", "webp", "svg", "mp3", "mp4", "webm", "mkv", "avi", "wav")
 
 _OTHER_FORMS = tuple({*_TABLES, *_DATABASES, *_PAGES, *_MEDIA} - {"txt"})
-"""Forms in which nothing is written here; `.txt` is what any text is."""
+"""Forms that are never written here; `.txt` fits any text."""
 
 _STORES = "s3|s3a|s3n|gs|gcs|az|abfss?|adl|wasbs?|r2|b2|oss|cos|swift|hdfs|webhdfs|rclone"
 _SCHEME = re.compile(
@@ -41,9 +41,9 @@ _SUFFIX = re.compile(r"[^/]\.([a-z0-9]+)/*\Z", re.IGNORECASE)
 
 
 def check_directory(path: str) -> None:
-    """Raise `Unfit` where *path* names something else than a directory that could be made.
+    """Raise `Unfit` where *path* names something other than a directory to be made.
 
-    One that is there already may have any name, but for that of another place.
+    An existing directory may have any name but that of another place.
     """
     _check_place(path, "name a local directory, and copy it there afterwards")
     if os.path.isdir(path):  # noqa: PTH112
@@ -68,12 +68,12 @@ def check_directory(path: str) -> None:
 
 
 def check_file(path: str) -> None:
-    """Raise `Unfit` where *path* is at another place than this machine's file system."""
+    """Raise `Unfit` where *path* is not on this machine's file system."""
     _check_place(path, "name a local file, and copy it there afterwards")
 
 
 def check_text_file(path: str) -> None:
-    """Raise `Unfit` where the name of *path* is that of another form; lines of text are written."""
+    """Raise `Unfit` where *path* has the name of another form than lines of text."""
     _check_packed(path)
     if _suffix(path) in (*_RECORDS, *_OTHER_FORMS) and not _is_special(path):
         form = _form(path)
@@ -84,21 +84,21 @@ def check_text_file(path: str) -> None:
 
 
 def check_records_file(path: str, *, asked: bool, by: str = "--records-format") -> None:
-    """Raise `Unfit` where records in *path* would be of another form than its name says.
+    """Raise `Unfit` where *path* has the name of another form than the records in it.
 
-    *asked* says that the form was asked for, with the option *by*: only what would be packed is
-    refused then.
+    *asked* says that the user chose the form, with the option *by*: then only names of packed
+    files are refused.
     """
     _check_packed(path)
     if _suffix(path) in _OTHER_FORMS and not asked and not _is_special(path):
         raise Unfit(
             f"takes .csv or .jsonl, and {quoted(path)} is the name of a {_form(path)} file",
-            f"name it .csv or .jsonl and convert that, or say with {by} which of both it is to be",
+            f"name it .csv or .jsonl and convert that, or choose one of both with {by}",
         )
 
 
 def _check_packed(path: str) -> None:
-    """Raise `Unfit` where *path* is at another place, or would be packed by its name."""
+    """Raise `Unfit` where *path* is not on this machine, or has the name of a packed file."""
     check_file(path)
     suffix = _suffix(path)
     if suffix in (*_PACKED, *_ARCHIVES, *_WEB_ARCHIVES) and not _is_special(path):
@@ -112,7 +112,7 @@ def _check_place(path: str, remedy: str) -> None:
     if path.lower().startswith("file:/"):
         raise Unfit(f"takes a path, not {quoted(path)}", "leave out file://")
     if _SCHEME.match(path) or _ON_A_HOST.match(path):
-        raise Unfit(f"takes a path of this machine, not {quoted(path)}", remedy)
+        raise Unfit(f"takes a path on this machine, not {quoted(path)}", remedy)
 
 
 def _suffix(path: str) -> str:
@@ -121,7 +121,7 @@ def _suffix(path: str) -> str:
 
 
 def _form(path: str) -> str:
-    """Return the end of *path* that tells its form: `.csv`, and `.tar.gz` where it is packed."""
+    """Return the end of *path* that names its form: `.csv`, or `.tar.gz` if packed."""
     suffix = _suffix(path)
     inner = _suffix(path.rstrip("/")[: -len(suffix) - 1]) if suffix in _PACKED else ""
     known = (*_ARCHIVES, *_WEB_ARCHIVES, *_RECORDS, *_OTHER_FORMS)
@@ -129,7 +129,7 @@ def _form(path: str) -> str:
 
 
 def _is_special(path: str) -> bool:
-    """Tell whether *path* is a pipe or a device: then whoever reads it knows what comes."""
+    """Tell whether *path* is a pipe or a device, whose reader knows what comes."""
     try:
         return not stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116
     except (OSError, ValueError):
@@ -137,7 +137,7 @@ def _is_special(path: str) -> bool:
 
 
 def check_export(output: str | None, form: str | None) -> tuple[str, str]:
-    """Return where `fetchpool export` writes (`-` is standard output) and in which form.
+    """Return where `fetchpool export` writes (`-` is standard output), and the form.
 
     Raises `ConfigError`.
     """

@@ -11,30 +11,30 @@ _MAX_NAME = 128
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")  # RFC 9110 §5.6.2
 
 _PIECES = (
-    "a piece would be stored as the whole body; those that broke off are gone on with here",
+    "a part would be stored as the whole body; interrupted bodies are resumed without it",
     "drop it",
 )
 
 
 _HOST = re.compile(r"(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
-"""A host as it stands in a proxy's URL, with its port."""
+"""A host and its port in the URL of a proxy."""
 
 _REFUSED = {
     "host": ("it is made from the URL", "put the host into the URL"),
     "content-length": ("it follows from the body", "give that with --data"),
     "transfer-encoding": ("it follows from the body", "give that with --data"),
-    "expect": ("a body is sent without being waited for", "drop it"),
+    "expect": ("a body is sent at once", "drop it"),
     "trailer": ("nothing is sent behind a body", "drop it"),
-    "connection": ("connections are looked after here", "see --force-close and --keepalive"),
-    "keep-alive": ("connections are looked after here", "see --force-close and --keepalive"),
-    "proxy-connection": ("connections are looked after here", "see --force-close and --keepalive"),
-    "te": ("it speaks of one connection only", "drop it"),
-    "upgrade": ("it speaks of one connection only", "drop it"),
-    "http2-settings": ("it speaks of one connection only", "drop it"),
+    "connection": ("fetchpool manages connections", "see --force-close and --keepalive"),
+    "keep-alive": ("fetchpool manages connections", "see --force-close and --keepalive"),
+    "proxy-connection": ("fetchpool manages connections", "see --force-close and --keepalive"),
+    "te": ("it concerns one connection only", "drop it"),
+    "upgrade": ("it concerns one connection only", "drop it"),
+    "http2-settings": ("it concerns one connection only", "drop it"),
     "range": _PIECES,
     "request-range": _PIECES,
     "if-range": _PIECES,
-    "a-im": ("what answers it is no whole body (RFC 3229)", "drop it"),
+    "a-im": ("the response would be no whole body (RFC 3229)", "drop it"),
     "proxy-authorization": (
         "it would be sent to the servers too",
         "use --proxy http://USER:PASSWORD@HOST:PORT",
@@ -47,28 +47,25 @@ class Headers(Pairs):
 
     accepts = "'Name: value'"
     metavar = "'NAME: VALUE'"
+    mark = ":"
     secret = True
 
     def check(self, value: object) -> tuple[tuple[str, str], ...]:
-        """Accept a mapping, pairs, or lines `Name: value`; refuse what HTTP or a URL decides."""
+        """Accept a mapping, pairs, or lines `Name: value`; refuse fields made here."""
         return tuple(
             self._pair(item, number) for number, item in enumerate(self.items_of(value), 1)
         )
 
     def _pair(self, item: object, number: int) -> tuple[str, str]:
-        # What is not yet known to be a name may be a secret in the wrong place: it is counted, not
-        # quoted.
-        if isinstance(item, str) and ":" in item:
-            item = tuple(item.split(":", 1))
-        match item:
-            case (str(name), str(text)):
-                pass
-            case _:
-                raise Unfit(f"takes {self.accepts}: number {number} is not of that form")
+        # It may be a secret in the wrong place until it is known to be a name: give its number.
+        pair = self.pair_of(item)
+        if pair is None:
+            raise Unfit(f"takes {self.accepts}: number {number} is not of that form")
+        name, text = pair
         if not _TOKEN.fullmatch(name):
             raise Unfit(
-                f"takes {self.accepts}: the name in number {number} holds a character that no "
-                "header name may (RFC 9110)"
+                f"takes {self.accepts}: the name in number {number} has a character that is not "
+                "allowed there (RFC 9110)"
             )
         if not is_header_text(text):
             raise Unfit(
@@ -84,7 +81,7 @@ class Headers(Pairs):
 
 
 class ParameterNames(Kind):
-    """Names of query parameters; also as they stand in a URL, with escapes."""
+    """Names of query parameters, as they are or escaped as in a URL."""
 
     accepts = "the name of a query parameter: at most 128 characters, no = & ; # among them"
     metavar = "NAME"
@@ -107,7 +104,7 @@ class ParameterNames(Kind):
         if not isinstance(item, str) or not is_header_text(item):
             raise self._refused(item)
         name = unquote(item.strip())
-        # A value that came along, as in `token=…`, would be a secret: it is not repeated.
+        # It may hold a secret, as in `token=…`, so it is not shown.
         if not 0 < len(name) <= _MAX_NAME or not name.isprintable() or set("=&;#") & set(item):
             raise self._refused(item)
         return name
@@ -151,7 +148,7 @@ class ProxyUrl(Kind):
 
 
 def _is_proxy_url(text: str) -> bool:
-    """Tell whether *text* is an http(s) URL with a host, a usable port, and nothing behind them."""
+    """Tell whether *text* is an http(s) URL of a host and a usable port, and no more."""
     from urllib.parse import urlsplit  # 9 ms that most starts don't need
 
     try:

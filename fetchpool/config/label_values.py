@@ -1,4 +1,4 @@
-"""A kind of value that goes into metrics: labels, as Prometheus has them."""
+"""Labels for metrics, as Prometheus has them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fetchpool.config.values import Pairs, Unfit, plain, quoted
 
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}")
 _TAKEN = frozenset({"kind", "quantile", "result"})
-"""Labels that metrics have by themselves."""
+"""Labels that the metrics use themselves."""
 
 _MAX_VALUE = 1024
 
@@ -21,6 +21,7 @@ class Labels(Pairs):
 
     accepts = "NAME=VALUE"
     metavar = "NAME=VALUE"
+    mark = "="
 
     def check(self, value: object) -> tuple[tuple[str, str], ...]:
         """Accept a mapping, pairs, or texts `NAME=VALUE`; each name once."""
@@ -32,20 +33,17 @@ class Labels(Pairs):
         return pairs
 
     def _pair(self, item: object) -> tuple[str, str]:
-        if isinstance(item, str) and "=" in item:
-            item = tuple(item.split("=", 1))
-        match item:
-            case (str(name), str(text)):
-                pass
-            case _:
-                raise self.unfit(item)
+        pair = self.pair_of(item)
+        if pair is None:
+            raise self.unfit(item)
+        name, text = pair
         if not _NAME.fullmatch(name):
             raise Unfit(
                 f"takes {self.accepts}, NAME of letters a to z, digits and _, no digit first, "
                 f"not {quoted(name)}"
             )
         if name.startswith("__") or name in _TAKEN:
-            raise Unfit(f"can't set {name}: Prometheus or a metric has it already", "name another")
+            raise Unfit(f"can't set {name}: Prometheus or a metric uses it", "name another")
         if len(text) > _MAX_VALUE or not _is_utf8(text):
             raise Unfit(f"takes a value of at most {_MAX_VALUE} characters in UTF-8")
         return (str(name), str(text))

@@ -1,4 +1,4 @@
-"""Which name somebody may have meant: one that is near to what was written, or none."""
+"""Finds the name that somebody may have meant."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ SAME_ELSEWHERE = {
 """Options that other tools have under another name, without their dashes."""
 
 NEAR = 0.8
-"""Of two names' letters so many must be common, in their order. At 0.6, difflib's own measure,
-`threads` is near to `header`."""
+"""The share of two names' letters that must be the same, in order. With difflib's own 0.6,
+`threads` would be near to `header`."""
 
 NEAR_BEGINNING = 0.6
-"""The same for a name that begins with what was written."""
+"""The same for a name that begins with the written one."""
 
 
 def nearest(written: str, names: Iterable[str]) -> str | None:
-    """Return the one of *names* that *written* is meant for, or None; all without dashes in front.
+    """Return the one of *names* that *written* probably means, or None; all without dashes.
 
-    That is the option of the same purpose where *written* is another tool's, a name that differs in
-    a letter or two, or one that begins with *written* and goes on for a few letters.
+    That is the option with the same purpose if *written* is another tool's, a name that differs in
+    a letter or two, or one that adds a few letters to *written*.
     """
     known = list(names)
     if (same := SAME_ELSEWHERE.get(written)) in known:

@@ -1,6 +1,6 @@
-"""Settings of how requests go out: how many at once, over which connections, how often again.
+"""Settings of how requests are sent: how many at once, over which connections, how many retries.
 
-Declared as in `settings`, whose `Config` has them too.
+Declared as in `settings`; its `Config` inherits them.
 """
 
 from dataclasses import dataclass
@@ -20,18 +20,18 @@ class NetworkSettings:
         Whole(0, 65_535),
         "Requests in progress at most, over all hosts; 0 = as many as descriptors allow",
         Also(
-            more="`TCPConnector.limit`. 0 means 4,096 at most. aiohttp's own limit does not bound "
-            "what runs; fetchpool admits no more than this."
+            more="`TCPConnector.limit`. 0 means 4,096 at most. fetchpool never lets more requests "
+            "run; aiohttp's own limit doesn't bound them."
         ),
     ] = 100
     per_host: Annotated[
         int,
         Panel.LIMITS,
         Whole(0, 65_535),
-        "The same for one host; 0 = no limit of its own",
+        "Requests in progress at most, to one host; 0 = only --limit",
         Also(
             more="`TCPConnector.limit_per_host`, whose default is 0. A host is a host name, with "
-            "its port unless that is the scheme's own: http and https share."
+            "its port unless that is the scheme's default: http and https share."
         ),
     ] = 10
     rate: Annotated[
@@ -52,11 +52,11 @@ class NetworkSettings:
         int,
         Panel.LIMITS,
         Whole(0, 256),
-        "Processes, each with a share of the hosts and of the limits; 0 = one a core",
+        "Processes, each with a share of the hosts and of the limits; 0 = one per core",
         Also(
-            more="`--limit` and `--rate` are divided among them. A host belongs to one of them; "
-            "with `--per-host 0` and no `--host-rate` its URLs are divided. Not for the library's "
-            "`FetchPool`, which is one process.",
+            more="`--limit` and `--rate` are divided among them. Each host belongs to one of them; "
+            "with `--per-host 0` and no `--host-rate` the URLs of a host are divided. Not for the "
+            "library's `FetchPool`, which is one process."
         ),
     ] = 1
 
@@ -65,7 +65,7 @@ class NetworkSettings:
         Panel.CONNECTIONS,
         seconds(),
         "How long an idle connection stays open for the next URL of its host",
-        Also(default="15", more="`keepalive_timeout`. Not together with `--force-close`."),
+        Also(default="15", more="`keepalive_timeout`. Can't be combined with `--force-close`."),
     ] = None
     force_close: Annotated[
         bool,
@@ -78,10 +78,10 @@ class NetworkSettings:
         bool,
         Panel.CONNECTIONS,
         Switch(),
-        "Abort TLS connections whose peer leaves the closing unanswered for 2 s",
+        "Abort TLS connections whose peer doesn't confirm the close within 2 s",
         Also(
-            more="`enable_cleanup_closed`, off in aiohttp too. Without effect on Python from "
-            "3.12.8 and 3.13.1 on, which mended the leak it is for; one warning says so."
+            more="`enable_cleanup_closed`, off in aiohttp too. No effect on Python from 3.12.8 and "
+            "3.13.1 on, where the leak it works around is fixed; one warning says so."
         ),
     ] = False
     dns_ttl: Annotated[
@@ -92,18 +92,10 @@ class NetworkSettings:
         Also(more="`ttl_dns_cache`, 10 s in aiohttp."),
     ] = 300.0
     ipv4: Annotated[
-        bool,
-        Panel.CONNECTIONS,
-        Switch(),
-        "Connect to IPv4 addresses only",
-        Also(short="-4"),
+        bool, Panel.CONNECTIONS, Switch(), "Connect to IPv4 addresses only", Also(short="-4")
     ] = False
     ipv6: Annotated[
-        bool,
-        Panel.CONNECTIONS,
-        Switch(),
-        "Connect to IPv6 addresses only",
-        Also(short="-6"),
+        bool, Panel.CONNECTIONS, Switch(), "Connect to IPv6 addresses only", Also(short="-6")
     ] = False
     exchange: Annotated[
         Literal["auto", "session", "direct"],
@@ -111,8 +103,8 @@ class NetworkSettings:
         Choice("WAY", "auto", "session", "direct"),
         "How requests are made: auto, session or direct",
         Also(
-            more="`session` goes through `ClientSession.request`, `direct` straight over the "
-            "connector's connections, those to a proxy included."
+            more="`session` calls `ClientSession.request`; `direct` writes to the connector's "
+            "connections itself, those to a proxy included."
         ),
     ] = "auto"
     event_loop: Annotated[
@@ -123,18 +115,15 @@ class NetworkSettings:
     ] = "auto"
 
     retries: Annotated[
-        int,
-        Panel.RETRIES,
-        Whole(0, 1000),
-        "Further attempts after a passing fault",
+        int, Panel.RETRIES, Whole(0, 1000), "Further attempts after a temporary failure"
     ] = 2
     outage_patience: Annotated[
         float,
         Panel.RETRIES,
         seconds(),
-        "How long our own network or the proxy may be down until the run exits 75; 0 = for ever",
+        "How long our network or the proxy may be down before the run exits 75; 0 = for ever",
         Also(
-            more="Meanwhile nothing starts, and no URL is recorded as failed for it; the same "
-            "command goes on later."
+            more="Meanwhile nothing starts, and no URL is recorded as failed because of it; run "
+            "the same command later to go on."
         ),
     ] = 180.0

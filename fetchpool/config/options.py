@@ -1,4 +1,4 @@
-"""What an option is: one setting under all its names, with the sentence that explains it."""
+"""An option: one setting under all its names, with the sentence that explains it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Panel(StrEnum):
     LIMITS = "Limits"
     CONNECTIONS = "Connections"
     TIMEOUTS = "Time-outs"
-    ANSWERS = "Answers"
+    RESPONSES = "Responses"
     RETRIES = "Retries"
     TRUST = "Network and trust"
     AGAIN = "Running again"
@@ -31,11 +31,11 @@ class Also:
     short: str | None = None
     """The one-letter flag."""
     default: str | None = None
-    """What stands for the default in help and reference where its value says nothing."""
+    """Shown as the default in help and reference in place of the value."""
     example: str | None = None
-    """A good value, for the end of an error message; else the default is shown."""
+    """A good value, for the end of an error message; else the default."""
     more: str = ""
-    """What only the reference has room for."""
+    """More sentences, for the reference only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Option:
 
     @property
     def default_text(self) -> str:
-        """The default for a person; empty where there is none to speak of."""
+        """The default for a person to read; empty where there is none."""
         if self.also.default is not None:
             return self.also.default
         if self.is_switch:
@@ -99,7 +99,7 @@ class Option:
 
 
 def is_set(value: object) -> bool:
-    """Tell whether *value* claims something: not None, off or empty. Zero is a claim."""
+    """Tell whether *value* sets something: not None, off or empty; 0 does."""
     return value is not None and value is not False and value not in ("", ())
 
 

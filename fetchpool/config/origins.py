@@ -1,4 +1,4 @@
-"""Where the values of settings come from, and which of them counts.
+"""Where the values of settings come from, and which of them wins.
 
 command line  >  environment  >  TOML file  >  default
 
@@ -52,8 +52,8 @@ class Settings:
     """By name of the option: `default`, `--limit`, `environment FETCHPOOL_LIMIT` or a file."""
     file: Path | None
     """The TOML file that was read."""
-    strangers: tuple[str, ...]
-    """Environment variables that look like ours but are no option's: ignored, worth telling."""
+    unknown: tuple[str, ...]
+    """Environment variables that begin like ours but name no option: ignored, with a note."""
 
     def value(self, option: Option) -> Any:
         """Return the value of *option* in force."""
@@ -67,14 +67,14 @@ def load_settings(
     file: str | None = None,
     only: Collection[str] = (),
 ) -> Settings:
-    """Put the settings of a command together and check them, each and together.
+    """Combine the settings of a command, and check each and all together.
 
-    *given* is the command line: a text by name of the option (a list of texts for headers, a bool
+    *given* is the command line: for each option's name a text (a list of texts for headers, a bool
     for a switch); None counts as not given. *file* is `--config`: a path, an empty string for no
-    file at all, None for `FETCHPOOL_CONFIG`, else the user's own file where there is one. With
-    *only*, names of options, the others are as if they were given nowhere.
+    file, None for `FETCHPOOL_CONFIG`, else the user's own file if it exists. With *only*, names of
+    options, all others are ignored.
 
-    Of settings that exclude each other, what is given in a stronger place silences the weaker:
+    Of settings that exclude each other, one given in a stronger place overrides the others:
     `--fresh` on the command line wins over `once = true` in the file.
 
     Raises:
@@ -101,17 +101,17 @@ def load_settings(
             o.name: chosen[o.name].origin if o.name in chosen else "default" for o in options()
         },
         file=path,
-        strangers=_strangers(environ),
+        unknown=_unknown(environ),
     )
 
 
 def user_file() -> Path | None:
-    """Return where the user's own TOML file would be, or None where there is no such place."""
+    """Return where the user's own TOML file would be, or None if there is no such place."""
     from platformdirs import user_config_path  # 18 ms
 
     path = user_config_path("fetchpool", appauthor=False) / "config.toml"
-    # Without a home the path may be relative ("~/.config"), and so would be a XDG_CONFIG_HOME that
-    # the XDG specification says to ignore: a file in the current directory is never read.
+    # Without a home the path may be relative ("~/.config"), as may an invalid XDG_CONFIG_HOME; a
+    # file in the current directory is never read.
     return path if path.is_absolute() else None
 
 
@@ -122,7 +122,7 @@ def _from_command_line(given: Mapping[str, object]) -> dict[str, Given]:
         if raw is None:
             continue
         sample = f"{option.flag} {_shell_quoted(option.example)}"
-        value = _checked(option, raw, option.flag, sample)
+        value = _checked(option, raw, option.flag, sample, is_text=True)
         flag = f"--no-{option.key}" if value is False else option.flag
         chosen[option.name] = Given(value, Rank.COMMAND_LINE, flag)
     return chosen
@@ -135,7 +135,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
         if raw is None or (raw == "" and not option.kind.keeps_empty):
             continue
         sample = f"{option.env}={_shell_quoted(option.example)}"
-        value = _checked(option, _at_home(option, raw), option.env, sample)
+        value = _checked(option, _at_home(option, raw), option.env, sample, is_text=True)
         chosen[option.name] = Given(value, Rank.ENVIRONMENT, f"environment {option.env}")
     return chosen
 
@@ -153,33 +153,23 @@ def _from_file(path: Path | None, table: Mapping[str, object]) -> dict[str, Give
             raise ConfigError(f"{_named(path)}: {option.key} is there twice: drop one of them")
         example = option.example if option.kind.bare else f'"{option.example}"'
         sample = f"{option.key} = {example}"
-        # A file has types of its own: its texts are not read as numbers or switches.
-        value = _check(option, _at_home(option, raw), f"{_named(path)}: {option.key}", sample)
+        # TOML has types of its own: a text in it is never read as a number or a switch.
+        value = _checked(option, _at_home(option, raw), f"{_named(path)}: {option.key}", sample)
         chosen[option.name] = Given(value, Rank.FILE, _named(path))
     return chosen
 
 
-def _checked(option: Option, raw: object, label: str, sample: str) -> Any:
-    """Read *raw* where it is text, and check it."""
-    if isinstance(raw, str):
-        try:
-            raw = option.kind.read(raw)
-        except Unfit as unfit:
-            message = f"{label} {unfit.problem}: {unfit.remedy or f'try {sample}'}"
-            raise ConfigError(message) from None
-    return _check(option, raw, label, sample)
-
-
-def _check(option: Option, value: object, label: str, sample: str) -> Any:
+def _checked(option: Option, raw: object, label: str, sample: str, *, is_text: bool = False) -> Any:
+    """Return *raw* checked, and read before where *is_text*; raises `ConfigError`."""
     try:
-        return option.kind.check(value)
+        return option.kind.check(option.kind.read(raw) if is_text and isinstance(raw, str) else raw)
     except Unfit as unfit:
         message = f"{label} {unfit.problem}: {unfit.remedy or f'try {sample}'}"
     raise ConfigError(message)
 
 
 def _at_home(option: Option, raw: object) -> object:
-    """Expand `~` in a path that no shell has seen."""
+    """Expand `~` in a path, which no shell has done."""
     if isinstance(option.kind, FilePath) and isinstance(raw, str):
         return os.path.expanduser(raw)  # noqa: PTH111 - Path would fold "./" and a last slash
     return raw
@@ -197,9 +187,9 @@ def _silence_weaker_rivals(chosen: dict[str, Given]) -> None:
 
 
 def _refuse_idle(chosen: dict[str, Given]) -> None:
-    """Raise `ConfigError` for what the command line asks for and what it leaves out makes idle.
+    """Raise `ConfigError` for an option on the command line that the others make useless.
 
-    In the file and the environment it may stand for other commands.
+    In the file and the environment it may be meant for other commands.
     """
     given = {
         name
@@ -207,9 +197,7 @@ def _refuse_idle(chosen: dict[str, Given]) -> None:
         if item.rank is Rank.COMMAND_LINE and item.value not in (False, "auto")
     }
     if "records_format" in given and "records" not in chosen:
-        raise ConfigError(
-            "--records-format is the form of --records: name a file with that, or drop it"
-        )
+        raise ConfigError("--records-format is the form of --records: add --records, or drop it")
     for name in ("keep_errors", "content_disposition"):
         for other in ("no_body", "head"):
             if {name, other} <= given:
@@ -220,7 +208,7 @@ def _refuse_idle(chosen: dict[str, Given]) -> None:
 
 
 def _silence_what_needs_a_directory(chosen: dict[str, Given]) -> None:
-    """Let `--no-body` without a destination win over what the file says of earlier runs."""
+    """Let `--no-body` without a destination override weaker settings about earlier runs."""
     no_body = chosen.get("no_body")
     if no_body is None or not no_body.value or "output" in chosen:
         return
@@ -232,7 +220,7 @@ def _silence_what_needs_a_directory(chosen: dict[str, Given]) -> None:
 def _read_file(
     file: str | None, environ: Mapping[str, str]
 ) -> tuple[Path | None, Mapping[str, object]]:
-    """Return the TOML file that counts and its keys; None and nothing where there is none."""
+    """Return the TOML file to read and its keys; None and nothing where there is none."""
     wanted = file if file is not None else environ.get(_ENV_FILE)
     if wanted is not None:
         return _read_named(wanted, "--config" if file is not None else _ENV_FILE)
@@ -241,7 +229,7 @@ def _read_file(
         if path is None or not path.exists():
             return None, {}
     except OSError:
-        # A home that may not be entered, as under a service manager, holds no settings for us.
+        # A home that can't be entered, as under a service manager, has no settings.
         return None, {}
     return _read_named(str(path), "the user's configuration")
 
@@ -289,8 +277,8 @@ def _shell_quoted(text: str) -> str:
     return shlex.quote(text)
 
 
-def _strangers(environ: Mapping[str, str]) -> tuple[str, ...]:
-    # Ignored rather than refused: Kubernetes gives every container FETCHPOOL_SERVICE_HOST and
-    # the like once a service is named fetchpool.
+def _unknown(environ: Mapping[str, str]) -> tuple[str, ...]:
+    # Not refused, as Kubernetes gives every container FETCHPOOL_SERVICE_HOST and the like once
+    # a service is named fetchpool.
     ours = {option.env for option in options()} | {_ENV_FILE}
     return tuple(sorted(n for n in environ if n.startswith(_ENV_PREFIX) and n not in ours))

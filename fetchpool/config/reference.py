@@ -1,4 +1,4 @@
-"""The settings as documentation: `docs/options.md` is what this renders."""
+"""Renders `docs/options.md` from the settings."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ wins over the environment, the environment over the file, the file over the defa
   or a table, `metrics-label` one of `"name=value"`; `retry-kinds` and `secret-param` are a text or
   a list.
 - **Environment**: switches are `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`. An empty
-  variable is as good as none, but `FETCHPOOL_PROXY` (no proxy) and `FETCHPOOL_USER_AGENT` (no such
-  header). `FETCHPOOL_HEADER` holds one header a line, `FETCHPOOL_SECRET_PARAM` one name,
+  variable counts as not set, except `FETCHPOOL_PROXY` (no proxy) and `FETCHPOOL_USER_AGENT` (no
+  such header). `FETCHPOOL_HEADER` holds one header a line, `FETCHPOOL_SECRET_PARAM` one name,
   `FETCHPOOL_METRICS_LABEL` one label.
-- **Switches** that the environment or the file turned on are turned off by `--no-…`:
-  `--no-hash`, `--no-no-body`.
-- **Several headers**, names of secret parameters or labels are not added up over the places: the
-  strongest place that gives any gives all.
+- **Switches** turned on in the environment or the file are turned off by `--no-…`: `--no-hash`,
+  `--no-no-body`.
+- **Headers**, secret parameters and labels are not combined from several places: the strongest
+  place that gives any gives all.
 - **Options that exclude each other** are an error when given in the same place; else the stronger
-  place wins: `--fresh` silences `once = true` in the file. Some pairs are an error wherever
-  they stand: `public-only` with `proxy`, `method = "HEAD"` with `data` or `json`, and `user-agent`
-  or `user` with a header that says the same.
+  place wins: `--fresh` overrides `once = true` in the file. Some pairs are an error in any place:
+  `public-only` with `proxy`, `method = "HEAD"` with `data` or `json`, and `user-agent` or `user`
+  with a header of the same meaning.
 - **Sizes**: K, M, G, T count in 1024, as do KiB, MiB, …; KB, MB, GB, TB in 1000 (as GNU coreutils
   read them). **Seconds** may have a fraction.
-- A leading `~` in a path is expanded in the environment and the file, where no shell does it.
+- A leading `~` in a path is expanded in the environment and the file, too.
 
 ```toml
 # ~/.config/fetchpool/config.toml

@@ -1,4 +1,4 @@
-"""Kinds of value that say how to ask: the method, a body, credentials; and what they come to."""
+"""Values that define a request: method, body and credentials."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fetchpool.config.settings import Config
 
 MAX_BODY_BYTES = 64 << 20
-"""Longest body of a request: every process holds it in memory, once."""
+"""The longest body of a request: every process holds one copy in memory."""
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -31,14 +31,14 @@ class Method(Choice):
 
 
 class Body(Kind):
-    """The body of a request: a text, or a file whose bytes it is."""
+    """The body of a request: a text, or the bytes of a file."""
 
     accepts = "a text, or @FILE for the bytes of a file"
     metavar = "TEXT"
     secret = True
 
     def check(self, value: object) -> bytes:
-        """Return the bytes to send; a text goes as UTF-8, whatever the locale."""
+        """Return the bytes to send; a text is sent as UTF-8, whatever the locale."""
         if isinstance(value, str):
             body = _read(value[1:]) if value.startswith("@") else _encoded(value)
         elif isinstance(value, bytes | bytearray):
@@ -64,7 +64,7 @@ class JsonBody(Body):
         body = super().check(value)
         try:
             json.loads(body)
-        except (ValueError, RecursionError):  # not told: a body is as secret as a header
+        except (ValueError, RecursionError):  # no details: a body is as secret as a header
             raise Unfit(
                 f"takes {self.accepts}, and this is none", "see --data for others"
             ) from None
@@ -95,7 +95,7 @@ def _encoded(text: str) -> bytes:
 
 
 def _has_bytes(text: str) -> bool:
-    """Tell whether *text* holds bytes of a command line that are no UTF-8."""
+    """Tell whether *text* holds bytes of a command line that aren't UTF-8."""
     return any("\udc80" <= char <= "\udcff" for char in text)
 
 
@@ -115,7 +115,7 @@ def _read(path: str) -> bytes:
 
 
 def ask_of(config: Config) -> Ask:
-    """Return how *config* has the lines of a list asked for."""
+    """Return the method, fields and body that *config* sets for the lines of a list."""
     body = config.data if config.data is not None else config.json
     method = config.method or ("HEAD" if config.head else "GET" if body is None else "POST")
     if body is None:

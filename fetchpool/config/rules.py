@@ -18,22 +18,22 @@ RIVALS = (
     (("method", "head"), "each says the method"),
     (("keepalive", "force_close"), "a connection that is closed after every request is never idle"),
     (("ipv4", "ipv6"), "each means that family alone"),
-    (("retry_failed", "once", "fresh"), "each keeps something else of the earlier run"),
-    (("retry_kinds", "once", "fresh"), "it chooses among what --retry-failed fetches"),
+    (("retry_failed", "once", "fresh"), "each keeps other records of the earlier run"),
+    (("retry_kinds", "once", "fresh"), "it selects what --retry-failed fetches"),
     (("fresh", "add"), "one keeps nothing, the other what is there"),
 )
-"""Settings of which one at most may be set, and why.
+"""Settings of which at most one may be set, and why.
 
-The command line settles a dispute with the file (see `origins`); here they are of equal weight.
+The command line wins over the file before (see `origins`); here all have the same rank.
 """
 
 
 NEED_A_DIRECTORY = ("retry_failed", "once", "fresh", "add")
-"""Settings that mean nothing where no records of an earlier run could be."""
+"""Settings that have no effect without the records of an earlier run."""
 
 
 def check_has_directory(config: Config, output: str | None) -> None:
-    """Raise `ConfigError` where a setting is about records on disk and none are there."""
+    """Raise `ConfigError` where a setting is about records on disk and there can be none."""
     if output is not None or not config.no_body:
         return
     for name in NEED_A_DIRECTORY:
@@ -46,7 +46,7 @@ def check_has_directory(config: Config, output: str | None) -> None:
 
 
 def check_together(config: Config) -> None:
-    """Raise `ConfigError` where settings that are each fine can't be combined."""
+    """Raise `ConfigError` where settings, each of them valid, can't be combined."""
     for names, reason in RIVALS:
         claims = [f"--{name}".replace("_", "-") for name in names if is_set(getattr(config, name))]
         if len(claims) > 1:
@@ -60,7 +60,7 @@ def check_together(config: Config) -> None:
             raise ConfigError(f"--records {unfit.problem}: {unfit.remedy}") from None
     if config.retry_kinds and not config.retry_failed:
         raise ConfigError(
-            "--retry-kinds says which failures --retry-failed means: add --retry-failed, or drop it"
+            "--retry-kinds selects failures for --retry-failed: add --retry-failed, or drop it"
         )
     if config.metrics_label and not config.metrics_file:
         raise ConfigError(
@@ -68,8 +68,8 @@ def check_together(config: Config) -> None:
         )
     if config.public_only and config.proxy:
         raise ConfigError(
-            "--public-only can't be combined with --proxy: a proxy looks addresses up by itself, "
-            "so nothing here could hold the promise. Drop one of them."
+            "--public-only can't be combined with --proxy: a proxy resolves names itself, "
+            "so the addresses can't be checked here. Drop one of them."
         )
     if config.method == "HEAD" and (body := _body_option(config)) is not None:
         raise ConfigError(f"--method HEAD can't be combined with {body}: a HEAD has no body")

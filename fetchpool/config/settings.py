@@ -2,7 +2,7 @@
 
 A field's annotation is the option: its panel in the help, its kind of value, the sentence that
 explains it. Command line, environment variables, TOML keys, `fetchpool config`, help and reference
-are all made from these; `options()` hands them out. Those of the network are in `network_settings`.
+are all made from these (`options()`). Those of the network are in `network_settings`.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ PROJECT_URL = "https://fetchpool.example/"
 """Sent with the name, for whoever reads a server's log; a reserved name until there is a site."""
 DEFAULT_KEEPALIVE_S = 15.0
 MOST_FAILURES = 10_000
-"""How many failed URLs `--failures` lists from memory; all of them are read from the ledger."""
+"""How many failed URLs `--failures` lists from memory; `all` reads them from the ledger."""
 
 OUTPUT = Option(
     "output",
@@ -59,11 +59,11 @@ OUTPUT = Option(
         default="NAME.fetched",
         example="pages",
         more="`NAME.fetched` for a list NAME.EXT, else `fetched`, in the current directory. "
-        "What reads as another place (`s3://…`) or as the name of a file (`.zip`, `.parquet`, "
-        "`.csv`, `.html`, …) is refused, unless it is a directory already.",
+        "A name that looks like another place (`s3://…`) or a file (`.zip`, `.parquet`, `.csv`, "
+        "`.html`, …) is refused, unless it is an existing directory.",
     ),
 )
-"""Where a run goes: an option like the others, but an argument of `run()`, no field of `Config`."""
+"""Where a run writes: an option like the others, but an argument of `run()`, not in `Config`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -79,12 +79,13 @@ class Config(NetworkSettings):
         Takes[str | None, PathGiven],
         Panel.IO,
         FilePath(dash=True, promised=check_file),
-        "All records of the run, at its end; - or a pipe: this command's, as they come",
+        "File for all records, written at the end; - or a pipe: this command's, as they come",
         Also(
             example="records.jsonl",
-            more="A file holds what `results.jsonl` in DEST does, records kept of an earlier run "
-            "included, also after a stop; it is replaced in one step. A pipe, a device or `-` gets "
-            "each record after the ledger has it; so does a file where there is no DEST.",
+            more="A file gets what `results.jsonl` in DEST has, with the records kept of an "
+            "earlier run, also after a stop; it is replaced in one step. A pipe, a device or "
+            "`-` gets each record after the ledger has it; so does a file where there is no "
+            "DEST.",
         ),
     ] = default(None)
     records_format: Annotated[
@@ -94,8 +95,8 @@ class Config(NetworkSettings):
         "Form of --records: auto (csv where PATH ends in .csv), jsonl or csv",
         Also(
             more="CSV is RFC 4180 in UTF-8 with a header line: null is an empty cell, control "
-            "characters are escapes such as `\\x1b`, and what a spreadsheet would run as a formula "
-            "has a `'` before it. `results.jsonl` is JSON always."
+            "characters are escapes such as `\\x1b`, and a `'` stands before what a spreadsheet "
+            "would run as a formula. `results.jsonl` is always JSON."
         ),
     ] = "auto"
     no_body: Annotated[
@@ -103,7 +104,7 @@ class Config(NetworkSettings):
         Panel.IO,
         Switch(),
         "Fetch, count and check bodies, store none; without -o nothing stays on disk",
-        Also(more="Without `-o` there is no ledger, no lock and no going on later either."),
+        Also(more="Without `-o` there is no ledger and no lock, and a stopped run can't go on."),
     ] = False
     durability: Annotated[
         Literal["none", "batch", "strict"],
@@ -116,43 +117,42 @@ class Config(NetworkSettings):
         str | None,
         Panel.REQUESTS,
         Method(),
-        "How every line is asked for: GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS",
+        "Method of every request: GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS",
         Also(
             short="-X",
             default="GET",
             example="POST",
-            more="POST where there is a body. Records name it, and a body that answers another "
-            "request than a plain GET has a name of its own. A stopped run is gone on with the "
-            "same method and body.",
+            more="POST if there is a body. Records name the method, and the body that comes back "
+            "has a file name of its own unless it answers a plain GET. A stopped run goes on "
+            "with the same method and body.",
         ),
     ] = None
     head: Annotated[
         bool,
         Panel.REQUESTS,
         Switch(),
-        "Ask for the heads of answers alone: --method HEAD",
+        "Request only the heads of responses: --method HEAD",
         Also(short="-I", more="No body comes, and none is stored; `path` is null."),
     ] = False
     data: Annotated[
         Takes[bytes | None, BodyGiven],
         Panel.REQUESTS,
         Body(),
-        "Body of every request, as it stands; @FILE: the bytes of a file",
+        "Body of every request, sent unchanged; @FILE: the bytes of a file",
         Also(
             short="-d",
             example="a=1",
-            more="POST, if `--method` says nothing else, with Content-Type "
-            "`application/x-www-form-urlencoded`, if `--header` doesn't. Nothing is stripped or "
-            "escaped. `@-` is standard input, on the command line and where the list doesn't come "
-            "from there.",
+            more="The method is POST unless `--method` says otherwise, the Content-Type "
+            "`application/x-www-form-urlencoded` unless `--header` does. `@-` is standard "
+            "input, on the command line and only if the list doesn't come from there.",
         ),
     ] = default(None)
     json: Annotated[
         Takes[bytes | None, BodyGiven],
         Panel.REQUESTS,
         JsonBody(),
-        "The same, with JSON: Content-Type and Accept say so",
-        Also(example="[1, 2]", more="What isn't JSON is refused; it is sent as it stands."),
+        "The same as JSON, with the Content-Type and Accept of JSON",
+        Also(example="[1, 2]", more="Invalid JSON is refused; valid JSON is sent unchanged."),
     ] = default(None)
 
     connect_timeout: Annotated[
@@ -160,19 +160,16 @@ class Config(NetworkSettings):
         Panel.TIMEOUTS,
         seconds(),
         "DNS, TCP and TLS of one attempt; 0 = none",
-        Also(more="`ClientTimeout`'s matter: the connector has no such parameter."),
+        Also(more="Part of `ClientTimeout`: the connector has no such parameter."),
     ] = 10.0
     read_timeout: Annotated[
-        float,
-        Panel.TIMEOUTS,
-        seconds(),
-        "Longest silence of the server; 0 = none",
+        float, Panel.TIMEOUTS, seconds(), "Longest silence of the server; 0 = none"
     ] = 30.0
     timeout: Annotated[
         float,
         Panel.TIMEOUTS,
         seconds(),
-        "One URL, redirects and body included, retries and waiting not",
+        "Time for one URL with redirects and body, without retries and waiting",
         Also(default="0: none", example="60"),
     ] = 0.0
     min_speed: Annotated[
@@ -181,76 +178,70 @@ class Config(NetworkSettings):
         Size("BYTES"),
         "Bytes/s over the last 30 s below which an attempt times out; 0 = off",
         Also(
-            more="Counted from the answer's first byte on, without the time in which *we* don't "
-            "read."
+            more="Counted from the first byte of the response, without the time in which fetchpool "
+            "doesn't read."
         ),
     ] = default(64)
     max_time: Annotated[
         float,
         Panel.TIMEOUTS,
         seconds(),
-        "The whole run, which then stops as on Ctrl-C and exits 75",
+        "Time for the whole run; then it stops as on Ctrl-C and exits 75",
         Also(
             default="0: none",
             example="3600",
-            more="Nothing starts after it; what runs then has a tenth of it to end, 5 s at most. "
-            "The next command goes on.",
+            more="Nothing starts after it; requests in progress get a tenth of it to end, 5 s at "
+            "most. The next command goes on.",
         ),
     ] = 0.0
 
     max_size: Annotated[
         Takes[int, SizeGiven],
-        Panel.ANSWERS,
+        Panel.RESPONSES,
         Size("SIZE"),
         "Largest body, on the wire or decoded (10M, 1.5G); 0 = no cap",
         Also(more="K, M, G, T count in 1024 (as KiB, MiB, …), KB, MB, GB, TB in 1000."),
     ] = default(2**30)
     max_redirects: Annotated[
         int,
-        Panel.ANSWERS,
+        Panel.RESPONSES,
         Whole(0, 1000),
-        "Hops followed; 0 = none, the 3xx is the answer",
+        "Redirects followed; 0 = none, the 3xx is the response",
     ] = 10
     keep_errors: Annotated[
         bool,
-        Panel.ANSWERS,
+        Panel.RESPONSES,
         Switch(),
-        "Store the bodies of complete answers that aren't 2xx too",
-        Also(more="Else an error page never lands among the files."),
+        "Also store the bodies of complete responses that aren't 2xx",
+        Also(more="Without it an error page never becomes a file."),
     ] = False
     as_received: Annotated[
         bool,
-        Panel.ANSWERS,
+        Panel.RESPONSES,
         Switch(),
-        "Store bodies with their Content-Encoding left on",
+        "Store bodies without undoing their Content-Encoding",
         Also(
             more="Whatever the coding, known or not; `detail` in the record names it. Without "
-            "this, only the coding that a file has itself stays on (`x.tar.gz`)."
+            "this, only a file's own coding is left on (`x.tar.gz`)."
         ),
     ] = False
-    hash: Annotated[
-        bool,
-        Panel.ANSWERS,
-        Switch(),
-        "Record the SHA-256 of every stored body",
-    ] = False
+    hash: Annotated[bool, Panel.RESPONSES, Switch(), "Record the SHA-256 of every stored body"] = (
+        False
+    )
     content_disposition: Annotated[
-        bool,
-        Panel.ANSWERS,
-        Switch(),
-        "Take the base name of a file from that header",
+        bool, Panel.RESPONSES, Switch(), "Take the base name of a file from that header field"
     ] = False
 
     retry_all_methods: Annotated[
         bool,
         Panel.RETRIES,
         Switch(),
-        "Try again also what isn't idempotent (POST, PATCH), and reuse its connections",
+        "Also retry requests that aren't idempotent (POST, PATCH), and reuse their connections",
         Also(
-            more="Else such a request is sent again only if nothing of it has left, or after 408, "
-            "425, 429 and 503, by which a server says that it hasn't done it (RFC 9110 §9.2.2); "
-            "and each has a connection of its own, as a kept one may be closed while it is on "
-            "its way. For requests that may safely be done twice."
+            more="Without it such a request is sent again only if nothing of it has left, or after "
+            "408, 425, 429 and 503, with which a server says that it hasn't done it (RFC 9110 "
+            "§9.2.2); and each has a connection of its own, as the server may close a kept one "
+            "at that moment. For requests that may safely be done twice."
         ),
     ] = False
 
@@ -258,20 +249,20 @@ class Config(NetworkSettings):
         Takes[tuple[tuple[str, str], ...], FieldsGiven],
         Panel.TRUST,
         Headers(),
-        "Sent to the URL's own origin only; repeatable",
+        "Header field of every request, to the URL's own origin only; repeatable",
         Also(
             short="-H",
             example="Accept-Language: en",
             more="Other users can read a command line; "
-            "`FETCHPOOL_HEADER` (one header a line) or the file keep a secret better. With an "
-            "`Accept-Encoding` of yours the body is decoded all the same.",
+            "`FETCHPOOL_HEADER` (one header a line) or the file keep a secret better. Bodies are "
+            "decoded with an `Accept-Encoding` of yours, too.",
         ),
     ] = default(())
     user_agent: Annotated[
         str | None,
         Panel.TRUST,
         Text(),
-        "What fetchpool calls itself; '' sends no such header",
+        "What fetchpool calls itself; '' sends no such header field",
         Also(
             short="-A",
             default="fetchpool/VERSION",
@@ -283,11 +274,11 @@ class Config(NetworkSettings):
         str | None,
         Panel.TRUST,
         Credentials(),
-        "Who asks, by Basic authentication; sent to the URL's own origin only",
+        "Credentials for Basic authentication, to the URL's own origin only",
         Also(
             short="-u",
             example="me:secret",
-            more="In UTF-8, never written or shown. A URL's own `USER:PASSWORD@` comes first. "
+            more="Sent as UTF-8, never written or shown. A URL's own `USER:PASSWORD@` comes first. "
             "Other users can read a command line; `FETCHPOOL_USER` or the file keep it better.",
         ),
     ] = None
@@ -299,21 +290,18 @@ class Config(NetworkSettings):
         Also(
             default="environment",
             example="http://proxy.example:3128",
-            more="Without it `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, read once "
-            "and checked as this is. Escapes in its credentials stand for bytes.",
+            more="Without it `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` hold, read "
+            "once and checked in the same way. Escapes in its credentials stand for bytes.",
         ),
     ] = None
     insecure: Annotated[
-        bool,
-        Panel.TRUST,
-        Switch(),
-        "Don't verify TLS certificates; recorded on every record it touched",
+        bool, Panel.TRUST, Switch(), "Don't verify TLS certificates; the records concerned say so"
     ] = False
     cacert: Annotated[
         Takes[str | None, PathGiven],
         Panel.TRUST,
         FilePath("FILE"),
-        "Extra trusted roots, PEM, beside the system's",
+        "PEM file of roots to trust beside the system's",
         Also(example="roots.pem"),
     ] = default(None)
     public_only: Annotated[
@@ -321,7 +309,7 @@ class Config(NetworkSettings):
         Panel.TRUST,
         Switch(),
         "Never connect to a private, loopback or otherwise non-public address",
-        Also(more="Not together with `--proxy`, which looks addresses up by itself."),
+        Also(more="Can't be combined with `--proxy`, which resolves names itself."),
     ] = False
     secret_param: Annotated[
         Takes[tuple[str, ...], NamesGiven],
@@ -330,18 +318,13 @@ class Config(NetworkSettings):
         "Query parameter whose value is sent but never written or shown; repeatable",
         Also(
             example="token",
-            more="Whatever the case and the escapes of the name. Records and messages have `***` "
-            "in its place, as for userinfo. No record of such a URL is kept when a run goes on, "
-            "nor a body that broke off.",
+            more="In any case, with or without escapes. Records and messages have `***` in its "
+            "place, as for userinfo. When a run goes on, no record and no part of a body is "
+            "kept of such a URL.",
         ),
     ] = default(())
 
-    retry_failed: Annotated[
-        bool,
-        Panel.AGAIN,
-        Switch(),
-        "Keep what was ok, fetch the rest",
-    ] = False
+    retry_failed: Annotated[bool, Panel.AGAIN, Switch(), "Keep what was ok, fetch the rest"] = False
     retry_kinds: Annotated[
         Takes[tuple[str, ...], NamesGiven],
         Panel.AGAIN,
@@ -350,27 +333,19 @@ class Config(NetworkSettings):
         Also(default="all", example="timeout,connect,status:5xx"),
     ] = default(())
     once: Annotated[
-        bool,
-        Panel.AGAIN,
-        Switch(),
-        "Keep every answer there is, fetch only lines without one",
+        bool, Panel.AGAIN, Switch(), "Keep every record, fetch only lines without one"
     ] = False
-    fresh: Annotated[
-        bool,
-        Panel.AGAIN,
-        Switch(),
-        "Keep nothing of an earlier run",
-    ] = False
+    fresh: Annotated[bool, Panel.AGAIN, Switch(), "Keep no record of an earlier run"] = False
     add: Annotated[
         bool,
         Panel.AGAIN,
         Switch(),
-        "Bring this list to the records of other lists in DEST, which stay",
+        "Add this list's records to those of other lists in DEST, which stay",
         Also(
-            more="Of this list's own records, if there are any, is kept what the other flags say. "
-            "Records name their `source` and `line`. Each list that comes through a pipe is a list "
-            "of its own, unless an earlier one of its name was stopped or `--once` is given. Not "
-            "together with `--fresh`, and with `--retry-failed` not for a pipe."
+            more="The other flags decide what is kept of this list's own earlier records. "
+            "Records name their `source` and `line`. Each list from a pipe is a list of its own, "
+            "unless an earlier one of its name was stopped or `--once` is given. Can't be combined "
+            "with `--fresh`, nor, for a pipe, with `--retry-failed`."
         ),
     ] = False
 
@@ -384,8 +359,8 @@ class Config(NetworkSettings):
         bool,
         Panel.REPORTING,
         Switch(),
-        "Nothing at all where the exit status is 0, else what failed, on stderr",
-        Also(short="-q", more="Stronger than `--progress`."),
+        "Print nothing if the exit status is 0, else what failed, on stderr",
+        Also(short="-q", more="Overrides `--progress`."),
     ] = False
     failures: Annotated[
         int | Literal["all"],
@@ -393,9 +368,9 @@ class Config(NetworkSettings):
         WholeOrAll(0, MOST_FAILURES),
         "How many failed URLs are listed at the end, by reason: a number, or all",
         Also(
-            more="Shared out among the reasons. After going on, those of the records that were "
-            "kept are among them. `all` reads them from the ledger; without one (`--no-body` "
-            f"without `-o`) it means {MOST_FAILURES:,}."
+            more="Each reason gets a share. Records kept of an earlier run are listed, too. "
+            "`all` reads them from the ledger; without one (`--no-body` without `-o`) it means "
+            f"{MOST_FAILURES:,}."
         ),
     ] = 20
     progress: Annotated[
@@ -405,14 +380,14 @@ class Config(NetworkSettings):
         "Show progress: auto (on a terminal), always or never",
         Also(
             more="`auto` shows none where records or the log file go to a pipe or a terminal, or a "
-            "list is typed: what others write there and the display would overwrite each other."
+            "list is typed: the display and the other text would overwrite each other."
         ),
     ] = "auto"
     log_file: Annotated[
         Takes[str | None, PathGiven],
         Panel.REPORTING,
         FilePath(promised=check_text_file),
-        "One line an event, appended; survives rotation",
+        "Append a line for each event; survives rotation",
         Also(example="fetchpool.log"),
     ] = default(None)
     metrics_file: Annotated[
@@ -422,8 +397,9 @@ class Config(NetworkSettings):
         "Prometheus textfile, replaced in one step",
         Also(
             example="fetchpool.prom",
-            more="One job's own. Also written where the run could not start, with its exit status "
-            "and the time alone, unless PATH holds something else, or a run that ended meanwhile.",
+            more="For one job only. A run that could not start writes it, too: only its exit "
+            "status and the time, unless PATH holds something else, or a run that has ended "
+            "meanwhile.",
         ),
     ] = default(None)
     metrics_label: Annotated[
@@ -434,7 +410,7 @@ class Config(NetworkSettings):
         Also(
             example="job=pages",
             more="Names as Prometheus has them; `result`, `kind` and `quantile` are taken. The "
-            "time of the last success is that of the same labels.",
+            "time of the last success is kept for the same labels.",
         ),
     ] = default(())
 
@@ -455,17 +431,17 @@ class Config(NetworkSettings):
 
     @property
     def ask(self) -> Ask:
-        """How the lines of a list are asked for, and URLs that a program gives as texts."""
+        """The method, fields and body for lines of a list, and for URLs given as texts."""
         return ask_of(self)
 
     @property
     def keepalive_s(self) -> float:
-        """How long an idle connection stays open, seconds; means nothing with `force_close`."""
+        """How long an idle connection stays open, seconds; unused with `force_close`."""
         return DEFAULT_KEEPALIVE_S if self.keepalive is None else self.keepalive
 
     @property
     def user_agent_text(self) -> str:
-        """The `User-Agent` to send where no header of the user's sets it; empty for none."""
+        """The `User-Agent` to send unless a header of the user's sets it; empty for none."""
         if self.user_agent is None:
             return f"fetchpool/{__version__} (+{PROJECT_URL})"
         return self.user_agent
@@ -475,7 +451,7 @@ class Config(NetworkSettings):
         return exceeds(self.fail_if, errors, lines)
 
     def retries_kind(self, error: str, status: int | None) -> bool:
-        """Tell whether `--retry-failed` means a recorded failure (`--retry-kinds`)."""
+        """Tell whether `--retry-failed` fetches a recorded failure again (`--retry-kinds`)."""
         return matches(self.retry_kinds, error, status)
 
 
@@ -493,7 +469,7 @@ def options() -> tuple[Option, ...]:
 
 
 def _option(field: dataclasses.Field[Any]) -> Option:
-    """Read an option off a field's annotation."""
+    """Make an option of a field's annotation."""
     _, panel, kind, sentence, *also = get_args(field.type)
     return Option(field.name, field.default, panel, kind, sentence, also[0] if also else Also())
 

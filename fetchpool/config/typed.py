@@ -1,8 +1,7 @@
-"""What a field of `Config` takes, beside what it keeps: for type checkers, which read annotations.
+"""The types that a field of `Config` takes and keeps, for type checkers.
 
-`Config(max_size="10M").max_size` is a number: `Takes[int, int | str]` tells a checker both, as a
-descriptor does that is set with one type and got with another (PEP 681). There is none when the
-program runs.
+`Config(max_size="10M").max_size` is a number. `Takes[int, int | str]` says so, in the form of a
+descriptor whose setter and getter have different types (PEP 681). At run time there is none.
 """
 
 from __future__ import annotations
@@ -44,5 +43,5 @@ else:
 
 
 def default(value: Any) -> Any:
-    """Return *value*, the default of a field that `Takes`, as what a checker lets stand there."""
+    """Return *value*, the default of a field that `Takes`, with a type that checkers accept."""
     return value

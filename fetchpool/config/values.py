@@ -3,8 +3,8 @@
     text ──read──▶ value ──check──▶ value as Config keeps it ──show──▶ text for a person
 
 `read` is for the command line and the environment, where everything is text; a TOML file and the
-library hand typed values to `check`. A text that `read` can't make sense of passes through it as it
-is, so that `check` is the only place that refuses.
+library give typed values to `check`. `read` returns a text that it doesn't understand unchanged, so
+that only `check` refuses.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class ConfigError(ValueError):
 
 
 class Unfit(ValueError):
-    """A value its kind does not take; whoever knows where it came from makes it a `ConfigError`."""
+    """A value that its kind refuses; the caller knows its origin and raises `ConfigError`."""
 
     def __init__(self, problem: str, remedy: str | None = None) -> None:
-        """*problem* follows the option's name; without a *remedy* the option's example is told."""
+        """*problem* follows the option's name; without a *remedy* the option's example is shown."""
         super().__init__(problem)
         self.problem = problem
         self.remedy = remedy
@@ -50,12 +50,12 @@ def quoted(value: object) -> str:
 
 
 def plain(text: str) -> str:
-    """Return *text* as it is where it is one printable word, else quoted and escaped."""
+    """Return *text* unchanged if it is one printable word, else quoted and escaped."""
     return text if text and text.isprintable() and " " not in text else repr(text)
 
 
 class Kind:
-    """One kind of value; the methods here suit a value that is a text."""
+    """One kind of value; these methods suit a text."""
 
     accepts = "a text"
     """Completes the sentence "--option takes …"."""
@@ -63,15 +63,15 @@ class Kind:
     bare = False
     """Written without quotes in a TOML file and in Python."""
     secret = False
-    """Never to be echoed, not even in the message that refuses it."""
+    """Never shown, not even in the message that refuses it."""
     keeps_empty = False
-    """An empty environment variable is a value, not as good as none."""
+    """An empty environment variable is a value, not the same as none."""
     repeatable = False
     """The option may be given several times; the environment has one value a line."""
     choices: tuple[str, ...] = ()
 
     def read(self, text: str) -> object:
-        """Return the value that *text* stands for, or *text* where it stands for none."""
+        """Return the value that *text* stands for, or *text* if it stands for none."""
         return text
 
     def check(self, value: object) -> Any:
@@ -99,7 +99,7 @@ class Whole(Kind):
         self.accepts = f"a whole number from {low} to {high}"
 
     def read(self, text: str) -> object:
-        number = text.strip()  # more than int() takes for a blank
+        number = text.strip()  # int() would take fewer kinds of blanks
         return int(number) if _WHOLE.fullmatch(number) else text
 
     def check(self, value: object) -> int:
@@ -215,7 +215,7 @@ class Switch(Kind):
 
 
 def lines_of(text: str) -> list[str]:
-    """Return the lines of *text*, so that an environment variable can hold several values."""
+    """Return the lines of *text*; an environment variable can hold several values."""
     return [line for line in re.split(r"\r?\n", text) if line.strip()]
 
 
@@ -223,12 +223,23 @@ class Pairs(Kind):
     """Pairs of name and value, in the order given: a mapping, pairs, or texts."""
 
     repeatable = True
+    mark: str
+    """What stands between name and value in a text."""
 
     def read(self, text: str) -> object:
         return lines_of(text)
 
+    def pair_of(self, item: object) -> tuple[str, str] | None:
+        """Return the name and the value in *item*, a pair or a text; None where it is neither."""
+        if isinstance(item, str) and self.mark in item:
+            item = tuple(item.split(self.mark, 1))
+        match item:
+            case (str(name), str(text)):
+                return name, text
+        return None
+
     def items_of(self, value: object) -> Iterable[object]:
-        """Return what are to be pairs; raises `Unfit` for a value that holds none."""
+        """Return the supposed pairs of *value*; raises `Unfit` where it can hold none."""
         if isinstance(value, Mapping):
             return value.items()
         if isinstance(value, str):
@@ -281,7 +292,7 @@ class FilePath(Kind):
         dash: bool = False,
         promised: Callable[[str], None] = lambda path: None,
     ) -> None:
-        """*promised* raises `Unfit` where the name promises what can't be kept (see `forms`)."""
+        """*promised* raises `Unfit` where the name promises what isn't written (see `forms`)."""
         self.metavar, self.dash, self._check_promise = metavar, dash, promised
 
     def check(self, value: object) -> str:
