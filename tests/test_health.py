@@ -286,7 +286,7 @@ def test_host_that_came_back_is_probed_as_often_as_any_other_next_time() -> None
     health.answered(0.0)
     assert not health.fails_fast(now)
     now = fail(health, 8, now)
-    assert health.probe_at == now + room.PROBE_EVERY_S
+    assert health.probe_at == now + room.FAIL_FAST_PROBE_S
 
 
 def test_recovered_host_keeps_the_pause_it_asked_for() -> None:

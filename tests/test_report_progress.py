@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.reporting.stats import HostState, Snapshot
+from fetchpool.model.hosts import HostState
+from fetchpool.reporting.stats import Snapshot
 from fetchpool.reporting.terminal import Heading
 from fetchpool.reporting.terminal.live import ProgressDisplay, Screen
 from fetchpool.reporting.terminal.progress import render
@@ -27,7 +28,7 @@ RUNNING = Snapshot(
     read=15_000,
     running=50,
     hosts=(
-        HostState("api.example.com", 0, 300, 14.0, "429"),
+        HostState("api.example.com", waiting=300, parked_s=14.0, why="429"),
         HostState("archive.example.org", 10, 812),
     ),
     done=12_204,
@@ -94,7 +95,7 @@ def test_trouble_of_our_own_takes_the_place_of_the_hosts() -> None:
 
 
 def test_slowed_host_says_so_and_idle_hosts_are_silent() -> None:
-    hosts = (HostState("a.example", 4, 20, window=4), HostState("idle.example", 2))
+    hosts = (HostState("a.example", 4, 20, window=4, slowed=True), HostState("idle.example", 2))
     line = plain(msgspec.structs.replace(RUNNING, hosts=hosts), 80)[-1]
     assert line == "a.example 20 waiting (4 running, slowed to 4)"
 
@@ -134,9 +135,10 @@ SNAPSHOTS = st.builds(
             st.text(min_size=1),
             st.integers(0, 99),
             st.integers(0, 10**7),
+            st.integers(1, 10),
+            st.booleans(),
             st.floats(0, 300),
             st.none() | st.text(),
-            st.none() | st.integers(1, 10),
         ),
         max_size=5,
     ).map(tuple),
@@ -278,7 +280,9 @@ def test_hostile_names_do_nothing_to_the_terminal(
 ) -> None:
     evil = "\x1b]0;owned\x07\x9b31m\u202e[/red][bold]\r\n"
     display.start(Heading(evil, evil, 1, 1))
-    display.update(msgspec.structs.replace(RUNNING, hosts=(HostState(evil, 1, 2, 3.0, evil),)))
+    display.update(
+        msgspec.structs.replace(RUNNING, hosts=(HostState(evil, 1, 2, parked_s=3.0, why=evil),))
+    )
     text = re.sub(r"\x1b\[[0-9;]*[AmK]|\r|\n", "", terminal.take())
     assert text.isprintable()
     assert "[/red]" in text

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fetchpool.model.values import FailureKind
 from fetchpool.scheduling import scheduler as room
-from fetchpool.scheduling.rate_limit import BURST_S, Pace
+from fetchpool.scheduling.rate_limit import BURST_S, RateLimit
 from fetchpool.scheduling.scheduler import Limits, Scheduler
 from fetchpool.scheduling.throttling import Refusal
 from tests.scheduling import REFUSED, FakeBacklog, host_of, scheduler, taken
@@ -75,10 +75,10 @@ def test_host_rate_survives_a_host_that_is_idle_between_its_requests() -> None:
 
 
 def test_pace_says_when_the_next_may_start() -> None:
-    pace = Pace(2.0)
-    assert pace.ready_at <= 0.0
-    pace.start(7.0)
-    assert pace.ready_at == 7.5
+    rate_limit = RateLimit(2.0)
+    assert rate_limit.ready_at <= 0.0
+    rate_limit.start(7.0)
+    assert rate_limit.ready_at == 7.5
 
 
 # --- who goes first

@@ -6,9 +6,8 @@ from typing import cast
 
 from fetchpool.model.exits import ExitStatus
 from fetchpool.pipeline.fetcher import Fetcher
-from fetchpool.run.screen import busiest, message
+from fetchpool.run.screen import message
 from fetchpool.run.stopping import Stopper
-from fetchpool.scheduling.host_slot import HostState
 
 
 class Shown:
@@ -16,12 +15,6 @@ class Shown:
 
     network_down = False
     running = 0
-
-    def busiest(self, now: float, count: int) -> list[HostState]:
-        return [
-            HostState("new.test", 2, 5, 2, slowed=False, parked_s=0.0, why=None),
-            HostState("angry.test", 3, 5, 3, slowed=True, parked_s=1.0, why="429"),
-        ]
 
 
 async def test_stop_and_outage_are_said() -> None:
@@ -38,7 +31,3 @@ async def test_stop_and_outage_are_said() -> None:
         )
         run.running = 0
         assert message(fetcher, stopper) == "stopped by Ctrl-C: writing down what there is"
-
-
-def test_window_is_shown_where_it_was_lowered() -> None:
-    assert [state.window for state in busiest(cast("Fetcher", Shown()), 0.0)] == [None, 3]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fetchpool.model.values import FailureKind, Outcome, Request
 from fetchpool.reporting.stats import Ending, RunState, Stats, Summary, failure_label
 from fetchpool.reporting.stats.hosts import GivenUpHost, GivenUpTable, HostTable, ParkedTable
-from fetchpool.reporting.stats.pace import Pace
+from fetchpool.reporting.stats.speed import Speed
 
 ENDED = Ending(exit_status=0)
 
@@ -156,48 +156,48 @@ def test_total_is_known_once_reading_has_ended() -> None:
 
 
 def test_rate_follows_the_last_seconds_only() -> None:
-    pace = Pace(0.0)
+    speed = Speed(0.0)
     for tick in range(1, 41):
-        pace.sample(tick / 4, 25 * tick, 0)
-    assert pace.rates()[0] == pytest.approx(100.0)
+        speed.sample(tick / 4, 25 * tick, 0)
+    assert speed.rates()[0] == pytest.approx(100.0)
     for tick in range(41, 61):
-        pace.sample(tick / 4, 1_000, 0)
-    assert pace.rates()[0] == 0.0
+        speed.sample(tick / 4, 1_000, 0)
+    assert speed.rates()[0] == 0.0
 
 
 def test_time_left_is_right_at_a_steady_rate_from_the_start() -> None:
-    pace = Pace(0.0)
-    pace.sample(0.5, 50, 0)
-    assert pace.time_for(1_000) is None
+    speed = Speed(0.0)
+    speed.sample(0.5, 50, 0)
+    assert speed.time_for(1_000) is None
     for tick in range(3, 200):
-        pace.sample(tick / 2, 50 * tick, 0)
-        assert pace.time_for(1_000) == pytest.approx(10.0)
+        speed.sample(tick / 2, 50 * tick, 0)
+        assert speed.time_for(1_000) == pytest.approx(10.0)
 
 
 def test_time_left_is_by_the_rate_of_now_where_only_slow_hosts_are_left() -> None:
-    pace = Pace(0.0)
+    speed = Speed(0.0)
     for tick in range(1, 5):
-        pace.sample(tick / 4, 750 * tick, 0)
+        speed.sample(tick / 4, 750 * tick, 0)
     for tick in range(5, 30):  # ten a second from now on
-        pace.sample(tick / 4, 3_000 + 10 * (tick - 4) // 4, 0)
-    assert pace.time_for(90) == pytest.approx(9.0, rel=0.2)
+        speed.sample(tick / 4, 3_000 + 10 * (tick - 4) // 4, 0)
+    assert speed.time_for(90) == pytest.approx(9.0, rel=0.2)
 
 
-def test_stall_of_a_second_is_not_taken_for_the_pace() -> None:
-    pace = Pace(0.0)
+def test_stall_of_a_second_is_not_taken_for_the_speed() -> None:
+    speed = Speed(0.0)
     for tick in range(1, 41):
-        pace.sample(tick / 4, 25 * tick, 0)
+        speed.sample(tick / 4, 25 * tick, 0)
     for tick in range(41, 45):
-        pace.sample(tick / 4, 1_000, 0)
-    assert pace.time_for(1_000) == pytest.approx(10.0, rel=0.15)
+        speed.sample(tick / 4, 1_000, 0)
+    assert speed.time_for(1_000) == pytest.approx(10.0, rel=0.15)
 
 
 def test_a_clock_that_stands_still_or_goes_back_changes_nothing() -> None:
-    pace = Pace(10.0)
-    pace.sample(12.0, 200, 2_000)
-    pace.sample(12.0, 300, 3_000)
-    pace.sample(9.0, 300, 3_000)
-    assert pace.rates() == pytest.approx((100.0, 1_000.0))
+    speed = Speed(10.0)
+    speed.sample(12.0, 200, 2_000)
+    speed.sample(12.0, 300, 3_000)
+    speed.sample(9.0, 300, 3_000)
+    assert speed.rates() == pytest.approx((100.0, 1_000.0))
 
 
 def test_slowest_hosts_are_those_that_cost_most_time() -> None:

@@ -1,1 +1,1 @@
-"""What is told of a run: to a person, to machines."""
+"""What a run reports: to a person, and to machines."""

@@ -2,8 +2,8 @@
 
     2026-11-22T21:01:55.123Z host-parked host=api.example.com seconds=14.0 why=429
 
-The form is logfmt: `key=value`, a value in double quotes where it holds anything else than plain
-characters. Whatever a stranger sent, an event is one line, and what is secret in URLs is hidden.
+The form is logfmt: `key=value`, the value in double quotes unless its characters are plain. An
+event is always one line, whatever a server sent, and secrets in URLs are hidden.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ Value: TypeAlias = str | int | float | bool | None
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._:/@%+,~?&;!*()#$^|\[\]{}<>'-]+")
 _LONGEST: Final = 8_000
-"""Characters of one value: a line stays below 64 KB, which collectors cut at."""
+"""Characters of one value: a line stays below 64 KB, where collectors cut."""
 
 
 class EventSink(Protocol):
-    """Where events go."""
+    """Takes the events of a run."""
 
     trouble: OSError | None
-    """The first error that kept an event from being written."""
+    """The first error because of which an event was not written."""
 
     def event(self, name: str, **fields: Value) -> None:
-        """Note that *name* happened."""
+        """Log that *name* happened."""
 
     def crash(self, name: str, error: BaseException, **fields: Value) -> None:
-        """Note that *name* happened because of *error*, with its traceback."""
+        """Log that *name* happened because of *error*, with its traceback."""
 
     def close(self) -> None:
-        """Give back what is held; further events are ignored."""
+        """Close; further events are ignored."""
 
 
 class NullLog:
-    """Takes every event and keeps none: a run without `--log-file`."""
+    """Ignores every event: a run without `--log-file`."""
 
     trouble: OSError | None = None
 
@@ -66,8 +66,8 @@ class EventLog:
     """Appends events to the file *path*, each written through at once (about 20 µs).
 
     When the file is renamed or removed (logrotate), the next event goes to a new one of that name.
-    Making one raises `OSError` where the file can't be opened; afterwards nothing does: a full
-    disk under a log is no reason to stop fetching. The first such error stands in `trouble`.
+    Making a log raises `OSError` where the file can't be opened. Later errors are not raised, as a
+    full disk is no reason to stop fetching: the first one is in `trouble`.
     """
 
     def __init__(self, path: str | Path, clock: Callable[[], float] = time.time) -> None:
@@ -90,7 +90,7 @@ class EventLog:
             self.trouble = self.trouble or error
 
     def crash(self, name: str, error: BaseException, **fields: Value) -> None:
-        """Append one line as `event` does, with the traceback of *error* in it."""
+        """Append one line, as `event` does, with the traceback of *error*."""
         text = "".join(traceback.format_exception(error)).rstrip()
         self.event(name, **fields, traceback=text)
 
@@ -104,7 +104,7 @@ class EventLog:
 
 
 class _Appender(WatchedFileHandler):
-    """Lets the error that `emit` is handling out; its parent prints it to standard error."""
+    """Raises the error that `emit` is handling; its parent prints it to standard error."""
 
     def handleError(self, record: LogRecord) -> None:
         raise
@@ -113,14 +113,14 @@ class _Appender(WatchedFileHandler):
         number = descriptor_of(self.baseFilename)
         if number is None:
             return super()._open()
-        # With "w" nothing is cut off, as nothing is opened; "a" would look for the end of a pipe.
+        # "w" cuts nothing, as the descriptor is open already; "a" would seek, which a pipe refuses.
         return open(  # noqa: PTH123
             os.dup(number), "w", encoding=self.encoding, errors=self.errors
         )
 
 
 def open_event_log(path: str | Path | None) -> EventSink:
-    """Return the log at *path*, or one that keeps nothing for None; raises `OSError`."""
+    """Return the log at *path*, or one that ignores events for None; raises `OSError`."""
     return NullLog() if path is None else EventLog(path)
 
 
@@ -142,6 +142,6 @@ def _written(key: str, value: Value) -> str:
         return text
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 :]}"
-    # Cut before quoting: no quote may lose its backslash. Quoted before `display` adds escapes.
+    # Cut before quoting, so that no quote loses its backslash. Quoted before `display` escapes.
     text = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{display(text)}"'

@@ -1,6 +1,6 @@
 """The Prometheus textfile of a run (`--metrics-file`), for node_exporter's textfile collector.
 
-The whole file is replaced in one step, so a scrape never meets half of it. Names follow
+The file is replaced in one step, so a scrape never reads half of it. Names follow
 https://prometheus.io/docs/practices/naming/.
 """
 
@@ -30,10 +30,10 @@ ENDED: Final = "fetchpool_run_end_timestamp_seconds"
 _OURS: Final = "fetchpool_"
 
 MAX_BYTES: Final = 1 << 20
-"""More than a file of metrics has: another file is not read as one."""
+"""A longer file is not read: it can't be one of metrics."""
 
 Labels: TypeAlias = Sequence[tuple[str, str]]
-"""Names and values that every sample of a file has."""
+"""Names and values on every sample of a file."""
 
 
 def write_metrics(
@@ -41,11 +41,10 @@ def write_metrics(
 ) -> None:
     """Replace the file *path* by the numbers of *summary*, a run that ended at *ended_at*.
 
-    That is in seconds since the epoch, or None for a run still going on: exit status and end are
-    left out then. The time of the last success is carried over from the file where this run was
-    none, so that `time() - fetchpool_last_success_timestamp_seconds` keeps growing while a nightly
-    job fails. Raises `OSError`, also for a *path* that is no regular file: a rename would put one
-    in the place of `/dev/null`.
+    *ended_at* is in seconds since the epoch; None: the run goes on, and exit status and end are
+    left out. If the run failed, the time of the last success is copied from the file, so that
+    `time() - fetchpool_last_success_timestamp_seconds` grows while a nightly job fails. Raises
+    `OSError`, also where *path* is no regular file: a rename would replace `/dev/null`.
     """
     if descriptor_of(path) is not None or (Path(path).exists() and not Path(path).is_file()):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
@@ -57,10 +56,9 @@ def write_metrics(
 def write_refusal(path: str | Path, exit_status: int, began_at: float, labels: Labels = ()) -> None:
     """Replace the file *path* by what is known of a run that ended before it could start.
 
-    That is its exit status, its end, which is now, and the last success. Nothing is written where
-    *path* holds something else than metrics of fetchpool, as its name may be what is wrong; nor
-    where another run of these labels has ended there since *began_at*: its numbers say more. Raises
-    `OSError`.
+    That is its exit status, the time, and the last success. Nothing is written where *path* holds
+    anything but metrics of fetchpool, as the name may be the mistake, or where another run with
+    these labels has ended since *began_at*, whose numbers say more. Raises `OSError`.
     """
     target = Path(path)
     if descriptor_of(target) is not None:
@@ -81,7 +79,7 @@ def _write(path: str | Path, collector: Collector, labels: Labels) -> None:
 
 
 def _earlier(path: Path, name: str, labels: dict[str, str]) -> float | None:
-    """Return the value that the file *path* has of *name* with just *labels*; None if it can't."""
+    """Return the value of *name* with exactly *labels* in the file *path*, or None."""
     for sample in _samples(path):
         if sample.name == name and sample.labels == labels:
             return sample.value
@@ -89,7 +87,7 @@ def _earlier(path: Path, name: str, labels: dict[str, str]) -> float | None:
 
 
 def _holds_metrics(path: Path) -> bool:
-    """Tell whether the file *path* is fetchpool's, or empty."""
+    """Tell whether the file *path* is empty or holds metrics of fetchpool."""
     try:
         if not path.stat().st_size:
             return True
@@ -100,7 +98,7 @@ def _holds_metrics(path: Path) -> bool:
 
 
 def _samples(path: Path) -> list[Sample]:
-    """Return what the file *path* holds; nothing where it isn't there, or is somebody else's."""
+    """Return the samples in the file *path*; none where it is missing or not fetchpool's."""
     from prometheus_client.parser import text_string_to_metric_families
 
     try:
@@ -113,7 +111,7 @@ def _samples(path: Path) -> list[Sample]:
 
 
 class _Labelled(Collector):
-    """Gives what *collector* gives, with *labels* on every sample."""
+    """Adds *labels* to every sample of *collector*."""
 
     def __init__(self, collector: Collector, labels: Labels) -> None:
         self._collector = collector
@@ -129,7 +127,7 @@ class _Labelled(Collector):
 
 
 class _EndCollector(Collector):
-    """Gives how a run ended, and when."""
+    """Collects how a run ended, and when."""
 
     def __init__(self, exit_status: int, ended_at: float, last_success: float | None) -> None:
         self._exit_status = exit_status
@@ -150,7 +148,7 @@ def _last_success_family(at: float) -> Metric:
 
 
 class _RunCollector(Collector):
-    """Gives the numbers of one run as metric families."""
+    """Collects the numbers of one run as metric families."""
 
     def __init__(
         self, summary: Summary, ended_at: float | None, last_success: float | None
@@ -179,7 +177,7 @@ class _RunCollector(Collector):
             failures.add_metric([label], number)
         yield failures
         yield CounterMetricFamily(
-            "fetchpool_kept_urls", "URLs an earlier run had answered.", summary.kept
+            "fetchpool_kept_urls", "URLs whose record of an earlier run was kept.", summary.kept
         )
 
     def _traffic(self) -> Iterator[Metric]:
@@ -188,7 +186,7 @@ class _RunCollector(Collector):
             "fetchpool_received_bytes", "Bytes received over connections.", summary.received
         )
         yield CounterMetricFamily(
-            "fetchpool_body_bytes", "Bytes of decoded bodies of answers kept.", summary.bytes
+            "fetchpool_body_bytes", "Bytes of decoded bodies of responses kept.", summary.bytes
         )
         yield CounterMetricFamily(
             "fetchpool_connections_opened", "Connections opened.", summary.connections_opened
@@ -214,7 +212,7 @@ class _RunCollector(Collector):
             yield _last_success_family(self._last_success)
         yield from _latency(
             "fetchpool_first_byte_seconds",
-            "From a request to the first byte of its answer.",
+            "From a request to the first byte of its response.",
             summary.first_byte,
         )
         yield from _latency(

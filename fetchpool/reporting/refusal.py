@@ -1,7 +1,7 @@
-"""What a command that is refused still tells: its exit status, in the file of `--metrics-file`.
+"""Writes the exit status of a refused command to the file of `--metrics-file`.
 
-A misspelt option or a bad value ends it before there is a `Config`: so the file's name is looked
-for in what was written, where nothing else of it need be right.
+A misspelt option or a bad value ends a command before there is a `Config`. So the file's name is
+looked for in the words of the command line, whatever is wrong with the others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def tell_refusal(argv: Sequence[str], environ: Mapping[str, str], exit_status: i
     """Write metrics of the command line *argv*, which ends with *exit_status* before its run."""
     config = _metrics_of(argv, environ)
     if config is not None:
-        with suppress(OSError):  # why the command is refused is the line that counts
+        with suppress(OSError):  # the user needs the reason for the refusal, not this one
             write_for(config, exit_status, time())
 
 
@@ -40,7 +40,7 @@ def write_for(config: Config, exit_status: int, began_at: float) -> None:
 
 
 def _metrics_of(argv: Sequence[str], environ: Mapping[str, str]) -> Config | None:
-    """Return the settings about metrics, as far as they can be had; None: there is no file."""
+    """Return the settings about metrics that can be read; None: there is no file."""
     if not argv or argv[0] != FETCHING:
         return None
     said, others = _said(argv)
@@ -50,7 +50,7 @@ def _metrics_of(argv: Sequence[str], environ: Mapping[str, str]) -> Config | Non
     if _LABEL in said:
         given[_LABEL] = said[_LABEL]
     settings = said["config"][-1] if "config" in said else None
-    # Labels, or the file of settings, may be what is wrong.
+    # The labels, or the file of settings, may be the mistake.
     for only, file in product(((_FILE, _LABEL), (_FILE,)), (settings, "")):
         with suppress(ConfigError):
             config = load_settings(given, environ, file=file, only=only).config
@@ -59,7 +59,7 @@ def _metrics_of(argv: Sequence[str], environ: Mapping[str, str]) -> Config | Non
 
 
 def _said(argv: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the values that *argv* has for the options about metrics, and the other words."""
+    """Return the values in *argv* for the options about metrics, and the other words."""
     found: dict[str, list[str]] = {}
     others: list[str] = []
     words = iter(argv[1:])

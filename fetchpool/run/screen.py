@@ -10,7 +10,7 @@ from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from fetchpool.reporting.stats import HostState, RunState
+from fetchpool.reporting.stats import RunState
 from fetchpool.reporting.terminal.formats import counted, span
 from fetchpool.sources import RequestCounter
 
@@ -68,7 +68,7 @@ async def _keep_showing(telling: Telling, shown: Shown, counter: RequestCounter 
             read=shown.remaining.requests,
             reading=not shown.remaining.ended,
             running=shown.fetcher.running,
-            hosts=busiest(shown.fetcher, now),
+            hosts=tuple(shown.fetcher.busiest(now, HOSTS_SHOWN)),
             message=message(shown.fetcher, shown.stopper),
         )
         telling.reporter.update(telling.stats.snapshot(now, state))
@@ -101,18 +101,3 @@ def stopping(fetcher: Fetcher, stopper: Stopper) -> str:
     running = counted(fetcher.running, "request")
     again = "; Ctrl-C again cuts them off" if stopper.reason == "Ctrl-C" else ""
     return f"{stopper.reason}: {running} running, cut off within {span(ceil(left_s))}{again}"
-
-
-def busiest(fetcher: Fetcher, now: float) -> tuple[HostState, ...]:
-    """Return the hosts worth showing: parked ones and those with most waiting."""
-    return tuple(
-        HostState(
-            host=state.host,
-            running=state.running,
-            waiting=state.waiting,
-            parked_s=state.parked_s,
-            why=state.why,
-            window=state.window if state.slowed else None,
-        )
-        for state in fetcher.busiest(now, HOSTS_SHOWN)
-    )

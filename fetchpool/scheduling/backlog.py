@@ -1,12 +1,12 @@
-"""What doesn't fit a host's queue in memory: on disk, first in first out per host.
+"""What doesn't fit in a host's queue in memory: kept on disk, first in first out per host.
 
     push ──▶ tail in memory ──▶ blocks of one temporary file ──▶ pull
                   └──────────── if nothing is on disk ────────────▶
 
-What waits for a host is a stream of bytes: its blocks, read and written from front to back, then
+What waits for a host is a stream of bytes: its blocks, written and read from front to back, then
 its tail. A new block is at least half as long as what the host has on disk, so a long backlog takes
 few blocks and a short one little room. A block read to its end is used again for the same length,
-so the file grows to a few times what waits at the worst moment, however much flows through.
+so the file grows only to a few times the most that ever waited.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from fetchpool.scheduling.blocks import MAX_BLOCK, Block, BlockFile
 T = TypeVar("T")
 
 TAILS = 8 * 1024 * 1024
-"""Bytes of records kept in memory over all hosts; beyond, the longest tails go to disk."""
+"""Bytes of records kept in memory for all hosts; beyond that the longest tails go to disk."""
 
 _LENGTH = struct.Struct("<I")
 
 
 class Spill(Generic[T]):
-    """A queue for each host, in a temporary file that has no name and goes with the process.
+    """A queue for each host, in a temporary file without a name that ends with the process.
 
-    The file is made in *directory* (else the system's own) when more than *tails* bytes wait, or
-    `MAX_BLOCK` for one host. Where it can't be made or written (disk full), `push` raises OSError:
-    the item is kept in memory and can be pulled like all others. Not safe for threads.
+    The file is made in *directory* (else in the system's own) when more than *tails* bytes wait, or
+    `MAX_BLOCK` for one host. If it can't be made or written (disk full), `push` raises OSError, and
+    the item is kept in memory and can be pulled. Not safe for threads.
 
     Measured with records of 55 bytes, a URL of 44 as text: 0.45 µs to push, 0.3 to pull in slices
     of 64, *pack* and *unpack* not included; 60 bytes of disk an item where few hosts wait, 80 where
@@ -52,11 +52,11 @@ class Spill(Generic[T]):
         self._tails = tails
         self._tail_bytes = 0
         self._chains: dict[str, _Chain] = {}
-        # Chains with a tail by the number of bits in its length, to find a long one at once.
+        # Chains with a tail by the number of bits in its length, to find a long one quickly.
         self._by_rank: dict[int, dict[_Chain, None]] = {}
 
     def push(self, host: str, item: T) -> None:
-        """Let *item* wait behind all others of *host*."""
+        """Put *item* behind all others of *host*."""
         data = self._pack(item)
         chain = self._chains.get(host)
         if chain is None:
@@ -76,9 +76,9 @@ class Spill(Generic[T]):
             self._flush(self._take_long())
 
     def pull(self, host: str, limit: int) -> list[T]:
-        """Return the oldest items of *host*, *limit* at most; they wait no longer.
+        """Remove and return the oldest items of *host*, *limit* at most.
 
-        Where reading or *unpack* fails, all of them still wait.
+        If reading or *unpack* fails, all of them still wait.
         """
         chain = self._chains.get(host)
         if chain is None or limit <= 0:
@@ -111,14 +111,14 @@ class Spill(Generic[T]):
         return self._store.length
 
     def close(self) -> None:
-        """Give up everything that waits, and the file."""
+        """Drop everything that waits, and the file."""
         self._chains.clear()
         self._by_rank.clear()
         self._tail_bytes = 0
         self._store.close()
 
     def _flush(self, chain: _Chain) -> None:
-        """Move the tail of *chain* to disk; on OSError what is not there yet stays in the tail."""
+        """Move the tail of *chain* to disk; on OSError the rest stays in the tail."""
         tail = chain.tail
         done = 0
         try:
@@ -138,7 +138,7 @@ class Spill(Generic[T]):
             self._rank(chain)
 
     def _take_long(self) -> _Chain:
-        """Return a chain with one of the longest tails, out of its rank; `_flush` puts it back."""
+        """Remove a chain with one of the longest tails from its rank and return it."""
         rank = max(self._by_rank)
         peers = self._by_rank[rank]
         chain, _ = peers.popitem()
@@ -148,7 +148,7 @@ class Spill(Generic[T]):
         return chain
 
     def _peek(self, chain: _Chain, count: int) -> bytes:
-        """Return the first *count* bytes of *chain*, fewer where it has no more."""
+        """Return the first *count* bytes of *chain*, or all if it has fewer."""
         parts = []
         for block in chain.blocks:
             some = min(count, block.written - block.read)
@@ -192,7 +192,7 @@ class Spill(Generic[T]):
 
 
 def _cut(data: bytes, limit: int) -> tuple[list[bytes], int]:
-    """Return the first *limit* whole records in *data*, and how many bytes they take there."""
+    """Return the first *limit* whole records in *data*, and their length in bytes."""
     records: list[bytes] = []
     at = 0
     while len(records) < limit and at + _LENGTH.size <= len(data):
@@ -214,6 +214,6 @@ class _Chain:
         self.blocks: list[Block] = []
         self.tail = bytearray()
         self.rank = 0
-        """Bits in the length of the tail; 0 = none, and in no set."""
+        """Bits in the length of the tail; 0 = none, and not ranked."""
         self.records = 0
         self.bytes = 0

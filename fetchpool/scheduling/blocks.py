@@ -1,4 +1,4 @@
-"""A temporary file without a name, cut into blocks that are used again."""
+"""A temporary file without a name, divided into blocks that are used again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Block:
 
 
 class BlockFile:
-    """A temporary file made at the first need, cut into blocks whose lengths are powers of two."""
+    """A temporary file made when needed, divided into blocks whose lengths are powers of two."""
 
     def __init__(self, directory: str | os.PathLike[str] | None) -> None:
         self._directory = directory
@@ -50,7 +50,7 @@ class BlockFile:
         return Block(offset, size)
 
     def free(self, block: Block) -> None:
-        """Let the room of *block* be used again."""
+        """Allow the room of *block* to be used again."""
         self._free.setdefault(block.size, []).append(block.offset)
 
     def write(self, offset: int, data: bytes | bytearray) -> None:
@@ -66,7 +66,7 @@ class BlockFile:
                 done += self._file.write(rest[done:])
 
     def read(self, offset: int, count: int) -> bytes:
-        """Return *count* bytes that were written."""
+        """Return *count* bytes that were written at *offset*."""
         if count == 0 or self._file is None:
             return b""
         self._file.seek(offset)
@@ -76,7 +76,7 @@ class BlockFile:
         return data
 
     def close(self) -> None:
-        """Give the file up; the next write makes another."""
+        """Delete the file; the next write makes another."""
         self._free.clear()
         self.length = 0
         if self._file is not None:

@@ -1,10 +1,10 @@
-"""What a host's responses say about it: how many requests at once, and when the next may go.
+"""What a host's responses say about it: how many requests at once, and when the next may start.
 
-    good responses      the window grows, one response at a time, up to --per-host
-    429, 503            the host is parked as it asked; the window is halved, then regained by steps
+    good responses      the window grows, one request per response, up to --per-host
+    429, 503            the host is parked as it asked; the window is halved, then grows in steps
                         (see `throttling`)
-    no connection, or   a few in a row: one probe at a time, further and further apart;
-    nothing over it     its URLs fail fast, with a probe now and then that may bring it back
+    no connection, or   after some in a row: one probe at a time, further and further apart;
+    no bytes over it    then its URLs fail fast, with a probe now and then that may end this
 
 Pure: time is an argument called `now` (monotonic seconds).
 """
@@ -15,40 +15,41 @@ from fetchpool.model.values import Failure, FailureKind
 from fetchpool.scheduling.throttling import Refusal, Throttling
 
 FIRST_WINDOW = 2
-"""Requests at once to a host nobody has heard of: its first answer shows whether it throttles.
+"""Requests at once to a new host: its first response shows whether it throttles.
 
-Doubling from two reaches the default `--per-host` of 10 after three rounds of answers; one would
-cost a slow host a whole round more, and `--per-host` at once wastes as many refused requests.
+Doubling from two reaches the default `--per-host` of 10 after three rounds of responses. Starting
+with one would cost a slow host a round more; with `--per-host`, as many refused requests.
 """
 
 SUSPECT_AFTER = 5
-"""Attempts in a row that got no connection, or heard nothing over it, that make a host suspect."""
+"""Attempts in a row without a connection, or without a byte over it, that make a host suspect."""
 
 FAIL_FAST_AFTER = 8
-"""The same that make its waiting URLs fail without being tried."""
+"""Such attempts in a row that make its waiting URLs fail without a request."""
 
 PROBE_AFTER_S = 1.0
-"""Pause before the first probe of a suspect host; doubles with each that fails."""
+"""Pause before the first probe of a suspect host; doubles with each failed probe."""
 
-PROBE_EVERY_S = 30.0
+FAIL_FAST_PROBE_S = 30.0
 """Pause between probes of a host whose URLs fail fast; doubles up to `PROBE_AT_MOST_S`."""
 
 PROBE_AT_MOST_S = 300.0
 
 SILENT_AFTER = 20
-"""Different URLs in a row that a host which once spoke leaves without a word, before silence counts
-as a lack of connection does: each costs a time-out, so fewer than a page of broken links."""
+"""Different URLs in a row that a host which once responded leaves without a byte, before silence
+counts like a lack of connection. Each costs a time-out, so this is less than a page of dead
+links."""
 
 REPEATS_AFTER = 24
-"""Silent attempts in a row, beyond those, from which on repeats of a URL count as well: a list may
-have but one URL of a host, a thousand times."""
+"""Silent attempts in a row, beyond those, from which on repeats of a URL count too: a list may have
+one URL of a host a thousand times."""
 
 URLS_AT_MOST = 64
 """Silent URLs remembered."""
 
 
 class HostHealth:
-    """The condition of one host, moved by what its responses were."""
+    """The condition of one host, as its responses show it."""
 
     __slots__ = (
         "_asked_until",
@@ -78,24 +79,24 @@ class HostHealth:
         self.most = most
         """The largest window: `--per-host`, or `--limit` where a host has no limit of its own."""
         self.window = min(FIRST_WINDOW, most)
-        """How many requests at once the host gets now."""
+        """How many requests at once the host gets."""
         self.parked_until = 0.0
         self.why: str | None = None
         """Why the host is parked or fails fast, in a few words; None while all is well."""
         self.failing = Failure(FailureKind.CONNECT, "")
-        """What its URLs get while it fails fast."""
+        """The failure of its URLs while it fails fast."""
         self.doubtful = False
         """True from a refusal or failure until a good response: fresh URLs go first until then."""
         self.is_wary = False
-        """True while what goes next is a probe of the host, which its URLs shall not spoil."""
+        """True while the next request is a probe of the host, which no bad URL should spoil."""
         self.failures = 0
-        """Attempts in a row that speak against the host: no connection, or no word over it."""
+        """Attempts in a row that speak against the host: no connection, or no byte over it."""
         self.spoke = False
-        """True once it has said anything: what is silent then may be its URLs."""
+        """True once it has sent anything: later silence may be due to its URLs."""
         self.served = 0
         """Good responses."""
         self.throttling: Throttling | None = None
-        """What its refusals came to; None = there were none."""
+        """What its refusals showed; None = there were none."""
         self.probe_at: float | None = None
         """When the host's URLs fail fast: the time of the next probe; else None."""
         self._asked_until = 0.0
@@ -110,22 +111,23 @@ class HostHealth:
 
     @property
     def slowed(self) -> bool:
-        """True while the host gets fewer requests at once than it could, for what it answered."""
+        """True while the host gets fewer requests at once than it could, because of its
+        responses."""
         return not self._wave and self.window < self.most
 
     def fails_fast(self, now: float) -> bool:
-        """Return True if the host's URLs are not worth a request at *now*."""
+        """Return True if the host's URLs fail without a request at *now*."""
         return self.fails_fast_s(now) > 0.0
 
     def fails_fast_s(self, now: float) -> float:
-        """Return how much longer that is so, in seconds; 0 = it isn't."""
+        """Return for how many seconds more they do so; 0 = they don't."""
         return 0.0 if self.probe_at is None else max(0.0, self.probe_at - now)
 
     def answered(self, now: float, *, was_refused: bool = False) -> bool:
-        """Take note of a response that shows the host alive and willing.
+        """Record a response that shows that the host works and takes requests.
 
-        *was_refused*: an earlier request for the URL was. Returns False if that changes nothing
-        about what may be asked of it, and when.
+        *was_refused*: an earlier request for the URL was refused. Returns False if nothing changes
+        about how many requests may start, and when.
         """
         self.spoke = True
         self.served += 1
@@ -164,22 +166,22 @@ class HostHealth:
         self._look()
 
     def _widen(self) -> None:
-        if self._wave:  # first wave: every answer opens one more place, so a round doubles them
+        if self._wave:  # first wave: each response adds one request, so a round doubles them
             self.window += 1
             return
         self._good_since_cut += 1
-        if self._good_since_cut >= self.window:  # afterwards one place per full round
+        if self._good_since_cut >= self.window:  # afterwards one request per full round
             self._good_since_cut = 0
             self.window += 1
 
     def throttled(
         self, now: float, started: float, refusal: Refusal, draw: float, left: int
     ) -> float:
-        """Take note of a refusal of a request sent at *started*; return the pause, in seconds.
+        """Record a refusal of a request sent at *started*; return the pause, in seconds.
 
-        The responses to one volley of requests are one event: only the first of those that were
-        sent before the last cut halves the window and counts. *draw* is a random number from 0 up
-        to 1; so many URLs are *left* that were never asked.
+        Responses to requests sent together are one event: of the requests sent before the last cut
+        only the first refusal halves the window and counts. *draw* is a random number, 0 <= draw <
+        1; *left* URLs were never requested.
         """
         self.spoke = self.is_wary = True
         if self.throttling is None:
@@ -209,7 +211,7 @@ class HostHealth:
         return pause_s
 
     def refuses_one_more(self) -> bool:
-        """Return True, and take note, if one more refusal of a URL is that URL's own matter."""
+        """Return True, and count it, if one more refusal of a URL is due to that URL."""
         if self.throttling is None or not self.throttling.serves_well:
             return False
         self.throttling.refused_own()
@@ -217,7 +219,7 @@ class HostHealth:
         return True
 
     def park(self, until: float, status: int) -> None:
-        """Take note that the host asked for a pause until then."""
+        """Park the host until then, as it asked."""
         if until > self._asked_until:
             self._asked_until = until
             self._asked_why = str(status)
@@ -226,10 +228,10 @@ class HostHealth:
             self.why = str(status)
 
     def silent(self, now: float, started: float, url: str, failure: Failure) -> None:
-        """Take note of an attempt begun at *started* that got a connection and not a word over it.
+        """Record an attempt begun at *started* that got a connection and no byte over it.
 
-        It speaks against the host once for each URL, unless there are very many; and only of a host
-        that never spoke, or left a whole page of URLs in a row without a word.
+        It speaks against the host once for each URL, unless there are very many, and only if the
+        host never responded or left a whole page of URLs in a row without a byte.
         """
         silent = self._silent_urls = self._silent_urls or set()
         is_another = url not in silent
@@ -242,10 +244,10 @@ class HostHealth:
             self.unreachable(now, started, failure)
 
     def unreachable(self, now: float, started: float, failure: Failure) -> None:
-        """Take note of an attempt begun at *started* that heard nothing.
+        """Record an attempt begun at *started* that received nothing.
 
-        Those under way when the host became suspect count no more: only probes make it fail fast,
-        so that a server that restarts has a few seconds.
+        Attempts already running when the host became suspect don't count: only probes make it fail
+        fast, so that a server that restarts has a few seconds.
         """
         if started < self._suspect_since:
             return
@@ -268,9 +270,9 @@ class HostHealth:
             self.why = failure.detail
 
     def _fail_fast(self, now: float, why: str) -> None:
-        self._probe_pause_s = min(PROBE_AT_MOST_S, self._probe_pause_s * 2 or PROBE_EVERY_S)
-        # No probe within a pause the host asked for (RFC 9110 §10.2.3).
+        self._probe_pause_s = min(PROBE_AT_MOST_S, self._probe_pause_s * 2 or FAIL_FAST_PROBE_S)
+        # No probe within a pause that the host asked for (RFC 9110 §10.2.3).
         self.probe_at = max(now + self._probe_pause_s, self._asked_until)
-        self.parked_until = now  # nothing waits: what is queued fails, the next probe goes at once
+        self.parked_until = now  # what is queued fails at once, or is the next probe
         self.window = 1
         self.why = why

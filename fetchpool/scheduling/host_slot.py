@@ -10,10 +10,9 @@ from collections import deque
 from collections.abc import Collection
 from typing import Generic, TypeVar
 
-import msgspec
-
+from fetchpool.model.hosts import HostState
 from fetchpool.scheduling.host_health import HostHealth
-from fetchpool.scheduling.rate_limit import Pace
+from fetchpool.scheduling.rate_limit import RateLimit
 
 T = TypeVar("T")
 
@@ -25,25 +24,12 @@ LOOKED_AT = 4096
 GOLDEN = 0.6180339887498949
 
 
-class HostState(msgspec.Struct, frozen=True):
-    """What a person wants to know about a host that holds things up."""
-
-    host: str
-    running: int
-    waiting: int
-    window: int
-    slowed: bool
-    """True if *window* was lowered; else it may still be growing, as a host starts gently."""
-    parked_s: float
-    """Seconds until it may be asked again; 0 = now."""
-    why: str | None
-
-
 class HostSlot(Generic[T]):
     """What waits for a host, what runs on it, and when it may be asked next."""
 
     __slots__ = ("again", "backlogged", "competes", "counted_at", "had_s", "health", "host",
-                 "pace", "probes", "queue", "ready", "refused", "running", "timer")  # fmt: skip
+                 "probes", "queue", "rate_limit", "ready", "refused", "running",
+                 "timer")  # fmt: skip
 
     def __init__(self, host: str, most: int, host_rate: float) -> None:
         self.host = host
@@ -53,7 +39,7 @@ class HostSlot(Generic[T]):
         self.backlogged = 0
         self.running = 0
         self.health = HostHealth(most)
-        self.pace = Pace(host_rate) if host_rate else None
+        self.rate_limit = RateLimit(host_rate) if host_rate else None
         self.ready: int | None = None  # ticket of its entry among the ready
         self.timer: float | None = None
         self.had_s = 0.0
@@ -90,8 +76,8 @@ class HostSlot(Generic[T]):
             return None
         if self.health.parked_until > at:
             at = self.health.parked_until
-        if self.pace is not None and self.pace.ready_at > at:
-            at = self.pace.ready_at
+        if self.rate_limit is not None and self.rate_limit.ready_at > at:
+            at = self.rate_limit.ready_at
         return at
 
     def _earliest_of_all(self) -> float | None:
@@ -174,7 +160,7 @@ class HostSlot(Generic[T]):
         at = self.health.parked_until
         if self.health.probe_at is not None:
             at = max(at, self.health.probe_at)
-        return max(at, self.pace.settled_at) if self.pace is not None else at
+        return max(at, self.rate_limit.full_at) if self.rate_limit is not None else at
 
 
 class Spotlight(Generic[T]):

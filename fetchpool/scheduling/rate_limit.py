@@ -1,12 +1,12 @@
-"""How often requests may start: a rate per second, with little to catch up at once."""
+"""How often requests may start: a rate per second, with small bursts."""
 
 from __future__ import annotations
 
 BURST_S = 0.1
-"""How much of a rate may be caught up at once, in seconds' worth (at least one request)."""
+"""The largest burst, as seconds of the rate (at least one request)."""
 
 
-class Pace:
+class RateLimit:
     """A rate per second, as the generic cell rate algorithm (ITU-T I.371, Annex A).
 
     In any window of W seconds at most `rate * W + rate * BURST_S + 1` requests start.
@@ -25,10 +25,10 @@ class Pace:
         return self._theoretical - self._slack_s
 
     @property
-    def settled_at(self) -> float:
-        """From when on all of the burst may be used again, as if nothing had ever started."""
+    def full_at(self) -> float:
+        """The time from which on the whole burst may be used again."""
         return self._theoretical
 
     def start(self, now: float) -> None:
-        """Take note that a request starts at *now* (not before `ready_at`)."""
+        """Record that a request starts at *now* (not before `ready_at`)."""
         self._theoretical = max(self._theoretical, now) + self._interval_s

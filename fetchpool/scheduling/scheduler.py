@@ -22,10 +22,11 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
+from fetchpool.model.hosts import HostState
 from fetchpool.model.values import Failure
 from fetchpool.scheduling.host_health import HostHealth
-from fetchpool.scheduling.host_slot import HostSlot, HostState, Spotlight
-from fetchpool.scheduling.rate_limit import Pace
+from fetchpool.scheduling.host_slot import HostSlot, Spotlight
+from fetchpool.scheduling.rate_limit import RateLimit
 from fetchpool.scheduling.throttling import Refusal
 
 __all__ = ["Backlog", "HostState", "Limits", "Scheduler"]
@@ -43,8 +44,8 @@ IN_MEMORY_EASY = 10_240
 a request. More than is read ahead while all slots are taken; leaves room for 96 hosts' 64."""
 
 READ_AHEAD_BUSY = 8192
-"""Requests that may wait, whosever they are, while every slot is taken: perhaps by hundreds of slow
-hosts at the front of a list, while the others have not been met yet."""
+"""Requests that may wait, of any host, while every slot is taken: perhaps hundreds of slow hosts at
+the front of a list take them, and the others have not been read yet."""
 
 READ_AHEAD = 1_000_000
 """Requests of few hosts that may wait while the list is read on in search of others."""
@@ -91,7 +92,7 @@ class Scheduler(Generic[T]):
         self.running = 0
         self._most = min(limits.per_host or limits.limit, limits.limit)
         self._backlog = backlog
-        self._pace = Pace(limits.rate) if limits.rate else None
+        self._rate_limit = RateLimit(limits.rate) if limits.rate else None
         self._slots: dict[str, HostSlot[T]] = {}
         # Heap of the hosts that may start now: (running, had_s, ticket, host). An entry whose
         # ticket is no longer the host's is a leftover.
@@ -146,7 +147,9 @@ class Scheduler(Generic[T]):
         shortest time, ties in turn; a host at its limit or parked until later is passed over. The
         caller says `done` when the request has ended.
         """
-        if self.running >= self.limit or (self._pace is not None and self._pace.ready_at > now):
+        if self.running >= self.limit or (
+            self._rate_limit is not None and self._rate_limit.ready_at > now
+        ):
             return None
         self._wake(now)
         slot = self._next_ready()
@@ -155,10 +158,10 @@ class Scheduler(Generic[T]):
         item = self._pop(slot, now)
         self._count_running(slot, 1, now)
         self._started += 1
-        if slot.pace is not None:
-            slot.pace.start(now)
-        if self._pace is not None:
-            self._pace.start(now)
+        if slot.rate_limit is not None:
+            slot.rate_limit.start(now)
+        if self._rate_limit is not None:
+            self._rate_limit.start(now)
         self._place(slot, now)
         return item
 
@@ -176,15 +179,15 @@ class Scheduler(Generic[T]):
         return None
 
     def done(self, host: str, now: float) -> None:
-        """Take note that a request of *host* has ended, however."""
+        """Record that a request of *host* has ended, in any way."""
         slot = self._slots[host]
         self._count_running(slot, -1, now)
         self._place(slot, now)
 
-    # -- what answers say ----------------------------------------------------------------------
+    # -- what responses say --------------------------------------------------------------------
 
     def answered(self, host: str, now: float, *, was_refused: bool = False) -> None:
-        """Take note of an answer that shows *host* alive and willing."""
+        """Record a response that shows that *host* works and takes requests."""
         slot = self._slots[host]
         changed = slot.health.answered(now, was_refused=was_refused)
         if changed and (slot.ready is None or slot.refused):
@@ -200,19 +203,19 @@ class Scheduler(Generic[T]):
         return pause_s
 
     def park(self, host: str, until: float, status: int, now: float) -> None:
-        """Leave *host*, met or not, alone until then: it answered *status* elsewhere."""
+        """Park *host*, known or not, until then: it responded *status* to another process."""
         slot = self._slot(host)
         slot.health.park(until, status)
         self._place(slot, now)
 
     def unreachable(self, host: str, now: float, started: float, failure: Failure) -> None:
-        """Take note of an attempt at *host*, begun at *started*, that heard nothing."""
+        """Record an attempt at *host*, begun at *started*, that received nothing."""
         slot = self._slots[host]
         slot.health.unreachable(now, started, failure)
         self._place(slot, now)
 
     def silent(self, host: str, now: float, started: float, url: str, failure: Failure) -> None:
-        """Take note that *host* said not a word to a request for *url* sent at *started*."""
+        """Record that *host* left a request for *url*, sent at *started*, without a byte."""
         slot = self._slots[host]
         slot.health.silent(now, started, url, failure)
         self._place(slot, now)
@@ -263,16 +266,16 @@ class Scheduler(Generic[T]):
         return slot is None or slot.running > 0
 
     def next_start(self) -> float | None:
-        """Return when a waiting request may start by the mere passing of time; None = an event must
-        happen first. May be early, never late."""
+        """Return the time at which a waiting request may start; None = an event must happen first.
+        May be early, never late."""
         if self.running >= self.limit:
             return None
         if self._next_ready() is not None:
-            return self._pace.ready_at if self._pace is not None else 0.0
+            return self._rate_limit.ready_at if self._rate_limit is not None else 0.0
         while self._timers:
             at, _, slot = self._timers[0]
             if slot.timer == at:
-                return at if self._pace is None else max(at, self._pace.ready_at)
+                return at if self._rate_limit is None else max(at, self._rate_limit.ready_at)
             heapq.heappop(self._timers)
         return None
 

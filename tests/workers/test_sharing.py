@@ -18,7 +18,7 @@ def test_shares_add_up_to_the_limits(workers: int, limit: int, rate: float) -> N
     assert sum(part.rate for part in parts) == pytest.approx(rate)
     assert min(part.limit for part in parts) >= 1
     assert len(parts) == min(workers, limit, max(1, int(rate * BURST_S)))
-    # What may start at once: see `Pace`.
+    # What may start at once: see `RateLimit`.
     assert sum(max(1, part.rate * BURST_S) for part in parts) <= max(1, rate * BURST_S) + 1e-6
 
 

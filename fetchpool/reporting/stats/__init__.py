@@ -1,4 +1,4 @@
-"""Counters of a run, in memory that does not grow with the list, and the values read from them.
+"""Counters of a run, in memory that doesn't grow with the list, and the values read from them.
 
 outcome(), kept(), request_sent(), … ──▶ Stats ──▶ snapshot(now) ──▶ progress display
                                            └─────▶ summary(now)  ──▶ last screen, run(), metrics
@@ -10,7 +10,6 @@ from fetchpool.reporting.stats.failures import FailedLine, FailureGroup, Failure
 from fetchpool.reporting.stats.hosts import GivenUpHost, ParkedHost, SlowHost
 from fetchpool.reporting.stats.values import (
     Ending,
-    HostState,
     RunState,
     Snapshot,
     Summary,
@@ -23,7 +22,6 @@ __all__ = [
     "FailureGroup",
     "FailureTable",
     "GivenUpHost",
-    "HostState",
     "ParkedHost",
     "RunState",
     "SlowHost",

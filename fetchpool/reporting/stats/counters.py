@@ -9,7 +9,7 @@ from msgspec.structs import asdict, replace
 
 from fetchpool.model.values import GIVEN_UP, FailureKind, Outcome, failure_label
 from fetchpool.reporting.stats.hosts import GivenUpTable, HostTable, ParkedTable
-from fetchpool.reporting.stats.pace import Pace
+from fetchpool.reporting.stats.speed import Speed
 from fetchpool.reporting.stats.times import TimeSketch
 from fetchpool.reporting.stats.values import Ending, RunState, Snapshot, Summary
 
@@ -74,7 +74,7 @@ class Stats:
         self._hosts = HostTable(self._whole.median)
         self._parked = ParkedTable()
         self._given_up = GivenUpTable()
-        self._pace = Pace(now)
+        self._speed = Speed(now)
 
     def outcome(self, outcome: Outcome, host_key: str) -> None:
         """Count what became of a URL; *host_key* is empty for a line that names no host."""
@@ -134,7 +134,7 @@ class Stats:
         self._retries += 1
 
     def received_so_far(self, count: int) -> None:
-        """Take note that *count* bytes of bodies have come from the network by now."""
+        """Record that *count* bytes of bodies have been received so far."""
         self._received = count
 
     def parked(self, host: str, seconds: float, why: str) -> None:
@@ -147,8 +147,8 @@ class Stats:
 
     def snapshot(self, now: float, state: RunState) -> Snapshot:
         """Return the run as it stands at *now*; to be asked a few times a second for good rates."""
-        self._pace.sample(now, self._answered, self._received)
-        rate, byte_rate = self._pace.rates()
+        self._speed.sample(now, self._answered, self._received)
+        rate, byte_rate = self._speed.rates()
         snapshot = Snapshot(
             **asdict(state),
             done=self._answered + self._kept,
@@ -162,7 +162,7 @@ class Stats:
         total = snapshot.known_total
         if total is None:
             return snapshot
-        return replace(snapshot, left_s=self._pace.time_for(total - snapshot.done))
+        return replace(snapshot, left_s=self._speed.time_for(total - snapshot.done))
 
     def summary(self, now: float, ending: Ending) -> Summary:
         """Return the run that ended at *now* in numbers."""

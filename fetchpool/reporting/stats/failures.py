@@ -1,9 +1,9 @@
-"""Which lines failed, grouped by the reason: a sample of fixed size, exact counts.
+"""Which lines failed, grouped by reason: a sample of fixed size, and exact counts.
 
     add(label, reason, …) ──▶ FailureTable ──▶ groups(): counts of all, lines of some
 
-The sample is shared out among the groups one line each in turn, so no rare reason is hidden by a
-frequent one; of each group it has the lines that stand first in the list.
+The groups get one line of the sample each in turn, so that no frequent reason hides a rare one; of
+each group the sample has the first lines of the list.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import Struct
 
 _REASONS: Final = 8
-"""Reasons told apart under one label; more of them are one group, each line with its own."""
+"""Reasons told apart under one label; further ones share a group, each line with its own."""
 
 _VARIES = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9]+(?:[.:][0-9]+)*")
 
@@ -26,11 +26,11 @@ class FailedLine(Struct, frozen=True, gc=False):
 
     seq: int
     place: str | None
-    """Where it stands, in words: `line 17`; None for a URL that was an argument."""
+    """Its place in words: `line 17`; None for a URL that was an argument."""
     url: str
-    """As recorded: nothing secret in it."""
+    """As recorded, without secrets."""
     reason: str | None = None
-    """What was wrong, beyond the label."""
+    """What was wrong, in addition to the label."""
 
 
 class FailureGroup(Struct, frozen=True):
@@ -39,18 +39,18 @@ class FailureGroup(Struct, frozen=True):
     label: str
     """See `failure_label`."""
     reason: str | None
-    """What was wrong with all of them, beyond the label; None: nothing, or it differs."""
+    """What was wrong with all of them, in addition to the label; None: nothing, or it differs."""
     count: int
     lines: Iterable[FailedLine]
-    """Some of them or all; may be read from a file each time."""
+    """Some of them or all; each iteration may read a file."""
     listed: int
     """How many *lines* there are."""
     widest: int | None = None
-    """Characters of the longest place in *lines*, where somebody knows it."""
+    """Characters of the longest place in *lines*, if known."""
 
 
 class FailureTable:
-    """Counts failures by reason and keeps up to *limit* of the lines."""
+    """Counts failures by reason, and keeps up to *limit* of the lines."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -59,7 +59,7 @@ class FailureTable:
         self._kept = 0
 
     def add(self, label: str, reason: str | None, seq: int, make: Callable[[], FailedLine]) -> None:
-        """Count the failure of line *seq*; *make* returns it and is called if it may be listed."""
+        """Count the failure of line *seq*; call *make* for it if it may be listed."""
         group = self._group(label, reason)
         if group.reason != reason:
             group.reason = None
@@ -83,12 +83,12 @@ class FailureTable:
         ]
 
     def widen(self, label: str, reason: str | None, width: int) -> None:
-        """Take in how long the place of a line is, in characters; it was added before."""
+        """Widen the group of an added line to its place of *width* characters."""
         group = self._group(label, reason)
         group.widest = max(group.widest or 0, width)
 
     def index_of(self, label: str, reason: str | None) -> int:
-        """Return the place, in `groups`, of what was counted with these words."""
+        """Return the index in `groups` of the group with this label and reason."""
         return self._by_size().index(self._group(label, reason))
 
     def _by_size(self) -> list[_Group]:
@@ -108,7 +108,7 @@ class FailureTable:
         return group
 
     def _trim(self) -> None:
-        """Drop lines that can't be listed any more: as others come, no group's part grows."""
+        """Drop lines that can't be listed any more, as a group's part only shrinks."""
         groups = self._by_size()
         parts = share_out([group.count for group in groups], self._limit)
         for group, part in zip(groups, parts, strict=True):
@@ -125,7 +125,7 @@ class _Group:
         self.count = 0
         self.lines: list[FailedLine] = []
         self.before: float = float("inf")
-        """Only lines with a smaller number may still be listed."""
+        """Only lines with a smaller number can still be listed."""
         self.widest: int | None = None
 
     def first(self, count: int) -> tuple[FailedLine, ...]:
@@ -138,7 +138,7 @@ class _Group:
 
 
 def share_out(counts: Sequence[int], limit: int) -> list[int]:
-    """Return what each of *counts* gets of *limit*, when they get one each in turn."""
+    """Return how much each of *counts* gets of *limit*, when they get one each in turn."""
     parts = [0] * len(counts)
     waiting = [place for place, count in enumerate(counts) if count]
     while waiting and limit:
@@ -153,5 +153,5 @@ def share_out(counts: Sequence[int], limit: int) -> list[int]:
 
 @lru_cache(maxsize=256)
 def _pattern(reason: str | None) -> str:
-    """Return *reason* without what differs from URL to URL: numbers, and what is quoted."""
+    """Return *reason* without what differs from URL to URL: numbers and quoted parts."""
     return "" if reason is None else _VARIES.sub("#", reason)

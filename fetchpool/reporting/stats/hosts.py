@@ -1,30 +1,31 @@
-"""Which hosts were slow, and which were held back: tables that stay small for any number of hosts.
+"""The slowest, the parked and the given-up hosts, in tables that stay small for any list.
 
 A list may name ten million hosts, of which five are shown. Each table grows to twice its capacity
-and is then cut to the half worth keeping, so an eviction costs about a microsecond. A host that
-was evicted and comes back starts from zero; a row that may miss some says so (`partial`).
+and is then cut to its better half, so an eviction costs about a microsecond. An evicted host that
+comes back starts from zero; its row says that some may be missing (`partial`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import nlargest
-from math import exp, floor, log
+from math import floor, log
 from typing import Final
 
 from msgspec import Struct
 
-CAPACITY: Final = 2_000
-"""Hosts a table keeps at a cut; twice as many take about 3 MB."""
+from fetchpool.reporting.stats.buckets import SHORTEST_S, percentile
 
-# Time per URL goes to the bucket floor(10 ln s): neighbours differ by 10.5 %, so the middle of a
-# bucket is within 5.1 % of every time in it. 0.16 µs a value; a DDSketch takes 0.39 µs and 2 KB.
+CAPACITY: Final = 2_000
+"""Hosts that a table keeps at a cut; twice as many take about 3 MB."""
+
+# Times per URL are counted in buckets whose neighbours differ by 10.5 %, so the middle of a bucket
+# is within 5.1 % of every time in it: 0.16 µs a time.
 _STEPS: Final = 10
-_SHORTEST_S: Final = 1e-6
-_FIRST_BUCKET: Final = floor(log(_SHORTEST_S) * _STEPS)
+_FIRST_BUCKET: Final = floor(log(SHORTEST_S) * _STEPS)
 
 _REASONS: Final = 3
-# Where the median of times is 1, nine of ten often stay below 4: a host worth naming is beyond.
+# Where the median is 1, nine of ten times are often below 4: a host worth naming has more.
 _SLOW: Final = 5.0
 
 
@@ -43,7 +44,7 @@ class SlowHost(Struct, frozen=True):
 
 
 class ParkedHost(Struct, frozen=True):
-    """A host that was held back."""
+    """A host that was parked."""
 
     host: str
     seconds: float
@@ -53,7 +54,7 @@ class ParkedHost(Struct, frozen=True):
 
 
 class GivenUpHost(Struct, frozen=True):
-    """A host that was given up: its URLs failed without being asked for."""
+    """A host that was given up: its URLs failed without a request."""
 
     host: str
     urls: int
@@ -77,26 +78,20 @@ class _HostTimes:
         self.partial = partial
 
     def p90(self) -> float:
-        """Return the time nine of ten stayed below, in seconds."""
-        rank = 0.9 * (self.timed - 1)
-        seen = 0
-        for bucket in sorted(self.buckets):
-            seen += self.buckets[bucket]
-            if seen > rank:
-                return exp((bucket + 0.5) / _STEPS)
-        return 0.0
+        """Return the 90th percentile of its times, in seconds."""
+        return percentile(self.buckets, 0.9, _STEPS)
 
     def lost(self, typical_s: float) -> float:
-        """Return the seconds this host took beyond what as many typical URLs take."""
+        """Return the seconds that this host took more than as many typical URLs."""
         return self.seconds - self.timed * typical_s
 
 
 class HostTable:
     """Times and failures by host.
 
-    *typical* returns the run's median time per URL: a host is as interesting as the time it cost
-    beyond that. (By p90 alone, one lonely time-out would stand above a host that was slow a
-    thousand times; by time alone, the biggest host would, however fast.)
+    *typical* returns the run's median time per URL. Hosts are ranked by the time they cost beyond
+    that. (By p90 alone, a host with one time-out would rank above one that was slow a thousand
+    times; by time alone, the biggest host would rank first, however fast.)
     """
 
     def __init__(self, typical: Callable[[], float], capacity: int = CAPACITY) -> None:
@@ -117,7 +112,7 @@ class HostTable:
         if elapsed_s is not None:
             entry.timed += 1
             entry.seconds += elapsed_s
-            bucket = floor(log(elapsed_s) * _STEPS) if elapsed_s > _SHORTEST_S else _FIRST_BUCKET
+            bucket = floor(log(elapsed_s) * _STEPS) if elapsed_s > SHORTEST_S else _FIRST_BUCKET
             entry.buckets[bucket] = entry.buckets.get(bucket, 0) + 1
         if label is None:
             entry.ok += 1
@@ -130,7 +125,7 @@ class HostTable:
     def slowest(self, count: int) -> tuple[SlowHost, ...]:
         """Return up to *count* hosts that cost most time, the highest p90 first.
 
-        Only hosts whose p90 is beyond five times the run's median, and none if there is but one.
+        Only hosts whose p90 is over five times the run's median, and none if there is only one.
         """
         if len(self._hosts) < 2:
             return ()
@@ -162,7 +157,7 @@ def _row(host: str, entry: _HostTimes) -> SlowHost:
 
 
 class ParkedTable:
-    """How long each host was held back."""
+    """How long each host was parked."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
@@ -170,7 +165,7 @@ class ParkedTable:
         self._evicted = 0
 
     def __len__(self) -> int:
-        """Return the number of hosts ever held back; one that was evicted counts again."""
+        """Return the number of hosts ever parked; an evicted one counts again."""
         return len(self._hosts) + self._evicted
 
     def add(self, host: str, seconds: float, why: str) -> None:
@@ -184,12 +179,12 @@ class ParkedTable:
         self._hosts[host] = ParkedHost(host, total, why)
 
     def longest(self, count: int) -> tuple[ParkedHost, ...]:
-        """Return up to *count* hosts, the longest held back first."""
+        """Return up to *count* hosts, the one parked longest first."""
         return tuple(nlargest(count, self._hosts.values(), key=lambda row: row.seconds))
 
 
 class GivenUpTable:
-    """Hosts that were given up, with the number of URLs that cost."""
+    """Hosts that were given up, and how many URLs each cost."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
@@ -198,11 +193,11 @@ class GivenUpTable:
         self._evicted = 0
 
     def __len__(self) -> int:
-        """Return the number of hosts ever given up; one that was evicted counts again."""
+        """Return the number of hosts ever given up; an evicted one counts again."""
         return len(self._hosts) + self._evicted
 
     def add(self, host: str, why: str) -> None:
-        """Count a URL that was not asked for, as *host* had been given up because of *why*."""
+        """Count a URL that got no request, as *host* had been given up because of *why*."""
         count = self._hosts.get(host)
         if count is not None:
             count[0] += 1
@@ -216,6 +211,6 @@ class GivenUpTable:
         self._why[host] = why
 
     def most(self, count: int) -> tuple[GivenUpHost, ...]:
-        """Return up to *count* hosts, that which cost most URLs first."""
+        """Return up to *count* hosts, the one that cost most URLs first."""
         rows = nlargest(count, self._hosts.items(), key=lambda item: item[1])
         return tuple(GivenUpHost(host, urls, self._why[host]) for host, (urls,) in rows)

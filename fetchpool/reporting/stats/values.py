@@ -1,13 +1,14 @@
-"""What is read from the counters: a moment of a run, and its end.
+"""Values read from the counters: a run at a moment, and at its end.
 
-Counts are of URLs unless said otherwise, times are seconds, sizes bytes. Texts that came from a
-list or a server stand here as they came: whoever shows them makes them harmless.
+Counts are of URLs unless said otherwise, times are seconds, sizes bytes. Texts from a list or a
+server are unchanged: whoever shows them must escape them.
 """
 
 from __future__ import annotations
 
 from msgspec import Struct
 
+from fetchpool.model.hosts import HostState
 from fetchpool.reporting.stats.hosts import GivenUpHost, ParkedHost, SlowHost
 
 
@@ -22,38 +23,24 @@ class Times(Struct, frozen=True):
     total_s: float
 
 
-class HostState(Struct, frozen=True):
-    """One host at a moment."""
-
-    host: str
-    running: int = 0
-    waiting: int = 0
-    parked_s: float = 0.0
-    """How much longer no request may start there; 0 = not parked."""
-    why: str | None = None
-    """What it is parked for: `429`, `503`, `failing`."""
-    window: int | None = None
-    """How many may run there now, where its answers have lowered that."""
-
-
 class RunState(Struct, frozen=True, kw_only=True):
-    """What source and scheduler know at a moment."""
+    """A run at a moment, as source and scheduler know it."""
 
     total: int | None = None
-    """URLs of the whole list; None as long as nobody has counted them."""
+    """URLs of the whole list; None until they are counted."""
     read: int = 0
     """URLs read so far."""
     reading: bool = True
     """More may come from the sources."""
     running: int = 0
     hosts: tuple[HostState, ...] = ()
-    """Hosts worth showing: those with most waiting, and parked ones; a dozen is plenty."""
+    """Hosts worth showing: parked ones, and those with most waiting; a dozen is enough."""
     message: str | None = None
-    """What all of the run waits for: `our network seems down, probing`."""
+    """What the whole run waits for: `our network seems down, probing`."""
 
 
 class Snapshot(RunState, frozen=True, kw_only=True):
-    """A run at a moment, for a display."""
+    """A run at a moment, for the display."""
 
     done: int
     """URLs with an outcome, those kept from an earlier run included."""
@@ -61,13 +48,13 @@ class Snapshot(RunState, frozen=True, kw_only=True):
     failed: dict[str, int]
     """By label (see `failure_label`), the most frequent first."""
     received: int
-    """Bytes that came over connections so far, heads included."""
+    """Bytes received over connections so far, heads included."""
     elapsed_s: float
     rate: float
     """URLs a second over the last three seconds."""
     byte_rate: float
     left_s: float | None = None
-    """Estimated time to the end; None while there is nothing to estimate from."""
+    """Estimated time to the end; None while it is unknown."""
 
     @property
     def failures(self) -> int:
@@ -82,7 +69,7 @@ class Snapshot(RunState, frozen=True, kw_only=True):
 
 
 class Ending(Struct, frozen=True, kw_only=True):
-    """How a run ended, as its runner knows it."""
+    """How a run ended, as the runner knows it."""
 
     exit_status: int
     source: str = ""
@@ -92,54 +79,54 @@ class Ending(Struct, frozen=True, kw_only=True):
     records: str | None = None
     """Where the records are."""
     failed_records: str | None = None
-    """How to see all that failed, where only some are listed: a command, or where they are."""
+    """How to see all failures, where only some are listed: a command, or a path."""
     again: str | None = None
-    """The command to give next, where there is one."""
+    """The command to run next, if any."""
     stopped_by: str | None = None
-    """What follows "stopped by": `Ctrl-C`, `--max-time`, `a full disk`; None = it finished."""
+    """Completes "stopped by": `Ctrl-C`, `--max-time`, `a full disk`; None = it finished."""
     expected: int | None = None
-    """URLs of the whole list, where known though the run was stopped."""
+    """URLs of the whole list, if known although the run was stopped."""
 
 
 class Summary(Ending, frozen=True, kw_only=True):
-    """A run that has ended, in numbers."""
+    """A finished run in numbers."""
 
     total: int
-    """URLs with an outcome; what was kept from an earlier run counts."""
+    """URLs with an outcome, those kept from an earlier run included."""
     ok: int
     failed: dict[str, int]
     """By label (see `failure_label`), the most frequent first."""
     kept: int
-    """URLs of *total* that an earlier run had answered."""
+    """Of *total*, those with a record of an earlier run."""
     skipped: int
     """Lines that were blank or comments."""
     bytes: int
-    """Of bodies, decoded; of this run's URLs."""
+    """Of decoded bodies, of this run's URLs."""
     wire_bytes: int
-    """Of bodies, as received."""
+    """Of bodies as received."""
     received: int
-    """Bytes that came over connections, heads and attempts that were given up included."""
+    """Bytes received over connections, with heads and abandoned attempts."""
     elapsed_s: float
     rate: float
-    """URLs a second that this run answered."""
+    """URLs a second, of this run."""
     first_byte: Times | None
-    """From a request to its answer's first byte; None without any answer."""
+    """From a request to the first byte of its response; None without any response."""
     whole: Times | None
     """From a URL's first attempt to the end of its last."""
     connections_opened: int
     requests: int
-    """Sent: retries and redirects included."""
+    """Sent, retries and redirects included."""
     requests_reused: int
-    """Of these on a connection that had served before."""
+    """Of these, on a connection that had served before."""
     retries: int
     parked: tuple[ParkedHost, ...]
-    """Hosts that were held back longest, at most five."""
+    """Hosts parked longest, at most five."""
     parked_hosts: int
-    """How many hosts were held back at all (a lower bound beyond some thousands)."""
+    """How many hosts were parked at all (a lower bound beyond some thousands)."""
     slowest: tuple[SlowHost, ...]
     """Hosts that cost the run most time, at most five, slowest first."""
     given_up: tuple[GivenUpHost, ...] = ()
-    """Hosts whose URLs were not asked for any more, at most five."""
+    """Hosts whose remaining URLs got no request, at most five."""
     given_up_hosts: int = 0
     """How many hosts were given up at all (a lower bound beyond some thousands)."""
 

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them: short, with their unit, in a width that is known beforehand."""
+"""Numbers as a person reads them: short, with a unit, in a known width."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def count(number: int) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return *number* of something, of which there may be one: `1 URL`, `20,000 URLs`."""
+    """Return *number* with *noun*, in the plural unless it is one: `1 URL`, `20,000 URLs`."""
     return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
 
 
@@ -28,12 +28,12 @@ def duration(seconds: float) -> str:
 
 
 def whole_seconds(seconds: float) -> str:
-    """Return a time nobody wants tenths of: `9 s`, `1 min 20 s`, `2 h 05 min`."""
+    """Return a time without tenths: `9 s`, `1 min 20 s`, `2 h 05 min`."""
     return f"{seconds:.0f} s" if seconds < 59.5 else _in_two_units(seconds)
 
 
 def span(seconds: float) -> str:
-    """Return a time somebody set: `500 ms`, `9 s`, `1.5 s`, `2 min`, `1 h`, `1 h 30 min`."""
+    """Return a time from a setting: `500 ms`, `9 s`, `1.5 s`, `2 min`, `1 h`, `1 h 30 min`."""
     if seconds < 60:
         return duration(seconds).replace(".0 ", " ")
     return _in_two_units(seconds).removesuffix(" 00 s").removesuffix(" 00 min").removesuffix(" 0 h")
@@ -51,9 +51,9 @@ def _in_two_units(seconds: float) -> str:
 
 
 def time_left(seconds: float) -> str:
-    """Return an estimate without feigned precision: `9 s left`, `12 min left`, `3 h left`.
+    """Return an estimate, roughly: `9 s left`, `12 min left`, `3 h left`.
 
-    At most 11 characters below a thousand days; never none, as what is left takes some time.
+    At most 11 characters below a thousand days; at least a second.
     """
     if seconds < 89.5:
         return f"{max(1.0, seconds):.0f} s left"
@@ -88,7 +88,7 @@ def rate(per_second: float) -> str:
 
 
 def percent(part: int, whole: int) -> str:
-    """Return a share that says 0 or 100 only if it is: `98.9 %`, `<0.1 %`, `>99.9 %`."""
+    """Return a share, 0 and 100 only if exact: `98.9 %`, `<0.1 %`, `>99.9 %`."""
     if part <= 0:
         return "0 %"
     if part >= whole:

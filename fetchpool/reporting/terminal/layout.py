@@ -1,7 +1,7 @@
-"""Pieces of text that find their place on a line of a given width.
+"""Puts pieces of text on lines of a given width.
 
-Everything is a rich `Text`, never markup: `[/red]` in a URL is shown as it stands. Texts are put
-together with `Text.assemble`: `+` would spread the first one's style over all of them.
+Everything is a rich `Text`, never markup: `[/red]` in a URL is shown unchanged. Texts are joined
+with `Text.assemble`, as `+` would give the first one's style to all.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def cut(text: str, width: int, glyphs: Glyphs) -> str:
 
 
 def fit(pieces: Sequence[tuple[int, Text]], width: int, gap: str) -> list[Text]:
-    """Return those of *pieces* that fit a line, in their order.
+    """Return those of *pieces* that fit on a line, in their order.
 
-    Each comes with its rank: rank 0 stays whatever the width, the highest gives way first.
+    Each has a rank: rank 0 always stays, the highest is dropped first.
     """
     kept = list(pieces)
     while len(kept) > 1 and _line_width([text for _, text in kept], gap) > width:
@@ -44,7 +44,7 @@ def fit(pieces: Sequence[tuple[int, Text]], width: int, gap: str) -> list[Text]:
 
 
 def wrap(pieces: Sequence[Text], width: int, gap: str, indent: int = 0) -> list[Text]:
-    """Return *pieces* in as many lines as they take, later lines indented; no piece is broken."""
+    """Return *pieces* on lines of *width*, later lines indented; no piece is broken."""
     lines: list[list[Text]] = [[]]
     for piece in pieces:
         line = lines[-1]
@@ -58,7 +58,7 @@ def wrap(pieces: Sequence[Text], width: int, gap: str, indent: int = 0) -> list[
 
 
 def pad(text: Text, width: int) -> Text:
-    """Return *text* with blanks at its end up to *width* cells."""
+    """Return *text* padded with blanks to *width* cells."""
     return Text.assemble(text, " " * max(0, width - text.cell_len))
 
 

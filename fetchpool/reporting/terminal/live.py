@@ -1,4 +1,4 @@
-"""Lines at the bottom of a terminal, painted again in their place, whatever its size has become."""
+"""Lines at the bottom of a terminal, repainted in place, also after its size has changed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _CLEAR: Final = "\x1b[2K"
 
 
 class Screen:
-    """Turns `Text` into what a terminal is sent: colours only where it has them."""
+    """Turns `Text` into terminal output, with colours only where the terminal has them."""
 
     def __init__(self) -> None:
-        # Not the stream itself: rich writes to its file even while it captures, and fails when
-        # that is closed. Whoever makes a Screen has found that there is a terminal.
+        # Not the stream itself: rich writes to its file even while it captures, and fails if
+        # that is closed. A Screen is made only where there is a terminal.
         self._console = Console(file=StringIO(), force_terminal=True, highlight=False, markup=False)
 
     def encode(self, lines: Sequence[Text]) -> str:
@@ -39,10 +39,10 @@ class Screen:
 class ProgressDisplay:
     """The progress of a run at the bottom of a terminal.
 
-    Each repaint is one write that goes up over the lines painted before, clears them and writes
-    new ones. The cursor rests below them and stays visible, so nothing has to be repaired when
-    the process is killed. `rich.live.Live` is not used because after the terminal became narrower
-    it moves up by the lines it wrote, not by the rows these take now, and leaves the rest standing.
+    Each repaint is one write: it goes up over the lines painted before, clears them and writes new
+    ones. The cursor stays below them and visible, so a killed process leaves nothing to repair.
+    `rich.live.Live` is not used: after the terminal became narrower it moves up by the lines it
+    wrote, not by the rows they now take, and leaves the rest on the screen.
     """
 
     def __init__(self, stream: TextIO, writer: Writer, screen: Screen, glyphs: Glyphs) -> None:
@@ -61,7 +61,7 @@ class ProgressDisplay:
         self._heading = heading
 
     def update(self, snapshot: Snapshot) -> None:
-        """Show *snapshot*, unless the one on the screen is younger than a quarter of a second."""
+        """Show *snapshot*, unless the last one was shown less than a quarter of a second ago."""
         painted_at = self._painted_at
         if painted_at is not None and 0 <= snapshot.elapsed_s - painted_at < INTERVAL_S:
             return
@@ -70,23 +70,23 @@ class ProgressDisplay:
         self._repaint("")
 
     def print_above(self, text: str) -> None:
-        """Write *text*, whole lines, where it stays, above the display."""
+        """Write *text*, whole lines that stay, above the display."""
         self._repaint(text)
 
     def stop(self) -> None:
-        """Take the display off the screen."""
+        """Remove the display from the screen."""
         self._snapshot = None
         self._repaint("")
 
     def _repaint(self, above: str) -> None:
         columns, rows = terminal_size(self._stream)
-        # Terminals fold lines that have become too long (tmux, VTE, kitty, iTerm do).
+        # Terminals such as tmux, VTE, kitty and iTerm fold lines that have become too long.
         old_rows = sum(max(1, -(-cells // columns)) for cells in self._painted)
         old_rows = min(old_rows, rows - 1)
         lines: list[Text] = []
         if self._snapshot is not None and self._heading is not None:
             lines = render(self._snapshot, self._heading, columns, self._glyphs)
-            # Without the last row, where the cursor rests: a display that scrolls can't be undone.
+            # Without the last row, where the cursor is: a display that scrolls can't be erased.
             lines = lines[: max(0, rows - 1)]
         self._painted = [line.cell_len for line in lines]
         text = above + self._screen.encode(lines)
@@ -96,11 +96,11 @@ class ProgressDisplay:
 
 
 def _erase(rows: int) -> str:
-    """Return what empties the *rows* above the cursor and leaves it in the first of them."""
+    """Return what erases the *rows* above the cursor and moves it to the first of them."""
     if not rows:
         return f"\r{_CLEAR}"
     up = _UP.format(rows)
-    # Line by line: where the first row is the screen's, tmux takes "clear to the end of the
-    # screen" for "clear the screen" and keeps a copy of what it clears in its history each time.
-    # The cursor's own row too: there the terminal has echoed ^C.
+    # Line by line: if the first row is the top of the screen, tmux takes "clear to the end of the
+    # screen" for "clear the screen" and adds a copy to its history each time. The cursor's own row
+    # too, where the terminal has echoed ^C.
     return "".join(("\r", _CLEAR, up, f"{_CLEAR}\n" * rows, up))

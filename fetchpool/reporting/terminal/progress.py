@@ -1,4 +1,4 @@
-"""A run under way: at most four lines that are painted again and again in their place.
+"""A run in progress: at most four lines that are repainted in place.
 
 urls.txt → urls.fetched                              50 at once, 10 per host
 ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╸───────────────   61 %  12,204/20,000    9 s left
@@ -14,16 +14,17 @@ from typing import Final
 from rich.cells import cell_len
 from rich.text import Text
 
-from fetchpool.reporting.stats import HostState, Snapshot
+from fetchpool.model.hosts import HostState
+from fetchpool.reporting.stats import Snapshot
 from fetchpool.reporting.terminal import formats
 from fetchpool.reporting.terminal.layout import cut, fit, join
 from fetchpool.reporting.terminal.plain import Heading, bounds, first_failures, name, route
 from fetchpool.reporting.terminal.terminal import Glyphs
 
 _FULL_WIDTH: Final = 60
-"""Columns from which title and hosts have a line; below, the numbers need the room."""
+"""Columns from which title and hosts have lines; below, the numbers need the room."""
 _NARROW: Final = 30
-"""Columns below which numbers stand as they are, without room to grow."""
+"""Columns below which numbers get no room to grow."""
 _SHORTEST_BAR: Final = 6
 _BAR_BESIDE_COUNT: Final = 20
 _FAILED_DIGITS: Final = 5
@@ -35,7 +36,7 @@ _REASONS: Final = 3
 
 
 def render(snapshot: Snapshot, heading: Heading, width: int, glyphs: Glyphs) -> list[Text]:
-    """Return the one to four lines, each at most *width* cells, that show *snapshot*."""
+    """Return the one to four lines, of at most *width* cells, that show *snapshot*."""
     wide = width >= _FULL_WIDTH
     lines = [_title(heading, width, glyphs)] if wide else []
     total = snapshot.known_total
@@ -96,7 +97,7 @@ def _count_line(snapshot: Snapshot, width: int) -> Text:
 
 
 def _rate_line(snapshot: Snapshot, heading: Heading, width: int, glyphs: Glyphs) -> Text:
-    # Every number has the room it may come to need, so none moves its neighbours.
+    # Each number has the room it may need later, so that its neighbours don't move.
     if width < _NARROW:
         narrow = [(0, Text(formats.rate(snapshot.rate))), (1, _failed(snapshot, 1))]
         return join(fit(narrow, width, "  "), "  ")
@@ -121,7 +122,7 @@ def _failed(snapshot: Snapshot, digits: int) -> Text:
 
 
 def _reasons(failed: dict[str, int], room: int, glyphs: Glyphs) -> str:
-    """Return as many of the most frequent failures as fit *room*, the first after a colon."""
+    """Return as many of the most frequent failures as fit in *room*, after a colon."""
     rows = list(failed.items())
     for number in range(min(_REASONS, len(rows)), 0, -1):
         text = f": {first_failures(rows, number, glyphs)}"
@@ -131,7 +132,7 @@ def _reasons(failed: dict[str, int], room: int, glyphs: Glyphs) -> str:
 
 
 def _hosts_line(hosts: Sequence[HostState], width: int, glyphs: Glyphs) -> Text:
-    """Return the hosts that hold most back, as many as fit; the first is cut where it must be."""
+    """Return the busiest hosts, as many as fit; the first is cut if it must be."""
     gap = f" {glyphs.separator} "
     ranked = sorted(hosts, key=lambda host: (-host.waiting, -host.parked_s, host.host))
     line = Text()
@@ -157,6 +158,6 @@ def _host_note(state: HostState, glyphs: Glyphs) -> Text:
         why = f" ({name(state.why, glyphs)})" if state.why else ""
         return Text(f"parked {formats.whole_seconds(state.parked_s)}{why}", style="yellow")
     running = f"{formats.count(state.running)} running"
-    if state.window is not None:
+    if state.slowed:
         running += f", slowed to {formats.count(state.window)}"
     return Text(f"{formats.count(state.waiting)} waiting ({running})")

@@ -1,4 +1,4 @@
-"""`Reporter`: the one door through which a run speaks to a person."""
+"""`Reporter`: everything that a run tells a person goes through it."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ Mode: TypeAlias = Literal["auto", "always", "never"]
 
 _LONGEST_MESSAGE: Final = 2_000
 _AT_ONCE: Final = 500
-"""Lines written at a time: a list of all failures may have millions."""
+"""Lines written at a time: a list of failures may have millions."""
 
 
 class Reporter:
     """Tells a person on *stream* (standard error) how a run goes.
 
-    On a terminal: a live display, then the last screen. Elsewhere, and with *mode* `never`: a
-    line at the start, a line at the end, and no escape sequence. With *quiet* nothing on a run
-    whose exit status is 0, otherwise one line. Below the end stand the URLs that failed.
+    On a terminal: a live display, then the last screen. Elsewhere, and with *mode* `never`: a line
+    at the start, a line at the end, and no escape sequence. With *quiet*: nothing if the exit
+    status is 0, else one line. The URLs that failed are listed at the end.
 
-    *stream* may be None, closed or broken: nothing here raises because of it.
+    *stream* may be None, closed or broken: that raises nothing.
 
-    As a context manager it takes the display off the screen, whatever ends the run.
+    As a context manager it removes the display, however the run ends.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Reporter:
         self._screen: Screen | None = None
         self._live: ProgressDisplay | None = None
         if stream is not None and not quiet and _wants_display(stream, mode, environ):
-            # rich takes 50 ms to import: only a terminal pays for it.
+            # rich takes 50 ms to import, so only for a terminal.
             from fetchpool.reporting.terminal.live import ProgressDisplay, Screen
 
             self._screen = Screen()
@@ -80,34 +80,34 @@ class Reporter:
 
     @property
     def wants_updates(self) -> bool:
-        """Whether snapshots are shown at all: without, nobody needs to make them."""
+        """Whether snapshots are shown; if not, they need not be made."""
         return self._live is not None
 
     def start(self, heading: Heading) -> None:
-        """Say what is about to be done."""
+        """Announce the run."""
         if self._live is not None:
             self._live.start(heading)
         elif not self._quiet:
             self._line(start_line(heading, self._glyphs))
 
     def update(self, snapshot: Snapshot) -> None:
-        """Show how far the run is; more than four times a second is ignored."""
+        """Show *snapshot*; more than four a second are ignored."""
         if self._live is not None:
             self._live.update(snapshot)
 
     def warn(self, text: str) -> None:
-        """Say *text* in one line, above the display; nothing with quiet."""
+        """Print *text* in one line, above the display; nothing with quiet."""
         if not self._quiet:
             self._message(text)
 
     def error(self, text: str) -> None:
-        """Say why the exit status won't be 0, in one line; with quiet it is the only one."""
+        """Print why the exit status won't be 0, in one line, the only one with quiet."""
         if not (self._quiet and self._said_why):
             self._message(text)
         self._said_why = True
 
     def finish(self, summary: Summary, failures: Sequence[FailureGroup] = ()) -> None:
-        """Say what came of the run, and list *failures*."""
+        """Print how the run ended, and list *failures*."""
         if self._live is not None and self._screen is not None and self._stream is not None:
             from fetchpool.reporting.terminal.summary import render_summary
 

@@ -1,4 +1,4 @@
-"""What the stream a person reads can show: whether it is a terminal, how wide, which characters."""
+"""What the user's stream can show: whether it is a terminal, how wide, which characters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FALLBACK_LINES: Final = 24
 
 
 class Glyphs(Struct, frozen=True):
-    """The characters beyond letters and digits that a display uses."""
+    """The characters that the display uses beside letters and digits."""
 
     arrow: str
     separator: str
@@ -22,7 +22,7 @@ class Glyphs(Struct, frozen=True):
     half: str
     """The right end of a bar whose last cell is half full."""
     rest: str
-    """The part still to come: told from *full* without colour."""
+    """The part still to come: differs from *full* without colour, too."""
 
 
 UNICODE: Final = Glyphs("→", "·", "…", "━", "╸", "─")
@@ -30,10 +30,10 @@ ASCII: Final = Glyphs("->", "|", "...", "#", "#", "-")
 
 
 def glyphs_for(stream: TextIO | None, environ: Mapping[str, str]) -> Glyphs:
-    """Return the characters *stream* and the user's locale can show.
+    """Return the characters that *stream* and the user's locale can show.
 
-    Python turns a C locale into UTF-8 by itself (PEP 538, PEP 540), so the stream's encoding
-    alone doesn't tell what a user's `LANG=C` means.
+    Python turns a C locale into UTF-8 by itself (PEP 538, PEP 540), so the stream's encoding alone
+    doesn't show a user's `LANG=C`.
     """
     try:
         "".join((UNICODE.arrow, UNICODE.separator, UNICODE.full, UNICODE.half)).encode(
@@ -43,14 +43,14 @@ def glyphs_for(stream: TextIO | None, environ: Mapping[str, str]) -> Glyphs:
         return ASCII
     locale = environ.get("LC_ALL")
     if not locale:
-        # PEP 538 puts LC_CTYPE=C.UTF-8 into the environment itself: then LANG has what was asked.
+        # PEP 538 sets LC_CTYPE=C.UTF-8 in the environment: then LANG holds the user's choice.
         coerced = environ.get("LC_CTYPE") in {None, "", "C.UTF-8", "C.utf8", "UTF-8"}
         locale = environ.get("LANG" if coerced else "LC_CTYPE")
     return ASCII if locale in {"C", "POSIX"} else UNICODE
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Return whether *stream* goes to a terminal; a closed stream goes nowhere."""
+    """Return whether *stream* goes to a terminal; a closed stream doesn't."""
     try:
         return stream.isatty()
     except (ValueError, OSError):
@@ -58,12 +58,12 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def can_repaint(environ: Mapping[str, str]) -> bool:
-    """Return whether the terminal knows how to move its cursor."""
+    """Return whether the terminal can move its cursor."""
     return environ.get("TERM", "").lower() not in {"dumb", "unknown"}
 
 
 def terminal_size(stream: TextIO) -> tuple[int, int]:
-    """Return columns and lines of the terminal behind *stream*, asked anew; 80 by 24 if unknown."""
+    """Return the present columns and lines of *stream*'s terminal; 80 by 24 if unknown."""
     try:
         columns, lines = os.get_terminal_size(stream.fileno())
     except (OSError, ValueError, AttributeError):
@@ -72,13 +72,13 @@ def terminal_size(stream: TextIO) -> tuple[int, int]:
 
 
 class Writer:
-    """Writes to a stream that may be slow, narrow-minded or gone, and never raises."""
+    """Writes to a stream that may be slow, limited in characters or gone, and never raises."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
 
     def write(self, text: str) -> None:
-        """Write *text* at once; what the stream's encoding lacks becomes a backslash escape."""
+        """Write *text* at once; characters outside the stream's encoding are escaped."""
         stream = self._stream
         if stream is None:
             return
@@ -87,6 +87,6 @@ class Writer:
             stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
             stream.flush()
         except BlockingIOError:
-            pass  # a full pipe or a stopped terminal: this text is lost, the next may get through
+            pass  # a full pipe or a stopped terminal: this text is lost, the next may be written
         except (OSError, ValueError):
-            self._stream = None  # closed, hung up or broken: nobody reads any more
+            self._stream = None  # closed, hung up or broken

@@ -1,4 +1,4 @@
-"""How fast a run goes now, and how long it may still take."""
+"""How fast a run is now, and how long it may still take."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from math import exp
 from typing import Final
 
 WINDOW_S: Final = 3.0
-"""What "now" means for a rate: long enough to be readable, short enough to follow a stall."""
+"""The span of "now" for a rate: long enough to be readable, short enough to show a stall."""
 SMOOTHING_S: Final = 15.0
 """Time constant of the rate behind the time left: a stall of a second moves it by 6 %."""
 FAR_BELOW: Final = 0.3
-"""What part of the smoothed rate is no stall any more but another pace."""
+"""A rate below this share of the smoothed one is no stall but a new speed."""
 _FIRST_ESTIMATE_S: Final = 1.0
 
 
-class Pace:
+class Speed:
     """Rates of URLs and bytes from samples of their totals, taken a few times a second."""
 
     def __init__(self, now: float) -> None:
@@ -25,12 +25,12 @@ class Pace:
         self._weight = 0.0
 
     def sample(self, now: float, urls: int, received: int) -> None:
-        """Note that at *now* there were *urls* answered and *received* bytes, both in all."""
+        """Note that at *now* there were *urls* done and *received* bytes, both in all."""
         last, urls_before, _ = self._samples[-1]
         if now <= last:
             return
-        # An exponential average that starts without a memory: divided by the weight it has
-        # gathered, it is right from the first sample on instead of creeping up from zero.
+        # An exponential average, divided by the weight it has gathered: it is right from the first
+        # sample on, where a plain one would start at zero.
         share = 1.0 - exp(-(now - last) / SMOOTHING_S)
         self._smooth += share * ((urls - urls_before) / (now - last) - self._smooth)
         self._weight += share * (1.0 - self._weight)
@@ -47,9 +47,9 @@ class Pace:
         return (last[1] - first[1]) / span, (last[2] - first[2]) / span
 
     def time_for(self, urls: int) -> float | None:
-        """Return the seconds *urls* more will take at the smoothed rate; None = can't say.
+        """Return the seconds *urls* more will take at the smoothed rate; None = unknown.
 
-        Where the rate of now is far below that, by it: the fast hosts are done, a slow one is left.
+        A far lower present rate counts instead: the fast hosts are done, a slow one is left.
         """
         if self._samples[-1][0] - self._start < _FIRST_ESTIMATE_S or self._smooth <= 0.0:
             return None
