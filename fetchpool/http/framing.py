@@ -1,6 +1,6 @@
-"""What a head may say about the body that follows: stricter than the parsers underneath.
+"""What a head may say about the body: stricter than the parsers underneath.
 
-A too lenient reading of a length is a wrong body.
+A length read too leniently gives a wrong body.
 """
 
 from __future__ import annotations
@@ -9,45 +9,44 @@ from fetchpool.http.exchange import ExchangeError
 from fetchpool.model.values import Failure, FailureKind, Head
 
 MAX_LENGTH = 2**63 - 1
-"""Longer bodies overflow somebody's integer; nobody serves them."""
+"""The longest body: beyond that integers overflow somewhere, and nobody serves it."""
 
 MAX_LENGTH_DIGITS = len(str(MAX_LENGTH))
 
 MAX_LINE_BYTES = 64 * 1024
-"""Longest header line taken, name and value: aiohttp's 8,190 refuses servers that exist."""
+"""The longest header line, name and value: aiohttp's limit of 8,190 refuses real servers."""
 
 MAX_HEAD_BYTES = 300 * 1024
-"""Longest head taken, with all interim ones before it: curl's limit (MAX_HTTP_RESP_HEADER_SIZE)."""
+"""The longest head, with the interim ones before it: curl's limit (MAX_HTTP_RESP_HEADER_SIZE)."""
 
 MAX_HEADERS = 500
 
 MAX_INTERIM = 10
-"""Interim (1xx) answers taken before the final one."""
+"""Interim (1xx) responses accepted before the final one."""
 
 CHUNK_FRAMING_BYTES = 64 * 1024
-"""Most bytes spent on extensions and trailers, beyond what a plain chunk needs."""
+"""Most bytes of extensions and trailers, beyond the framing of plain chunks."""
 
 PLAIN_CHUNK_BYTES = 32
-"""What the framing of one chunk may take: a size of up to 16 digits, blanks, two line ends."""
+"""The most that the framing of one chunk takes: up to 16 digits, blanks, two line ends."""
 
 _CODINGS = frozenset({"chunked", "identity"})
-"""Transfer codings taken; `identity` is RFC 2616's word for none."""
+"""Transfer codings that are read; `identity` is RFC 2616's word for none."""
 
 BODILESS_STATUSES = frozenset({204, 304})
-"""RFC 9112 §6.3: answers that end with their head."""
+"""RFC 9112 §6.3: responses that end with their head."""
 
 
 def body_length(head: Head, method: str = "GET") -> int | None:
-    """Return the length of the body after *head*, or None if only its end will tell.
+    """Return the length of the body after *head*, or None if only its end will show it.
 
-    *method* is that of the request: what answers a HEAD, or opens a tunnel, ends with its head
-    whatever that says of a body (RFC 9112 §6.3).
+    *method* is that of the request: a response to HEAD, or one that opens a tunnel, ends with its
+    head, whatever that says of a body (RFC 9112 §6.3).
 
-    That is the case of a chunked body, and of one that ends with its connection. Raises
-    `ExchangeError` (protocol) if the head frames its body ambiguously or impossibly (RFC 9112
-    §6.1–6.3, RFC 9110 §8.6 and §15): one valid length at most, or one transfer coding alone, which
-    is chunked or, as older servers say it, none; a final status between 200 and 999; nothing asked
-    for 101; one Location.
+    None is returned for a chunked body, and for one that ends with its connection. Raises
+    `ExchangeError` (protocol) if the framing is ambiguous or impossible (RFC 9112 §6.1–6.3, RFC
+    9110 §8.6 and §15). Allowed are one valid length, or one transfer coding alone (chunked or, from
+    older servers, identity), a final status from 200 to 999 and one Location.
     """
     status = head.status
     if not 200 <= status <= 999:
@@ -67,18 +66,18 @@ def body_length(head: Head, method: str = "GET") -> int | None:
 
 
 def has_no_body(method: str, status: int) -> bool:
-    """Return True if an answer of *status* to *method* has no body, whatever its fields say."""
+    """Return True if a response of *status* to *method* has no body, whatever its fields say."""
     return method == "HEAD" or (method == "CONNECT" and 200 <= status < 300)
 
 
 def is_chunked(head: Head) -> bool:
-    """Return True if the body after *head*, which has no known length, comes in chunks."""
+    """Return True if the body after *head*, whose length is unknown, comes in chunks."""
     coding = head.get("transfer-encoding")
     return coding is not None and coding.strip(" \t").lower() == "chunked"
 
 
 def _check_repeated(head: Head) -> None:
-    """Refuse fields that say two things where only one can be true."""
+    """Refuse a field that is repeated with different values where only one can be true."""
     if len(head.get_all("transfer-encoding")) > 1:
         raise not_http("a Transfer-Encoding other than chunked")
     if len({_parse_length(value) for value in head.get_all("content-length")}) > 1:
@@ -88,7 +87,7 @@ def _check_repeated(head: Head) -> None:
 
 
 def _parse_length(text: str) -> int:
-    """Return the one length that the value of a Content-Length says, if need be several times."""
+    """Return the length in a Content-Length, which may repeat it."""
     if not (text.isascii() and text.isdigit()):
         values = {part.strip(" \t") for part in text.split(",")}
         if len(values) > 1:
@@ -103,5 +102,5 @@ def _parse_length(text: str) -> int:
 
 
 def not_http(what: str) -> ExchangeError:
-    """Return the error of an answer that isn't HTTP, *what* saying why not."""
+    """Return the error for a response that isn't HTTP; *what* says why."""
     return ExchangeError(Failure(FailureKind.PROTOCOL, f"not HTTP: {what}"))

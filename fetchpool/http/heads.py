@@ -1,11 +1,11 @@
-"""Reads the head of an answer, the one way there is: both exchanges go by what is found here.
+"""Reads the head of a response; both exchanges use what is found here.
 
     bytes ──▶ HeadReader ──▶ Opening (head, how its body is framed, may the connection serve again)
                  └ Section: the field lines of a head, or of a trailer
 
-A line ends with LF, before which there may be one CR. A CR anywhere else is no line end to us and
-one to others, so such an answer is refused (RFC 9112 §2.2), as is a NUL. A line whose name is no
-token is no field and is passed over, unless it could be meant to say how the body is to be read.
+A line ends with LF, before which there may be one CR. A CR anywhere else ends a line for some
+parsers and not for others, so such a response is refused (RFC 9112 §2.2), as is a NUL. A line whose
+name is no token is ignored, unless it could define how the body is to be read.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from fetchpool.http.framing import (
 from fetchpool.model.values import Head
 
 _UNFIT = re.compile(rb"\0|\r(?!\n|\Z)")
-"""What may stand in no line; a CR at the end of what has come may belong to a line end."""
+"""What no line may contain; a CR at the end of the data may belong to a line end."""
 
 _BEGINNINGS = (b"HTTP/1.1 ", b"HTTP/1.0 ")
-"""The versions there are (RFC 9112 §2.3)."""
+"""The versions that are read (RFC 9112 §2.3)."""
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: .*)?", re.DOTALL)
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""RFC 9110 §5.6.2: what a field's name is made of."""
+"""A field name (RFC 9110 §5.6.2)."""
 
 _NO_LETTER = re.compile(rb"[^a-z]+")
 _DECISIVE = (b"contentlength", b"transferencoding", b"contentencoding")
-"""Names that say how a body is to be read, their letters alone."""
+"""Names that define how a body is to be read, without their punctuation."""
 
 _NO_TRAILER = frozenset({"content-length", "transfer-encoding"})
 
@@ -45,11 +45,11 @@ _BLANKS = b" \t"
 
 
 class Opening(NamedTuple):
-    """What the final answer begins with."""
+    """What the final response begins with."""
 
     head: Head
     length: int | None
-    """Of the body; None if only its end will tell."""
+    """Of the body; None if only its end will show it."""
     chunked: bool
     keep_alive: bool
     """Whether the connection may serve again."""
@@ -64,11 +64,11 @@ class Section:
         self._fields: list[tuple[str, str]] = []
         self._has_folds = False
         self.lines = 0
-        self._in_field = False  # the last line was a field, not one that is passed over
+        self._in_field = False  # the last line was a field, not an ignored line
         self._is_trailer = is_trailer
 
     def add(self, line: bytes) -> None:
-        """Take a *line* without its end; raises `ExchangeError` if it must not be passed over."""
+        """Read a *line* without its end; raises `ExchangeError` if ignoring it would be unsafe."""
         self.lines += 1
         if line[0] in _BLANKS:
             self._fold(line)
@@ -86,7 +86,7 @@ class Section:
         self._fields.append((name, value.strip(_BLANKS).decode("latin-1")))
 
     def _fold(self, line: bytes) -> None:
-        """Take a *line* that goes on with the one before it (RFC 9112 §5.2)."""
+        """Read a *line* that continues the one before it (RFC 9112 §5.2)."""
         if self.lines == 1:
             raise not_http("a first header line that begins with a blank")
         if not self._in_field:
@@ -107,21 +107,21 @@ class Section:
 
 
 def check_fit(line: bytes | bytearray, start: int = 0) -> None:
-    """Refuse a *line*, complete or not, with what may stand in none, from *start* on."""
+    """Refuse a *line*, complete or not, that contains a NUL or a stray CR from *start* on."""
     unfit = _UNFIT.search(line, start)
     if unfit is not None:
         raise not_http("a NUL in a line" if unfit[0] == b"\0" else "a CR that ends no line")
 
 
 def _check_harmless(name: bytes) -> None:
-    """Refuse a line with *name*, which is no field to us, if it might be framing to others."""
+    """Refuse a line whose *name* is no field to us but might be framing to others."""
     letters = _NO_LETTER.sub(b"", name.lower())
     if any(decisive in letters for decisive in _DECISIVE):
         raise not_http("a malformed header line that could be framing")
 
 
 class HeadReader:
-    """Reads the final answer's head; interim ones before it are passed over."""
+    """Reads the head of the final response; interim ones before it are skipped."""
 
     __slots__ = (
         *("_held", "_interim", "_is_1_0", "_method"),
@@ -130,8 +130,8 @@ class HeadReader:
 
     def __init__(self, method: str = "GET") -> None:
         self._method = method
-        self._held = bytearray()  # from the first line on that isn't complete
-        self._searched = 0  # how far of that there is no line end
+        self._held = bytearray()  # from the first incomplete line on
+        self._searched = 0  # how far of that has no line end
         self._passed = 0  # bytes of complete lines
         self._interim = 0
         self._status = 0  # 0: the status line is to come
@@ -139,10 +139,10 @@ class HeadReader:
         self._section = Section()
 
     def feed(self, data: bytes | memoryview) -> Opening | None:
-        """Read on; return what the answer begins with once that is complete.
+        """Read on; return what the response begins with once its head is complete.
 
-        Then `take_rest` has what came behind it. Raises `ExchangeError` (protocol) for what isn't
-        HTTP, or can be read in two ways; how an answer is cut makes no difference to that.
+        Then `take_rest` returns what came behind it. Raises `ExchangeError` (protocol) for what
+        isn't HTTP or is ambiguous; where the bytes are divided makes no difference.
         """
         held = self._held
         held += data
@@ -166,13 +166,13 @@ class HeadReader:
         return None
 
     def take_rest(self) -> bytes:
-        """Return what came behind the head, once."""
+        """Return, once, what came behind the head."""
         rest = bytes(self._held)
         self._held.clear()
         return rest
 
     def _begin(self, at: int) -> int:
-        """Return where the answer begins, behind line ends; refuse what doesn't begin as one."""
+        """Return where the response begins, behind line ends; refuse anything else."""
         held = self._held
         start = at
         while True:
@@ -195,7 +195,7 @@ class HeadReader:
             raise not_http("an endless head")
 
     def _take_line(self, line: bytes) -> Opening | None:
-        """Take a complete *line*."""
+        """Read a complete *line*."""
         self._searched = 0
         if len(line) > MAX_LINE_BYTES:
             raise not_http("an endless head")
@@ -222,9 +222,9 @@ class HeadReader:
         self._is_1_0 = line.startswith(_BEGINNINGS[1])
 
     def _end(self) -> Opening | None:
-        """Judge the head that is complete; None: it is an interim one (RFC 9110 §15.2).
+        """Check the complete head; return None for an interim one (RFC 9110 §15.2).
 
-        An interim answer has no body, whatever it says (RFC 9112 §6.3).
+        An interim response has no body, whatever it says (RFC 9112 §6.3).
         """
         status, section = self._status, self._section
         if 100 <= status < 200 and status != 101:
@@ -239,13 +239,14 @@ class HeadReader:
         chunked = length is None and is_chunked(head)
         keep_alive = _keeps_alive(head, is_1_0=self._is_1_0)
         if length is None:
-            # Who says HTTP/1.0 knows nothing of chunks, and is not to be relied on (RFC 9112 §6.1).
+            # A sender of HTTP/1.0 doesn't know chunks, so its framing is not trusted (RFC 9112
+            # §6.1).
             keep_alive = keep_alive and chunked and not self._is_1_0
         return Opening(head, length, chunked, keep_alive)
 
 
 def _keeps_alive(head: Head, *, is_1_0: bool) -> bool:
-    """Return whether the connection may serve again (RFC 9112 §9.3), as far as the head says."""
+    """Return whether the head lets the connection serve again (RFC 9112 §9.3)."""
     said = head.get_all("connection") + head.get_all("proxy-connection")
     options = {option.strip(" \t").lower() for value in said for option in value.split(",")}
     if "close" in options:

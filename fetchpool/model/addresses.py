@@ -1,4 +1,4 @@
-"""Say which IP addresses may be connected to when only public ones are wanted.
+"""Which IP addresses may be connected to when only public ones are wanted.
 
 An address is public if it is globally routable unicast and so is every IPv4 address embedded in
 it. IPv4 is public unless a row of IANA's special-purpose registry says otherwise; IPv6 is public

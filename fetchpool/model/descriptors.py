@@ -1,7 +1,7 @@
-"""Paths that stand for a descriptor which is open already: `/dev/stdout`, `/dev/fd/3`.
+"""Paths that name a descriptor which is already open: `/dev/stdout`, `/dev/fd/3`.
 
-Opening such a path opens the file behind it once more: from its beginning, whatever others have
-written there, and not at all where it is a socket, as under systemd.
+Opening such a path opens the file behind it again, at its beginning, whatever others have written
+there; and it fails for a socket, as under systemd.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _PATH = re.compile(r"/dev/(?P<name>stdin|stdout|stderr)|/(?:dev|proc/self)/fd/(?
 
 
 def descriptor_of(path: str | os.PathLike[str]) -> int | None:
-    """Return the number of the descriptor that *path* stands for; None for any other path."""
+    """Return the number of the descriptor that *path* names; None for any other path."""
     found = _PATH.fullmatch(os.path.abspath(path))  # noqa: PTH100 - follows no link
     if found is None:
         return None

@@ -1,10 +1,10 @@
-"""Text of a line → a URL that keeps its bytes; what of it is secret; what people may see of it.
+"""Makes URLs of lines without changing their bytes, and hides the secrets in them.
 
 parsing      text → Target, or why it is no URL
 mistakes     what is wrong with a line that is no URL, and what to do about it
-redaction    what of a URL, or of any line, is hidden
-userinfo     where that stands in a line that is no URL
-display      a stranger's text on a terminal
+redaction    what is hidden of a URL, or of any line
+userinfo     where credentials are in a line that is no URL
+display      text from a list or a server on a terminal
 """
 
 from __future__ import annotations

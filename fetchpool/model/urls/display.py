@@ -1,10 +1,10 @@
-"""Text of a stranger on a terminal."""
+"""Text from a list or a server on a terminal."""
 
 from __future__ import annotations
 
 
 def display(text: str, limit: int | None = None) -> str:
-    r"""Return *text* from a stranger in a form that does nothing to a terminal.
+    r"""Return *text* in a form that has no effect on a terminal.
 
     What has no printable form (`str.isprintable`: controls, bidi and zero-width marks, line and
     paragraph separators, lone surrogates, all blanks but the space) becomes a visible escape such

@@ -1,7 +1,8 @@
 """What is wrong with a line that is no http(s) URL, and what to do about it.
 
-A reason is the same for all lines of its kind and repeats nothing of the line, which may be secret:
-so many lines can be told in one. What differs stands behind its first colon and blank, if at all.
+All lines of a kind get the same reason, which repeats nothing of the line, as that may be secret:
+so one line of a report can tell of many. What differs, if anything, follows the first colon and
+blank.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ _TOOLS = {
 
 
 def mistake_in(text: str) -> str | None:
-    """Return why *text*, stripped, can't be an http(s) URL, or why it isn't one alone; else None.
+    """Return why *text*, stripped, is not exactly one http(s) URL; None if it may be one.
 
-    A line is refused rather than sent with what isn't the URL's. A URL may have blanks in it (real
-    ones do: `/c d.pdf`), so these alone are no sign. Signs are, behind the scheme: a blank and `#`
-    (a note); a blank and another `http://` or `https://`, perhaps in a quote or bracket (a second
-    URL); the same right behind `,`, `;` or `|`, in the path, or in a query that holds no URL before
+    A line with more than a URL is refused, not sent. A URL may contain blanks (real ones do:
+    `/c d.pdf`), so these alone are no sign. Signs behind the scheme are: a blank and `#` (a note);
+    a blank and another `http://` or `https://`, perhaps in a quote or bracket (a second URL); the
+    same right behind `,`, `;` or `|`, in the path, or in a query without a URL before it
     (`?urls=http://a,http://b` is one URL, `/x,http://b/` a row); a blank and `"` or `|` (a title, a
-    cell); a blank in the host. A `,` and whatever else follows belongs to the URL.
+    cell); a blank in the host. A `,` with anything else behind it belongs to the URL.
     """
     scheme = _SCHEME.match(text)
     if scheme is None or scheme[1].lower() not in ("http", "https"):
@@ -71,7 +72,7 @@ def mistake_in(text: str) -> str | None:
 
 
 def would_be(text: str) -> str | None:
-    """Return the URL that *text*, stripped, would be with the scheme that it lacks, or None."""
+    """Return the URL that *text*, stripped, is if a scheme is put before it, or None."""
     if text.startswith("//") and _BARE_HOST.fullmatch(text[2:]):
         return f"https:{text}"
     return f"https://{text}" if _BARE_HOST.fullmatch(text) else None

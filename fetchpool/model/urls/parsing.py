@@ -1,4 +1,4 @@
-r"""Text of a line → a URL that keeps its bytes; what counts as one host.
+r"""Makes a URL of a line without changing its bytes, and says which URLs share a host.
 
     b"HTTP://u:pw@Example.org:80/a%2Fb?x#f"
         │ text_of_line, parse_url
@@ -6,9 +6,9 @@ r"""Text of a line → a URL that keeps its bytes; what counts as one host.
     Target(url="http://example.org/a%2Fb?x", host_key="example.org", authorization="Basic dTpwdw==")
 
 The rules are those of browsers (https://url.spec.whatwg.org/), applied by ada: percent escapes stay
-as written, so signed URLs stay valid. Where the rules would silently mend what is more likely a
+unchanged, so signed URLs stay valid. Where the rules would silently repair what is more likely a
 broken line (a tab inside, no host between slashes, a note or a second URL behind), the line is
-refused instead (`mistakes.mistake_in`).
+refused (`mistakes.mistake_in`).
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class InvalidURLError(ValueError):
 
 
 class BlockedSchemeError(InvalidURLError):
-    """A redirect leads to a scheme that is never followed: `file:`, `data:`, `ftp:` and so on."""
+    """A redirect leads to a scheme that is never followed, such as `file:`, `data:` or `ftp:`."""
 
 
-# A URL that `_resolve` would hand back unchanged: what most lines of most lists are. A host's last
-# label starts with a letter, as one that is a number makes the whole an IPv4 address (`1.2.3`,
-# `a.0x7`). Characters left out need not be wrong: they take the longer way.
+# A URL that `_resolve` would return unchanged, as it would most. A host's last label starts with a
+# letter here, as one that is a number makes the whole an IPv4 address (`1.2.3`, `a.0x7`). URLs with
+# other characters may be valid, too: `_parse_any` reads them.
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _NORMAL_URL = re.compile(
     r"(https?)://"
@@ -73,19 +73,20 @@ def text_of_line(line: bytes) -> str:
 def parse_url(text: str) -> Target:
     """Return the target that *text* names, normalised as browsers do.
 
-    Scheme and host become lower-case ASCII, dot segments are resolved, characters a URL can't hold
-    are percent-encoded; escapes that are there stay as written (`%2f`, `%41`, `%zz`). So does a
-    `'` in a query, other than in browsers: RFC 3986 allows it, and a signature may cover it. Blanks
-    at the ends and the fragment are dropped. Userinfo becomes `Target.authorization` (RFC 7617).
+    Scheme and host become lower-case ASCII, dot segments are resolved, characters that no URL can
+    hold are percent-encoded; escapes stay unchanged (`%2f`, `%41`, `%zz`). So does a `'` in a
+    query, unlike in browsers: RFC 3986 allows it, and a signature may cover it. Blanks at the ends
+    and the fragment are dropped. Userinfo becomes `Target.authorization` (RFC 7617).
 
-    Raises `InvalidURLError` for everything that is no http(s) URL, and for what browsers would mend
-    but a list hardly means: control characters, no host (`http:///x`), names DNS can't hold.
+    Raises `InvalidURLError` for everything that is no http(s) URL, and for what browsers would
+    repair but a list hardly means: control characters, no host (`http:///x`), names too long for
+    DNS.
     """
     return _parse_normal(text) or _parse_any(text)
 
 
 def _parse_normal(text: str) -> Target | None:
-    """Return the target of a URL that is normal already (0.7 µs instead of 5), or None."""
+    """Return the target of a URL that is already normal (0.7 µs instead of 5), or None."""
     match = _NORMAL_URL.fullmatch(text)
     if match is None:
         return None
@@ -104,7 +105,7 @@ def _parse_normal(text: str) -> Target | None:
 
 
 def _parse_any(text: str) -> Target:
-    """Return the target of *text* by the whole set of rules."""
+    """Return the target of *text* by all rules."""
     if _CONTROL.search(text):
         raise InvalidURLError("a URL holds no control characters (tab, newline, NUL and so on)")
     from fetchpool.model.urls.mistakes import mistake_in  # 1 ms, which many lists don't need
@@ -118,12 +119,12 @@ def _parse_any(text: str) -> Target:
 
 
 def join_url(base: Target, location: bytes | str) -> Target:
-    """Return where *location*, the value of a Location header in an answer from *base*, leads.
+    """Return where *location*, a Location header field in a response from *base*, leads.
 
-    Resolved as browsers do: relative, `//host`, `?query`, `../`, blanks, also `///host` and
-    `http:///host`. Bytes that are no UTF-8 are percent-encoded one by one. A str is the header's
-    bytes read as Latin-1 (RFC 9110 §5.5).
-    Userinfo is dropped: a server does not choose our credentials.
+    It is resolved as browsers do: relative, `//host`, `?query`, `../`, blanks, also `///host` and
+    `http:///host`. Bytes that aren't UTF-8 are percent-encoded one by one. A str holds the field's
+    bytes read as Latin-1 (RFC 9110 §5.5). Userinfo is dropped: a server must not choose
+    credentials.
 
     Raises `BlockedSchemeError` where it leads to a scheme other than http and https, and
     `InvalidURLError` where it leads nowhere (`http://`, port 99999).
@@ -133,7 +134,7 @@ def join_url(base: Target, location: bytes | str) -> Target:
             location = location.encode("latin-1")
         except UnicodeEncodeError:
             raise InvalidURLError("the Location holds characters that are no bytes") from None
-    # The spec's first two steps, done here so that the checks see what ada will see.
+    # The first two steps of the standard, done here so that the checks see what ada sees.
     text = text_of_line(location.translate(None, b"\t\r\n").strip(bytes(range(0x21))))
     scheme = _SCHEME.match(text)
     if scheme is not None and scheme[1].lower() not in DEFAULT_PORTS:
@@ -142,7 +143,7 @@ def join_url(base: Target, location: bytes | str) -> Target:
 
 
 def _resolve(text: str, *, base: str | None, keep_userinfo: bool) -> Target:
-    """Return the target of *text*, relative to *base* if there is one, as ada understands it."""
+    """Return the target of *text*, relative to *base* if there is one, as ada reads it."""
     import ada_url  # 4 ms, which most lists don't need
 
     try:
@@ -159,7 +160,7 @@ def _resolve(text: str, *, base: str | None, keep_userinfo: bool) -> Target:
     if "%27" in path:
         path = _with_quotes(path, text, base)
     authority = host if port_text is None else f"{host}:{port_text}"
-    # A name with a dot at its end is the same name (RFC 1034 §3.1), so it shares the host's limits.
+    # A name with a dot at its end is the same name (RFC 1034 §3.1): it shares the host's limits.
     key = host.removesuffix(".")
     return Target(
         url=f"{scheme}://{authority}{path}",
@@ -173,7 +174,7 @@ def _resolve(text: str, *, base: str | None, keep_userinfo: bool) -> Target:
 
 
 def _of_host_or_port(text: str) -> str:
-    """Return what is wrong with *text*, which ada refused."""
+    """Return what is wrong with the host or port of *text*, which ada refused."""
     authority = _AUTHORITY.match(text)
     _, colon, port = (authority[1] if authority else "").rpartition(":")
     if colon and "]" not in port and (not port.isdecimal() or int(port[:6]) > 65535):
@@ -182,7 +183,7 @@ def _of_host_or_port(text: str) -> str:
 
 
 def _with_quotes(path: str, text: str, base: str | None) -> str:
-    """Return *path*, what ada made of *text*, with every `'` of its query as it was written.
+    """Return *path*, which ada made of *text*, with every `'` of its query as in *text*.
 
     Escapes that were there already (`%27`) stay: nothing changes the order of the two.
     """
@@ -195,7 +196,7 @@ def _with_quotes(path: str, text: str, base: str | None) -> str:
 
 
 def _check_host(host: str) -> None:
-    """Raise `InvalidURLError` if DNS can't hold the name *host*, which browsers don't look at."""
+    """Raise `InvalidURLError` if DNS can't hold the name *host*; browsers don't check that."""
     if host.startswith("["):
         return
     name = host.removesuffix(".")
@@ -209,6 +210,6 @@ def _check_host(host: str) -> None:
 
 
 def _basic(userinfo: str) -> str:
-    """Return the Authorization value for *userinfo* as it stands in a URL (RFC 7617 §2)."""
+    """Return the Authorization value for *userinfo* as it is in a URL (RFC 7617 §2)."""
     user, _, password = userinfo.partition(":")
     return "Basic " + b64encode(unquote_to_bytes(user) + b":" + unquote_to_bytes(password)).decode()

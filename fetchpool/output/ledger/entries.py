@@ -2,8 +2,8 @@
 
     results.jsonl ──1 MB at a time──▶ Block(offset, data, [Entry, Entry, None, …])  ⋯ torn tail
 
-A line that is no record (a flipped bit, zeros after a loss of power, a stranger's edit) is None:
-there is no answer in it. What follows the last line feed is a record that was being written.
+A line that is no record (a flipped bit, zeros after a loss of power, an edit by somebody else) is
+None: it holds no outcome. After the last line feed comes a record that was being written.
 """
 
 from __future__ import annotations

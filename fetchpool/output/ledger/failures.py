@@ -34,5 +34,5 @@ def read_failed(path: Path) -> Iterator[FailedEntry]:
             if entry is not None and not entry.ok:
                 try:
                     yield _decode(line)
-                except msgspec.DecodeError:  # a stranger's edit of a key that counting needs not
+                except msgspec.DecodeError:  # edited: a key that counting doesn't need
                     yield FailedEntry(*astuple(entry))
