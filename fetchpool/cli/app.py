@@ -36,7 +36,7 @@ from fetchpool.config import (
 from fetchpool.model.exits import ExitStatus
 
 Job = Callable[[], int]
-"""What a command line asks for, run after parsing is over; returns the exit status."""
+"""What a command line asks for; called after parsing, it returns the exit status."""
 Command = Callable[..., Job | None]
 
 _EPILOG = """\
@@ -92,7 +92,7 @@ def _takes(
     first: Sequence[inspect.Parameter] = (),
     last: Sequence[inspect.Parameter] = (),
 ) -> Callable[[Command], Command]:
-    """Give a command that takes `**given` the signature that Typer reads its parameters from."""
+    """Give a command that takes `**given` the signature from which Typer reads its parameters."""
 
     def dress(command: Command) -> Command:
         parameters = list(first)
@@ -181,7 +181,7 @@ def demo(**given: Any) -> Job:
 
     It goes through the same code as [bold]get[/bold] and shows progress and summary.
     """
-    # Of the user's own settings none apply: a proxy or --public-only would keep it from loopback.
+    # The user's own settings don't apply: a proxy or --public-only would keep it from loopback.
     settings = load_settings({**given, "proxy": ""}, {}, file="")
 
     def run() -> int:
@@ -270,7 +270,7 @@ def describe_settings(settings: Settings) -> str:
 
 
 def _standard_input() -> str:
-    """Return the source `-` where something is piped in; else the command lacks its list."""
+    """Return the source `-` where something is piped in, else raise `ConfigError`."""
     try:
         missing = sys.stdin is None or sys.stdin.isatty()
     except ValueError:  # closed
@@ -301,7 +301,7 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         return _reader_has_gone()
     except SystemExit as end:
-        # Typer and rich leave with status 1 when the reader of a help page has gone.
+        # Typer and rich exit with status 1 when the reader of a help page is gone.
         if isinstance(end.__context__, BrokenPipeError):
             return _reader_has_gone()
         raise
@@ -330,7 +330,7 @@ def _parse(argv: list[str]) -> Job | int:
 
 
 def _explain(mistake: Any) -> str:
-    """Return Typer's complaint as one line that echoes nothing but option names."""
+    """Return Typer's complaint as one line that repeats nothing but names of options."""
     context = getattr(mistake, "ctx", None)
     here = context.command_path if context else "fetchpool"
     manual = f"see {here} --help"
@@ -374,12 +374,12 @@ def _refuse(argv: list[str], message: str) -> ExitStatus:
 
 
 def _printable(text: str) -> str:
-    """Return *text* as one line in which a terminal finds nothing to obey."""
+    """Return *text* as one line without control characters for a terminal."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _write(stream: TextIO | None, text: str) -> None:
-    """Write *text*, escaping what the stream's encoding lacks; a dead standard error is ignored."""
+    """Write *text*, escaping characters that the stream lacks; ignore a closed standard error."""
     if stream is None:
         return
     encoding = stream.encoding or "utf-8"
@@ -392,7 +392,7 @@ def _write(stream: TextIO | None, text: str) -> None:
 
 
 def _reader_has_gone() -> ExitStatus:
-    """Leave quietly: what Python would still flush at exit goes nowhere."""
+    """Exit quietly: send to nowhere what Python still flushes at exit."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return ExitStatus.PIPE_CLOSED

@@ -1,4 +1,4 @@
-"""A request's body that comes through standard input: `get LIST -d @-`."""
+"""A request's body from standard input: `get LIST -d @-`."""
 
 from __future__ import annotations
 

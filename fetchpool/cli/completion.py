@@ -1,6 +1,6 @@
 """`--show-completion [SHELL]` and `--install-completion [SHELL]`: each shell gets its own script.
 
-Typer's own take no shell's name: they go by the shell that they are started from.
+Typer's own options take no name: they guess the shell that started them.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def _to_file(ledger: FileIO, form: Form, output: str) -> int:
 
 def _to_stream(ledger: FileIO, form: Form, output: str) -> int:
     name = "standard output" if output == "-" else output
-    # Closed at the start, its number may be another file's by now.
+    # If it was closed at the start, its number may now be another file's.
     if descriptor_written(output) == STDOUT and sys.stdout is None:
         return _complain("standard output is closed: name a file with -o", ExitStatus.CANNOT_CREATE)
     try:

@@ -1,6 +1,6 @@
-"""What of Typer, and of the click within it, the command line is built on without a promise.
+"""The parts of Typer, and of the click in it, that the command line uses without a promise.
 
-As `connector.lending` is for aiohttp: all of it in a table, looked at when a command starts.
+As in `connector.lending` for aiohttp: all of them in a table, checked when a command starts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BUILT_ON: tuple[tuple[Any, str], ...] = (
 
 
 def why_unfit() -> str | None:
-    """Return in a sentence what the Typer installed lacks, and what to do; None: nothing."""
+    """Return in a sentence what the installed Typer lacks, and what to do; None: nothing."""
     for owner, names in BUILT_ON:
         for name in names.split():
             if not hasattr(owner, name):

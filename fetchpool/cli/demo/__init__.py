@@ -1,8 +1,8 @@
-"""`fetchpool demo`: a small server on loopback, its list fetched by the very code behind `get`.
+"""`fetchpool demo`: a small server on loopback, and its list fetched by the code behind `get`.
 
     hosts (who answers how) ──▶ server ──▶ list ──▶ runner.run ──▶ closing (what it showed)
 
-What is fetched goes to a temporary directory, which is removed at the end.
+Bodies and records go to a temporary directory, which is removed at the end.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 TITLE = "demo list"
 LISTED = 6
-"""Failed URLs that are listed: what the run showed should stay in view."""
+"""Failed URLs that are listed; few, so that the summary stays in view."""
 NO_URL = "not a URL, as lists have them"
 
 
@@ -66,14 +66,14 @@ def _run(config: Config, reporter: Reporter) -> int:
 
 
 class DemoReporter(Reporter):
-    """Doesn't name the directory of the run, which will be gone when somebody looks for it."""
+    """Doesn't name the directory of the run, which is removed at the end."""
 
     def start(self, heading: Heading) -> None:
-        """Say what is about to be done."""
+        """Announce the run."""
         super().start(msgspec.structs.replace(heading, destination=None))
 
     def finish(self, summary: Summary, failures: Sequence[FailureGroup] = ()) -> None:
-        """Say what came of the run."""
+        """Print how the run ended."""
         gone = msgspec.structs.replace(summary, destination=None, records=None, failed_records=None)
         super().finish(gone, failures)
 

@@ -1,4 +1,4 @@
-"""What the demo showed: the lines of the summary worth a look, with what the records add."""
+"""What the demo showed: lines of the summary worth a look, with facts from the records."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Line(msgspec.Struct):
 
 
 class HostFacts(msgspec.Struct):
-    """What the records of one host say together."""
+    """Facts from the records of one host."""
 
     urls: int = 0
     ok: int = 0
@@ -44,7 +44,7 @@ class HostFacts(msgspec.Struct):
     recovered: int = 0
     """URLs that are ok, but not at the first attempt."""
     done_s: float = 0.0
-    """When the last URL was answered, in seconds from the run's first request."""
+    """When the last URL got its response, in seconds from the run's first request."""
 
 
 def read_facts(ledger: Path, addresses: Mapping[str, str]) -> dict[str, HostFacts]:
@@ -68,7 +68,7 @@ def read_facts(ledger: Path, addresses: Mapping[str, str]) -> dict[str, HostFact
 
 
 def closing_lines(facts: Mapping[str, HostFacts], summary: Summary, columns: int) -> list[str]:
-    """Return what there was to see and what to try next, for a screen of that many *columns*."""
+    """Return what the run showed and what to try next, for a screen of that many *columns*."""
     width = max(columns, _NARROWEST)
     lines = ["", "what this run showed"]
     for label, sentence in _sentences(facts, summary):
@@ -84,7 +84,7 @@ def closing_lines(facts: Mapping[str, HostFacts], summary: Summary, columns: int
 
 
 def _sentences(facts: Mapping[str, HostFacts], summary: Summary) -> list[tuple[str, str]]:
-    """Return sentences, each with the label of the line in the summary that it is about."""
+    """Return sentences, each with the label of the line in the summary that it explains."""
     fast, slow, packed, moved, busy = (
         facts[name] for name in ("fast", "slow", "packed", "moved", "busy")
     )

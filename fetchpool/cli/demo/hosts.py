@@ -1,4 +1,4 @@
-"""Who answers how: the hosts of the demo, each with one habit that lists meet in the wild."""
+"""The hosts of the demo, each with one habit of real servers."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from aiohttp import web
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 SLOW_S = 0.7
-"""How long the slow host takes for an answer."""
+"""How long the slow host takes for a response."""
 
 BUSY_PER_S = 10
-"""Requests a second that the busy host puts up with."""
+"""Requests a second that the busy host accepts."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoHost:
-    """A host: the paths of its URLs in the list, and what answers them."""
+    """A host: the paths of its URLs in the list, and the handler that responds."""
 
     name: str
     paths: tuple[str, ...]
@@ -40,7 +40,7 @@ def _numbered(pattern: str, count: int) -> tuple[str, ...]:
 
 
 def fast() -> Handler:
-    """Answer at once, but for pages that aren't there."""
+    """Respond at once, with 404 for missing pages."""
 
     async def answer(request: web.BaseRequest) -> web.Response:
         if request.path.startswith("/gone"):
@@ -51,7 +51,7 @@ def fast() -> Handler:
 
 
 def slow() -> Handler:
-    """Answer after `SLOW_S`."""
+    """Respond after `SLOW_S`."""
 
     async def answer(request: web.BaseRequest) -> web.Response:
         await asyncio.sleep(SLOW_S)
@@ -73,7 +73,7 @@ def moved() -> Handler:
 
 
 def packed() -> Handler:
-    """Answer with bodies packed by gzip."""
+    """Respond with bodies packed by gzip."""
 
     async def answer(request: web.BaseRequest) -> web.Response:
         return web.Response(
@@ -116,7 +116,7 @@ def busy() -> Handler:
 
 
 def cutting() -> Handler:
-    """Break off bodies: of `/once…` the first time, of all others always."""
+    """Break off bodies: of `/once…` only the first time, of all others always."""
     seen: Counter[str] = Counter()
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
@@ -135,7 +135,7 @@ def cutting() -> Handler:
 
 
 HOSTS = (
-    # The slow one comes first, where it would hold up most if hosts had to wait for each other.
+    # The slow host comes first, where it would delay most if hosts had to wait for each other.
     DemoHost("slow", _numbered("/report-{}.txt", 100), slow),
     DemoHost("fast", _numbered("/page-{}.txt", 150) + _numbered("/gone-{}.txt", 12), fast),
     DemoHost("packed", _numbered("/book-{}.txt", 40), packed),

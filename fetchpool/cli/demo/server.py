@@ -51,12 +51,12 @@ async def _start(hosts: Sequence[DemoHost], stack: AsyncExitStack) -> dict[str, 
 
 
 def _host_name(name: str) -> str:
-    # Names below .localhost are loopback's (RFC 6761 §6.3); c-ares knows that without asking.
+    # Names below .localhost are loopback's (RFC 6761 §6.3); c-ares knows that without a look-up.
     return f"{name}.localhost"
 
 
 async def _names_lead_to_loopback(name: str) -> bool:
-    """Tell whether the fetching side will find *name* here; else addresses stand in the list."""
+    """Tell whether the fetching side finds *name* here; if not, the list has addresses."""
     resolver = RememberingResolver()
     try:
         found = await asyncio.wait_for(resolver.resolve(_host_name(name)), 1.0)
