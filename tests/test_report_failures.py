@@ -9,8 +9,8 @@ import pytest
 
 from fetchpool.reporting.stats import FailedLine, FailureGroup, GivenUpHost
 from fetchpool.reporting.terminal import Heading, Reporter
-from fetchpool.reporting.terminal.failures import failure_lines, no_line_is_a_url, where_all_are
-from fetchpool.reporting.terminal.plain import bounds, first_failures
+from fetchpool.reporting.terminal.failures import failure_lines, where_all_are
+from fetchpool.reporting.terminal.plain import bounds, end_line, first_failures, no_line_is_a_url
 from fetchpool.reporting.terminal.progress import render
 from fetchpool.reporting.terminal.summary import render_summary
 from fetchpool.reporting.terminal.terminal import ASCII, UNICODE
@@ -101,10 +101,18 @@ def test_where_all_are_is_told_only_if_some_are_left_out() -> None:
 
 def test_list_of_nothing_but_other_lines_is_told() -> None:
     nothing = msgspec.structs.replace(DONE, total=2, ok=0, failed={"input": 2})
-    told = "None of the 2 lines is an http(s) URL: a list has one URL a line."
+    told = "none of the 2 lines is an http(s) URL"
     assert no_line_is_a_url(nothing) == told
-    lines = [line.plain for line in render_summary(nothing, 80, UNICODE)]
-    assert lines[-1] == told
+    assert end_line(nothing, UNICODE) == (
+        f"fetchpool: {told}; 0 ok, 2 failed (input 2), 15.3 s, 66.1 MB, exit 1"
+    )
+    for width in (20, 40, 80):
+        lines = [line.plain for line in render_summary(nothing, width, UNICODE)]
+        assert " ".join(lines[: lines.index("")]) == f"N{told[1:]}."
+        assert max(map(len, lines[: lines.index("")])) <= width
+        assert not any(line.startswith("failed") for line in lines)
+    alone = msgspec.structs.replace(nothing, total=1, failed={"input": 1})
+    assert no_line_is_a_url(alone) == "the only line is no http(s) URL"
     assert no_line_is_a_url(DONE) is None
     assert no_line_is_a_url(msgspec.structs.replace(nothing, failed={"input": 1})) is None
 

@@ -110,6 +110,8 @@ def test_reasons_without_end_are_few_groups() -> None:
         (FailureKind.STATUS, None, "given up: 503 for long", "given up", "503 for long"),
         (FailureKind.TIMEOUT, None, "no byte for 30 s", "timeout", "no byte for 30 s"),
         ("timeout", 200, None, "timeout", None),
+        ("input", None, "no scheme: https://h/", "input", "no scheme"),
+        ("input", None, None, "input", None),
     ],
 )
 def test_reason_says_what_the_label_does_not(

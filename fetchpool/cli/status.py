@@ -227,7 +227,7 @@ def _remarks(status: RunStatus, screen: Screen) -> list[str]:
     elif status.phase == "finished" and another_try_may_help(status.totals.failed):
         remarks.append("The same command with --retry-failed fetches what failed once more.")
     if status.totals.records and status.totals.failed == {"input": status.totals.records}:
-        remarks.append("No line of the list is an http(s) URL: a list has one URL a line.")
+        remarks.append("No line of the list is an http(s) URL.")
     width = max(_NARROWEST, screen.columns)
     return [line for remark in remarks for line in textwrap.wrap(remark, width)]
 

@@ -149,16 +149,24 @@ def test_of_several_lists_it_is_said_which(server: CountingServer, tmp_path: Pat
 
 
 def test_list_without_any_url_says_so_and_advises_nothing(tmp_path: Path) -> None:
-    write_list(tmp_path / "urls.txt", ["name;town", NO_URL, "ftp://example.org/"])
+    hosts = [f"www.h{n}.example/x" for n in range(40)]
+    lines = ["name;town", NO_URL, "ftp://example.org/", *hosts]
+    write_list(tmp_path / "urls.txt", lines)
     plain = run_fetchpool(["get", "urls.txt", "-q"], cwd=tmp_path)
     assert plain.returncode == 1
-    sentence = "None of the 3 lines is an http(s) URL: a list has one URL a line."
-    assert listed(plain.stderr)[-1].strip() == sentence
+    first = "fetchpool: none of the 43 lines is an http(s) URL; 0 ok, 43 failed (input 43), "
+    assert plain.stderr.startswith(first)
+    groups = [line for line in listed(plain.stderr) if line.startswith("  input")]
+    assert groups == [
+        "  input: the scheme is missing; write https:// before the host (40)",
+        "  input: no URL; one begins with http:// or https:// (2)",
+        "  input: ftp is not fetched here; curl or wget can (1)",
+    ]
     assert f"    line 2  {NO_URL}" in listed(plain.stderr)
     assert "--retry-failed" not in plain.stderr
     screen = fetchpool_in_pty(["get", "urls.txt"], cwd=tmp_path)
     text = OURS.sub(b"", screen.output).decode()
-    assert sentence in text
+    assert "\nNone of the 43 lines is an http(s) URL.\r\n" in text
     assert NO_URL in text
     assert "--retry-failed" not in text
     status = run_fetchpool(["status", "urls.fetched"], cwd=tmp_path)

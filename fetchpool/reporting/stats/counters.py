@@ -37,7 +37,12 @@ def another_try_may_help(failed: Iterable[str]) -> bool:
 def failure_reason(
     error: FailureKind | str | None, status: int | None, detail: str | None
 ) -> str | None:
-    """Return what there is to say of a failure beyond its label; None where that says it all."""
+    """Return what there is to say of a failure beyond its label; None where that says it all.
+
+    Of a line that is no URL that is what it shares with others of its kind (see `urls.mistakes`).
+    """
+    if error == FailureKind.INPUT and detail is not None:
+        return detail.partition(": ")[0]
     if error == FailureKind.STATUS:
         return None if status is not None else _why_given_up(detail)
     return detail

@@ -53,26 +53,12 @@ def end_details(summary: Summary, groups: Sequence[FailureGroup], glyphs: Glyphs
         yield line
     if (command := where_all_are(groups, summary)) is not None:
         yield f"all {formats.count(summary.failures)}: {shown(command, glyphs)}"
-    if (sentence := no_line_is_a_url(summary)) is not None:
-        yield sentence
 
 
 def where_all_are(groups: Sequence[FailureGroup], summary: Summary) -> str | None:
     """Return how to see all failures where *groups* list some; None where there is no need."""
     listed = sum(group.listed for group in groups)
     return summary.failed_records if 0 < listed < summary.failures else None
-
-
-def no_line_is_a_url(summary: Summary) -> str | None:
-    """Return what there is to say of a list that holds no URL at all; None of others."""
-    if not summary.total or summary.failed != {"input": summary.total}:
-        return None
-    if summary.total == 1:
-        return "The only line is no http(s) URL."
-    return (
-        f"None of the {formats.count(summary.total)} lines is an http(s) URL: "
-        "a list has one URL a line."
-    )
 
 
 def _width(group: FailureGroup, glyphs: Glyphs) -> int:

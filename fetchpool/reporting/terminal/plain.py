@@ -88,11 +88,22 @@ def end_line(summary: Summary, glyphs: Glyphs) -> str:
         most = [f"{label} {number}" for label, number in top_failures(summary.failed, _LABELS)]
         failed += f" ({', '.join(most)})"
     parts = [f"{summary.ok} ok", failed]
+    if (nothing := no_line_is_a_url(summary)) is not None:
+        parts[0] = f"{nothing}; {parts[0]}"
     if summary.kept:
         parts.append(f"{summary.kept} kept")
     parts += [duration(summary.elapsed_s), size(summary.bytes), f"exit {summary.exit_status}"]
     line = f"fetchpool: {', '.join(parts)}"
     return f"{line}; {stop_line(summary, glyphs)}" if summary.stopped_by else line
+
+
+def no_line_is_a_url(summary: Summary) -> str | None:
+    """Return what there is to say first of a list that holds no URL at all; None of others."""
+    if not summary.total or summary.failed != {"input": summary.total}:
+        return None
+    if summary.total == 1:
+        return "the only line is no http(s) URL"
+    return f"none of the {count(summary.total)} lines is an http(s) URL"
 
 
 def stop_line(summary: Summary, glyphs: Glyphs, number: str = "d") -> str:

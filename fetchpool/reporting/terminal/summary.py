@@ -10,13 +10,14 @@ from rich.text import Text
 
 from fetchpool.reporting.stats import FailureGroup, GivenUpHost, SlowHost, Summary, Times
 from fetchpool.reporting.terminal import formats
-from fetchpool.reporting.terminal.failures import failure_lines, no_line_is_a_url, where_all_are
+from fetchpool.reporting.terminal.failures import failure_lines, where_all_are
 from fetchpool.reporting.terminal.layout import cut, join, pad, wrap
 from fetchpool.reporting.terminal.plain import (
     empty_line,
     first_failures,
     is_empty,
     name,
+    no_line_is_a_url,
     shown,
     stop_line,
     top_failures,
@@ -57,6 +58,9 @@ def render_summary(
 
 
 def _figures(summary: Summary, width: int, glyphs: Glyphs) -> list[list[Text]]:
+    if (nothing := no_line_is_a_url(summary)) is not None:
+        lines = textwrap.wrap(f"{nothing[0].upper()}{nothing[1:]}.", max(20, width))
+        return [[Text(line, style="bold red") for line in lines]]
     results = _results(summary)
     facts = [(label, pieces) for label, pieces in _facts(summary, width, glyphs) if pieces]
     return [
@@ -268,6 +272,5 @@ def _next_steps(
         if text
     ]
     stopped = stop_line(summary, glyphs, number=",") if summary.stopped_by else None
-    for sentence in (no_line_is_a_url(summary), stopped):
-        lines += [Text(line) for line in textwrap.wrap(sentence or "", max(20, width))]
+    lines += [Text(line) for line in textwrap.wrap(stopped or "", max(20, width))]
     return lines
