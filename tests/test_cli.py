@@ -171,25 +171,35 @@ def test_status_hands_on_directory_and_form(calls: Calls) -> None:
         ([], "no command given: try fetchpool get urls.txt"),
         (["urls.txt"], "did you mean fetchpool get SOURCE?"),
         (["gte"], "did you mean fetchpool get?"),
-        (["--limit", "5"], "no such option --limit"),
+        (["--limit", "5"], "no such option --limit here: it comes behind fetchpool get"),
+        (["-o", "d", "x"], "no such option -o here: it comes behind fetchpool get"),
+        (["-i", "x"], "fetchpool has no -i; the list is an argument: fetchpool get urls.txt"),
+        (["-Z", "x"], "fetchpool has no -Z; --limit N is how many"),
+        (["https://example.test/?a=1"], "did you mean fetchpool get URL?"),
         (["get", "--limt", "5", "x"], "no such option --limt: did you mean --limit?"),
         (["get", "--no-hahs", "x"], "did you mean --no-hash?"),
         (["get", "--out", "d", "x"], "did you mean --output?"),
         (["get", "--raet", "5", "x"], "did you mean --rate?"),
-        (["get", "--threads", "5", "x"], "did you mean --limit?"),
-        (["get", "--parallel", "x"], "did you mean --limit?"),
-        (["get", "-j", "5", "x"], "no such option -j: did you mean --limit?"),
-        (["get", "-j5", "x"], "no such option -j: did you mean --limit?"),
-        (["demo", "--concurrency=5"], "did you mean --limit?"),
+        (["get", "--threads", "5", "x"], "fetchpool get has no --threads; --limit N is"),
+        (["get", "--parallel", "x"], "fetchpool get has no --parallel; --limit N is"),
+        (["get", "-j", "5", "x"], "fetchpool get has no -j; --limit N is"),
+        (["get", "-j5", "x"], "fetchpool get has no -j; --limit N is"),
+        (["demo", "--concurrency=5"], "fetchpool demo has no --concurrency; --limit N is"),
+        (["demo", "-k"], "no such option -k: see fetchpool demo --help"),
+        (["demo", "-v"], "no such option -v: see fetchpool demo --help"),
+        (["config", "-k"], "fetchpool config has no -k; --insecure leaves"),
+        (["get", "-nc", "x"], "fetchpool get has no -nc; --once fetches"),
+        (["get", "x", "-no"], "fetchpool get has no -n; no .netrc is read"),
+        (["get", "-fsSL", "x"], "fetchpool get has no -f; error pages"),
         (["status", "--threads", "5", "x"], "no such option --threads: see fetchpool status"),
         (["get", "--connect", "5", "x"], "did you mean --connect-timeout?"),
         (["get", "--re", "5", "x"], "no such option --re: see fetchpool get --help"),
-        (["get", "--verbose", "x"], "no such option --verbose: see fetchpool get --help"),
+        (["get", "--verbosity", "x"], "no such option --verbosity: see fetchpool get --help"),
         (["get", "--headless", "x"], "no such option --headless: see fetchpool get --help"),
         (["--show-completion", "csh"], "takes bash, zsh, fish, powershell or pwsh: try"),
         (["--install-completion", "zsh", "bash"], "takes the name of one shell"),
         (["get", "--x", "x"], "no such option --x: see fetchpool get --help"),
-        (["get", "-Z", "x"], "no such option -Z: see fetchpool get --help"),
+        (["get", "-W", "x"], "no such option -W: see fetchpool get --help"),
         (["get", "x", "--limit"], "option '--limit' requires an argument"),
         (["get", "--hash=1", "x"], "option '--hash' does not take a value"),
         (["get", "--limit", "-1", "x"], "--limit takes a whole number from 0 to 65535, not -1"),
@@ -224,6 +234,27 @@ def test_mistake_is_one_line_that_says_what_to_do(
     argv: list[str], said: str, refuse: Callable[..., str]
 ) -> None:
     assert said in refuse(*argv)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("urls.txt", "did you mean fetchpool get urls.txt?"),
+        ("my urls", "did you mean fetchpool get 'my urls'?"),
+        ("gte", "did you mean fetchpool get gte?"),
+        ("\x1b[31m", r"did you mean fetchpool get '\x1b[31m'?"),
+    ],
+)
+def test_list_without_a_command_says_the_whole_command(
+    name: str,
+    said: str,
+    refuse: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).touch()
+    assert said in refuse(name, "-o", "pages")
 
 
 def test_bad_variable_is_refused_by_its_name(
@@ -264,6 +295,8 @@ def test_source_needs_no_standard_input(calls: Calls, monkeypatch: pytest.Monkey
         ["status", "x", f"https://u:{CANARY}@example.test/"],
         ["config", f"https://u:{CANARY}@example.test/"],
         ["get", f"-Z{CANARY}", "x"],
+        ["get", f"-W{CANARY}", "x"],
+        ["get", f"--proxy-user={CANARY}", "x"],
         ["get", f"--nothing={CANARY}", "x"],
         ["get", f"--https://u:{CANARY}@example.test/", "x"],
         ["get", f"--hash={CANARY}", "x"],

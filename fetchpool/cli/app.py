@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -29,7 +28,6 @@ from fetchpool.config import (
     Settings,
     check_export,
     load_settings,
-    nearest,
     options,
     user_file,
 )
@@ -322,45 +320,13 @@ def _parse(argv: list[str]) -> Job | int:
             args=argv, prog_name="fetchpool", standalone_mode=False
         )
     except typer.TyperException as mistake:
-        raise ConfigError(_explain(mistake)) from None
+        from fetchpool.cli.mistakes import explain
+
+        raise ConfigError(explain(mistake, argv)) from None
     except OSError as trouble:
         _write(sys.stderr, f"fetchpool: can't write to standard output: {trouble.strerror}\n")
         return ExitStatus.IO_ERROR
     return result or ExitStatus.OK
-
-
-def _explain(mistake: Any) -> str:
-    """Return Typer's complaint as one line that repeats nothing but names of options."""
-    context = getattr(mistake, "ctx", None)
-    here = context.command_path if context else "fetchpool"
-    manual = f"see {here} --help"
-    if hasattr(mistake, "possibilities"):
-        near = nearest(mistake.option_name.lstrip("-"), _long_options(context))
-        hint = f"did you mean --{near}?" if near else manual
-        return f"no such option {_clean(mistake.option_name)}: {hint}"
-    if hasattr(mistake, "option_name") or hasattr(mistake, "param"):
-        text = _clean(mistake.format_message().rstrip("."))
-        return f"{text[:1].lower()}{text[1:]}: {manual}"
-    if isinstance(getattr(context, "command", None), Commands):
-        return f"no command given: try fetchpool get urls.txt, or {manual}"
-    return f"too many arguments: {manual}"
-
-
-def _long_options(context: Any) -> list[str]:
-    """Return the names of the long options of *context*'s command, without their dashes."""
-    if context is None:
-        return []
-    flags = [flag for param in context.command.get_params(context) for flag in param.opts]
-    names = [flag.removeprefix("--") for flag in flags if flag.startswith("--")]
-    if isinstance(context.command, SettingsCommand):
-        names += [f"no-{option.key}" for option in options() if option.is_switch]
-    return names
-
-
-def _clean(text: str) -> str:
-    """Return a word of the command line, short, printable, and without a URL's userinfo."""
-    text = re.sub(r"\S*@", "***@", text)
-    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _refuse(argv: list[str], message: str) -> ExitStatus:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from functools import partial
@@ -12,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from fetchpool.config import ConfigError, options
 
 LAST_PANEL = "Other"
+_LONGEST_NAME = 200
 
 
 class PlainHelp:
@@ -64,9 +67,21 @@ class Commands(PlainHelp, TyperGroup):
         if name in self.commands or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
         near = get_close_matches(name, self.commands, n=1)
-        # The word itself may be a URL with a password: not echoed.
-        hint = near[0] if near else "get SOURCE"
+        hint = near[0] if near and not _is_source(name) else f"get {_shown(name)}"
         raise ConfigError(f"the first word is no command: did you mean fetchpool {hint}?")
+
+
+def _is_source(word: str) -> bool:
+    return word.lower().startswith(("http://", "https://")) or os.path.isfile(word)  # noqa: PTH113
+
+
+def _shown(word: str) -> str:
+    """Return what may be echoed of a first *word*: the name of a file, as a URL may be secret."""
+    if not os.path.isfile(word):  # noqa: PTH113 - a NUL is no error here
+        return "URL" if _is_source(word) else "SOURCE"
+    from fetchpool.model.urls import display  # which a command without mistakes spares
+
+    return display(shlex.quote(word), _LONGEST_NAME)
 
 
 class PlainCommand(PlainHelp, TyperCommand):

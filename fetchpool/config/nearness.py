@@ -5,24 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-SAME_ELSEWHERE = {
-    "j": "limit",
-    "threads": "limit",
-    "parallel": "limit",
-    "parallel-max": "limit",
-    "concurrency": "limit",
-    "concurrent": "limit",
-    "max-concurrent": "limit",
-    "max-concurrency": "limit",
-    "max-concurrent-downloads": "limit",
-    "connections": "limit",
-    "max-connections": "limit",
-    "jobs": "limit",
-    "max-connection-per-server": "per-host",
-    "limit-per-host": "per-host",
-}
-"""Options that other tools have under another name, without their dashes."""
-
 NEAR = 0.8
 """The share of two names' letters that must be the same, in order. With difflib's own 0.6,
 `threads` would be near to `header`."""
@@ -37,8 +19,10 @@ def nearest(written: str, names: Iterable[str]) -> str | None:
     That is the option with the same purpose if *written* is another tool's, a name that differs in
     a letter or two, or one that adds a few letters to *written*.
     """
+    from fetchpool.config.habits import same_elsewhere  # which a command without mistakes spares
+
     known = list(names)
-    if (same := SAME_ELSEWHERE.get(written)) in known:
+    if (same := same_elsewhere(written)) in known:
         return same
     swapped = [name for name in known if sorted(name) == sorted(written)]
     longer = [name for name in known if name.startswith(written)]
