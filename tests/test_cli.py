@@ -104,6 +104,8 @@ def test_get_without_options_is_the_default_config(calls: Calls) -> None:
 
 def test_every_option_can_be_given_on_the_command_line(calls: Calls) -> None:
     for option in options():
+        if option.name == "dry_run":  # no run follows: see tests/program/test_dry_run.py
+            continue
         value = [] if option.is_switch else [option.example]
         more = ["--retry-failed"] if option.name == "retry_kinds" else []
         more = ["--metrics-file", "m.prom"] if option.name == "metrics_label" else more

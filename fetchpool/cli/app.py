@@ -165,6 +165,10 @@ def get(sources: list[str] | None, config_file: str | None, **given: Any) -> Job
         from fetchpool.network.tls import import_aiohttp_sparingly
 
         import_aiohttp_sparingly()
+        if settings.dry_run:
+            from fetchpool.run.dry_run import show_requests
+
+            return show_requests(settings.config, chosen, settings.output)
         from fetchpool.run import run_command
 
         return run_command(settings.config, chosen, settings.output)

@@ -52,12 +52,14 @@ class Settings:
     """By name of the option: `default`, `--limit`, `environment FETCHPOOL_LIMIT` or a file."""
     file: Path | None
     """The TOML file that was read."""
+    dry_run: bool
+    """Whether the list is to be shown instead of fetched."""
     unknown: tuple[str, ...]
     """Environment variables that begin like ours but name no option: ignored, with a note."""
 
     def value(self, option: Option) -> Any:
         """Return the value of *option* in force."""
-        return self.output if option.name == "output" else getattr(self.config, option.name)
+        return getattr(self if option.name in ("output", "dry_run") else self.config, option.name)
 
 
 def load_settings(
@@ -91,7 +93,7 @@ def load_settings(
     _silence_what_needs_a_directory(chosen)
     _refuse_idle(chosen)
     values = {name: item.value for name, item in chosen.items()}
-    output = values.pop("output", None)
+    output, dry_run = values.pop("output", None), values.pop("dry_run", False)
     config = Config(**values)
     check_has_directory(config, output)
     return Settings(
@@ -101,6 +103,7 @@ def load_settings(
             o.name: chosen[o.name].origin if o.name in chosen else "default" for o in options()
         },
         file=path,
+        dry_run=dry_run,
         unknown=_unknown(environ),
     )
 

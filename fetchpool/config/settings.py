@@ -66,6 +66,21 @@ OUTPUT = Option(
 """Where a run writes: an option like the others, but an argument of `run()`, not in `Config`."""
 
 
+DRY_RUN = Option(
+    "dry_run",
+    False,
+    Panel.IO,
+    Switch(),
+    "Show what would be asked, and send nothing; a pipe gets JSON lines",
+    Also(
+        more="No name is looked up, and DEST and all other files stay as they are. Lines that a "
+        "record in DEST answers under the same flags are left out and counted. A name is that of "
+        "a body of unknown type: Content-Type may change its ending."
+    ),
+)
+"""What the command line does instead of a run: no field of `Config` either."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Config(NetworkSettings):
     """Every setting of a run; the defaults are those of the command line.
@@ -464,8 +479,8 @@ def fields() -> tuple[Option, ...]:
 
 @cache
 def options() -> tuple[Option, ...]:
-    """Return every option of `get`: the destination and the fields of `Config`."""
-    return (OUTPUT, *fields())
+    """Return every option of `get`: the fields of `Config`, and two that are none."""
+    return (OUTPUT, DRY_RUN, *fields())
 
 
 def _option(field: dataclasses.Field[Any]) -> Option:

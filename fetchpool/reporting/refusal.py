@@ -41,7 +41,7 @@ def write_for(config: Config, exit_status: int, began_at: float) -> None:
 
 def _metrics_of(argv: Sequence[str], environ: Mapping[str, str]) -> Config | None:
     """Return the settings about metrics that can be read; None: there is no file."""
-    if not argv or argv[0] != FETCHING:
+    if not argv or argv[0] != FETCHING or "--dry-run" in argv:
         return None
     said, others = _said(argv)
     given: dict[str, object] = {}

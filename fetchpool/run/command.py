@@ -71,11 +71,16 @@ def _run_and_report(config: Config, sources: Sequence[str], output: str | None) 
             )
         except tuple(_STATUS) as error:
             reporter.error(str(error))
-            status = next(each for kind, each in _STATUS.items() if isinstance(error, kind))
+            status = status_of(error) or ExitStatus.BUG
             if config.metrics_file is not None and _may_be_written(config, sources, output):
                 _write_refusal(config, status, began_at, reporter)
             return status
     return summary.exit_status
+
+
+def status_of(error: BaseException) -> ExitStatus | None:
+    """Return the exit status of a run that *error* refused; None where it is a bug."""
+    return next((each for kind, each in _STATUS.items() if isinstance(error, kind)), None)
 
 
 def _may_be_written(config: Config, sources: Sequence[str], output: str | None) -> bool:

@@ -75,7 +75,7 @@ class RunDirectory:
     """DEST, held by this process until `close`. Make one with `open`, then call `settle` once."""
 
     def __init__(
-        self, layout: Layout, lock: FileLock, options: RunOptions, sources: Sequence[str]
+        self, layout: Layout, lock: FileLock | None, options: RunOptions, sources: Sequence[str]
     ) -> None:
         """Take over what `open` has locked; raises as `open` does."""
         self._layout = layout
@@ -162,7 +162,8 @@ class RunDirectory:
     def close(self) -> None:
         """Close everything and let DEST go; may be called again."""
         with ExitStack() as last_first:
-            last_first.callback(self._lock.release)
+            if self._lock is not None:
+                last_first.callback(self._lock.release)
             last_first.callback(self._foreign.close)
             if self._waiting is not None:
                 last_first.callback(self._waiting.close)
@@ -267,15 +268,19 @@ class RunDirectory:
             return Waiting(layout.waiting, layout.index, self._keeping())
         if state.stamps is not None or not state.earlier:
             return None
-        key, every = list_key(state.sources), self._options.flag is Flag.ONCE
-        lists = [
-            each
-            for each in state.earlier
-            if each.stream and each.key == key and (every or not each.finished)
-        ]
+        lists = self._lists_of_stream(state.earlier)
         if not lists:
             return None
         return Waiting(layout.ledger, layout.index, Answered(lists), in_place=True)
+
+    def _lists_of_stream(self, lists: Sequence[ListState] | None = None) -> tuple[ListState, ...]:
+        """Return those of *lists* whose records answer the lines of today's, if it is a stream."""
+        key, every = list_key(self._sources), self._options.flag is Flag.ONCE
+        return tuple(
+            each
+            for each in (self._lists if lists is None else lists)
+            if each.stream and each.key == key and (every or not each.finished)
+        )
 
     def _keeping(self) -> Keeping:
         return Keeping(self.kept, self._options.retry_kinds)
@@ -287,7 +292,7 @@ class RunDirectory:
         if not layout.foreign.exists():
             if state is None:
                 if layout.ledger.exists():
-                    raise _not_ours(layout)
+                    raise not_ours(layout)
                 remember_names(layout.dest, layout.private, layout.foreign)
             else:
                 layout.foreign.touch()
@@ -415,14 +420,11 @@ def _listed(sources: Sequence[str]) -> str:
 
 def _make(layout: Layout) -> None:
     """Create DEST and its private directory; raise if either is something else."""
+    check_dest(layout)
     dest, private = layout.dest, layout.private
-    if dest.exists() and not dest.is_dir():
-        raise OutputError(f"--output needs a directory; {str(dest)!r} is a file")
     try:
         found = private.lstat()
     except FileNotFoundError:
-        if layout.ledger.exists() or layout.ledger.is_symlink():
-            raise _not_ours(layout) from None
         dest.mkdir(parents=True, exist_ok=True)
         private.mkdir(exist_ok=True)
         found = private.lstat()
@@ -430,7 +432,16 @@ def _make(layout: Layout) -> None:
         raise OutputError(f"{private} is no directory: choose another one with --output")
 
 
-def _not_ours(layout: Layout) -> OutputError:
+def check_dest(layout: Layout) -> None:
+    """Raise `OutputError` where DEST is no directory, or holds another program's records."""
+    if layout.dest.exists() and not layout.dest.is_dir():
+        raise OutputError(f"--output needs a directory; {str(layout.dest)!r} is a file")
+    is_ours = layout.private.exists() or layout.private.is_symlink()
+    if not is_ours and (layout.ledger.exists() or layout.ledger.is_symlink()):
+        raise not_ours(layout)
+
+
+def not_ours(layout: Layout) -> OutputError:
     return OutputError(
         f"{layout.ledger} is not fetchpool's: choose another directory with --output"
     )
