@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "reporting": "model config",
     "pipeline": "model config sources scheduling network http output reporting",
     "scaling": "model config sources scheduling network output reporting pipeline",
-    "run": "model config sources network output reporting pipeline scaling",
+    "run": "model config sources scheduling network output reporting pipeline scaling",
     "cli": "model config network output reporting run",
     "__main__": "cli",
     "__init__": "model config reporting pipeline run",
