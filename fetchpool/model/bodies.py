@@ -1,52 +1,57 @@
-"""Bodies on their way: the interface every store keeps, and what can go wrong on our side.
+"""Where bodies go: what a store is, what a run asks of its sink beyond that, and `StoreError`.
 
-engine ──put(target, head, body)──────────────────────────▶ Stored     a body that came whole
-engine ──open(target, head)──▶ BodyWriter ──write…commit──▶ Stored     a body that streams
-              ▲                           ├─discard                    nothing of it remains
-              └─── reopen(target) ◀───────└─suspend                    may be gone on with
+http ──put(target, head, body)──────────────────────────▶ Stored   a body that came whole
+http ──open(target, head)──▶ BodyWriter ──write…commit──▶ Stored   a body that streams
+          ▲                           ├─discard                    nothing of it remains
+          └─── reopen(target) ◀───────└─suspend                    may be resumed
+
+outcomes ──append──▶ sink, then their records ──▶ ledger           in the ledger's order
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from typing import Protocol, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Protocol, TypeAlias
 
 import msgspec
 
-from fetchpool.model.values import Head, Target
+from fetchpool.model.values import Head, Outcome, Receipt, Target
 
 Chunk: TypeAlias = bytes | bytearray | memoryview
 """Bytes of a body; a memoryview must be one of single bytes."""
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
-    """Where a body ended up; both None: it was dropped, as asked."""
+    """Where a complete body is; all None: it was dropped, as the user asked."""
 
     path: str | None = None
     """Relative to the store's root, parts joined by `/`."""
     body: bytes | None = None
-    """The body itself, from a store that hands bodies back."""
+    """The body itself, from a store that returns bodies."""
+    receipt: Receipt | None = None
+    """Where the body is in a container; filled in by `Sink.append`."""
 
 
 class Representation(msgspec.Struct, frozen=True):
-    """What exactly a body is the bytes of, so that one that broke off can be gone on with."""
+    """Which bytes a body consists of, so that one that broke off can be resumed."""
 
     url: str
-    """Of the hop that answered, without userinfo."""
+    """Of the hop that sent the response, without userinfo."""
     etag: str
-    """A strong validator (RFC 9110 §8.8.1): the same one at the same URL means the same bytes."""
+    """A strong validator (RFC 9110 §8.8.1): at one URL, the same validator means the same bytes."""
     total: int
     """Length of the whole body in bytes."""
     headers: tuple[tuple[str, str], ...] = ()
-    """Fields that describe it and which the answer with the rest may leave out."""
+    """Fields that describe the body and that a 206 response may leave out."""
 
 
 class StoreError(Exception):
     """Trouble on our side: disk full, quota, I/O error, a directory gone or read-only.
 
-    Never a URL's failure: the run stops, and the same command goes on later. The one passing kind
-    is `out_of_descriptors`: nothing is wrong with the disk, fewer requests at a time will do.
+    It is never a URL's failure: the run stops, and the same command goes on later. Only
+    `out_of_descriptors` is passing: the disk is fine, and fewer requests at a time will do.
     """
 
     def __init__(self, what: str, where: str, code: int) -> None:
@@ -66,19 +71,20 @@ class StoreError(Exception):
 
 
 class BodyWriter(Protocol):
-    """A body on its way into a store; ends with one `commit`, `discard` or `suspend`."""
+    """A body that is being stored; ends with one `commit`, `discard` or `suspend`."""
 
     def write(self, chunk: Chunk) -> None:
-        """Take the body's next bytes; they may be reused after the call.
+        """Take the next bytes of the body; the caller may reuse the memory after the call.
 
         Raises StoreError, after which nothing of the body remains.
         """
         ...
 
     def commit(self) -> Stored:
-        """Give the complete body its final name, in one step, and return where it is.
+        """Complete the body and return where it is: a file gets its final name, in one step.
 
-        Raises StoreError, after which nothing of the body remains.
+        A sink that appends returns a receipt, and keeps the body ready for `Sink.append`. Raises
+        StoreError, after which nothing of the body remains.
         """
         ...
 
@@ -87,25 +93,25 @@ class BodyWriter(Protocol):
         ...
 
     def suspend(self) -> None:
-        """Keep what came for `reopen`, if that is possible; else, and after `commit`: `discard`."""
+        """Keep the bytes for `reopen` if that is possible; otherwise do what `discard` does."""
         ...
 
 
 class PartWriter(BodyWriter, Protocol):
-    """A body that broke off: what is written comes after what there is."""
+    """A body that broke off: what is written goes behind the bytes that are there."""
 
     @property
     def about(self) -> Representation:
-        """What the bytes belong to."""
+        """Which body the bytes belong to."""
         ...
 
     @property
     def length(self) -> int:
-        """How many bytes there were when it was reopened: at least 1, less than the whole."""
+        """How many bytes there were at `reopen`: at least 1, less than the whole body."""
         ...
 
     def read(self, start: int, size: int) -> bytes:
-        """Return up to *size* of the bytes there were, from *start* on; from any thread.
+        """Return up to *size* of those bytes, from *start* on; may be called from any thread.
 
         Raises StoreError.
         """
@@ -113,10 +119,10 @@ class PartWriter(BodyWriter, Protocol):
 
 
 class Store(Protocol):
-    """A place for bodies.
+    """A place for bodies. A program may give one of its own to `FetchPool(config, store=...)`.
 
-    A store belongs to the process that made it, and all its methods but `sync` to one thread at a
-    time. Bodies of one URL may be written at the same time: each commits whole, the last one stays.
+    A store belongs to the process that made it. All methods but `sync` are called from one thread.
+    Bodies of one URL may be written at the same time: each is committed whole, the last one stays.
     """
 
     def put(self, target: Target, head: Head, body: Chunk) -> Stored:
@@ -126,25 +132,62 @@ class Store(Protocol):
     def open(self, target: Target, head: Head, about: Representation | None = None) -> BodyWriter:
         """Begin a body that comes in chunks; raises StoreError.
 
-        With *about* it may be gone on with if it breaks off, should the store be able to.
+        *about* is given for a body that may be resumed if it breaks off; a store that can't resume
+        ignores it.
         """
         ...
 
     def reopen(self, target: Target, url: str) -> PartWriter | None:
-        """Return what there is of *target*'s body, as *url* answered; None if that is nothing.
+        """Return the suspended body of *target* that came from *url*; None if there is none.
 
-        Nobody else gets it until that writer has ended. Raises StoreError.
+        It is returned to nobody else until that writer has ended. Raises StoreError.
         """
         ...
 
     def sync(self) -> None:
         """Bring every body committed so far to stable storage, as far as the store promises that.
 
-        To be called before the ledger syncs the records of these bodies. May block for long and may
-        be called from another thread. Raises StoreError.
+        Called before the ledger syncs the records of these bodies, from the ledger's thread. May
+        take long. Raises StoreError.
         """
         ...
 
     def close(self) -> None:
-        """Free what the store holds; may be called again. Writers must have ended before."""
+        """Free what the store holds; may be called again. All writers have ended before."""
         ...
+
+
+class Sink(Store):
+    """The store of a run: what the ledger needs of it. The defaults are right for files.
+
+    A sink of containers (files that hold many bodies and only grow) sets `appends` and writes each
+    body in `append`, not in `commit`: what is committed may still be lost before it is recorded,
+    and a container can be cut at its end only. `docs/architecture.md` has an example.
+    """
+
+    appends: ClassVar[bool] = False
+    """Whether `append` does anything: if not, it is never called."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether too much waits for `append`: no further request starts while it is true."""
+        return False
+
+    def append(self, outcomes: Sequence[Outcome]) -> None:
+        """Write the bodies of *outcomes* to their containers and fill in their receipts.
+
+        The outcomes are all that are about to be recorded, those without a body too, in the
+        ledger's order; their records are written after the call. A receipt with a place is one that
+        another process of the run has filled in: `sync` covers its container, too. Called in the
+        ledger's thread, or where a worker process sends its outcomes. Raises StoreError: none of
+        *outcomes* gets a record then, and the run ends.
+        """
+
+    def recover(self, receipts: Iterable[Receipt], *, goes_on: bool) -> None:
+        """Remove what no record names: cut each container behind the last of *receipts* in it.
+
+        *receipts* are those of all records, read from the disk as they are iterated. With
+        *goes_on*, bodies that broke off are kept for `reopen`. Called at the start, before anything
+        is stored, and at the end of a run that has fetched all; no other process stores bodies
+        then. Raises StoreError, also where a container is shorter than its records say.
+        """

@@ -189,6 +189,20 @@ def is_redirect(head: Head) -> bool:
     return head.status in REDIRECT_STATUSES and bool(head.get("location"))
 
 
+class Receipt(msgspec.Struct, array_like=True):
+    """Where a body is in a container, a file that holds many bodies.
+
+    A sink makes it at `commit` and fills it in when it appends the body (`Sink.append`).
+    """
+
+    container: str = ""
+    """Relative to DEST; empty until the body is appended."""
+    offset: int = 0
+    """Of the body's first byte in the container."""
+    length: int = 0
+    """How many bytes it takes there."""
+
+
 class Outcome(msgspec.Struct, frozen=True, array_like=True):
     """What became of a request: exactly one for each."""
 
@@ -224,3 +238,5 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     """The host the list's URL counts against; empty for a line that is no URL."""
     body: Bytes | None = None
     """The body itself, where no store was given."""
+    receipt: Receipt | None = None
+    """Where the body is, if its store keeps containers."""

@@ -29,6 +29,7 @@ from fetchpool.scheduling.judge import STARVED_AT_MOST_S, Judge, Observer, Rules
 if TYPE_CHECKING:
     from fetchpool.http import Engine
     from fetchpool.model.attempts import Miss
+    from fetchpool.model.bodies import Sink
     from fetchpool.scheduling.scheduler import HostState, Scheduler
     from fetchpool.sources import RequestReader
 
@@ -51,6 +52,10 @@ class Border(Protocol):
 
     def hand_over(self, job: Job, at: float) -> bool:
         """Take *job*, to go on from *at* on, if its host is another's; tell whether it was."""
+
+
+BEHIND_S = 0.01
+"""How long no request starts before a sink that is behind is asked again."""
 
 
 class OurSideDownError(Exception):
@@ -78,9 +83,11 @@ class Fetching:
         public_only: bool = False,
         insecure: bool = False,
         border: Border | None = None,
+        sink: Sink | None = None,
         buffer: int = 16,
     ) -> None:
         self._engine = engine
+        self._sink = sink if sink is not None and sink.appends else None
         self._scheduler = scheduler
         self._reader = reader
         self.stats = stats
@@ -337,6 +344,9 @@ class Fetching:
         """Return what may start now; if nothing may, have a worker woken when something does."""
         scheduler, now = self._scheduler, monotonic()
         taken = None
+        if self._sink is not None and self._sink.behind:
+            self._crew.call_at(now + BEHIND_S, now)
+            return None
         if not self._judge.outage.paused:
             taken = scheduler.take(now)
             if taken is not None:

@@ -20,6 +20,7 @@ from fetchpool.http.exchange import Exchange
 from fetchpool.http.receiver import BodyPolicy
 from fetchpool.http.session import SessionExchange
 from fetchpool.http.watch import Timeouts
+from fetchpool.model.bodies import Sink
 from fetchpool.model.urls import hiding
 from fetchpool.model.values import Target
 from fetchpool.network.connector import (
@@ -32,7 +33,7 @@ from fetchpool.network.connector import (
 from fetchpool.network.descriptors import Budget, make_budget, why_too_few
 from fetchpool.network.proxies import environment_has_proxy, environment_proxies, proxy_chooser
 from fetchpool.network.tls import why_no_roots
-from fetchpool.output.sinks.memory import MemoryStore
+from fetchpool.output.sinks import open_sink
 from fetchpool.pipeline.fetching import Border, Counters, Fetching, RunObserver
 from fetchpool.pipeline.headers import header_maker
 from fetchpool.pipeline.outcomes import Outcomes, RunningList
@@ -59,7 +60,7 @@ class FetchPool:
 
     Raises `ConfigError` for a *config* of several workers, or one the environment is at odds with.
 
-    Without a *store* bodies are handed back as `outcome.body`. Limits hold over the pool; it
+    Without a *store* bodies are returned as `outcome.body`. Limits hold over the pool; it
     fetches one list at a time. A loop that is left early leaves the pool free for the next list.
     Leaving the block ends everything: no task, no socket remains.
     """
@@ -69,7 +70,7 @@ class FetchPool:
         check_surroundings(self.config)
         if self.config.workers != 1:
             raise ConfigError("--workers is for fetchpool.run(): a FetchPool is one process")
-        self._store: Store = store or MemoryStore()
+        self._store: Store = open_sink(self.config) if store is None else store
         self._engine: Engine | None = None
         self._budget: Budget | None = None
         self._lists: list[RunningList] = []
@@ -193,6 +194,7 @@ class FetchPool:
             public_only=config.public_only,
             insecure=config.insecure,
             border=border,
+            sink=self._store if isinstance(self._store, Sink) else None,
             buffer=buffer,
         )
         self._lists.append(RunningList(fetching, spill))

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fetchpool.output.export import is_stream
-from fetchpool.output.ledger.layout import LEDGER
 
 if TYPE_CHECKING:
     from fetchpool.config import Config
+    from fetchpool.output.ledger.layout import Layout
     from fetchpool.sources import Sources
 
 
@@ -25,15 +25,20 @@ class Call:
     """The lists and URLs as they were given."""
     title: str
     """What is fetched, for a person."""
-    dest: Path | None
-    """The run's directory; None where nothing stays on disk."""
+    layout: Layout | None
+    """Where the files of the run are; None where nothing stays on disk."""
     named: bool
-    """Whether the user chose *dest*."""
+    """Whether the user chose DEST."""
+
+    @property
+    def dest(self) -> Path | None:
+        """The directory of the bodies; None where nothing stays on disk."""
+        return None if self.layout is None else self.layout.dest
 
     @property
     def ledger(self) -> Path | None:
         """Where the ledger is, where there is one."""
-        return None if self.dest is None else self.dest / LEDGER
+        return None if self.layout is None else self.layout.ledger
 
     @property
     def dest_text(self) -> str | None:
@@ -43,7 +48,7 @@ class Call:
     @property
     def records_text(self) -> str | None:
         """Where the records can be found afterwards, for a person."""
-        if self.dest is not None:
-            return f"{self.dest}/{LEDGER}"
+        if self.layout is not None:
+            return f"{self.layout.home}/{self.layout.ledger.name}"
         records = self.config.records
         return None if records is None or is_stream(records) else records

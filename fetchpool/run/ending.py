@@ -34,8 +34,8 @@ class Closing:
         numbers = telling.stats.summary(monotonic(), Ending(exit_status=0))
         complete = remaining.ended and numbers.total == remaining.requests
         await recording.close(complete=complete)
-        if complete and numbers.ok == numbers.total:
-            await recording.remove_leftovers()
+        if complete:
+            await recording.remove_leftovers(goes_on=numbers.ok != numbers.total)
         status, stopped_by = self._status(recording, numbers, complete=complete)
         summary = telling.stats.summary(
             monotonic(),

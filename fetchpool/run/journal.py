@@ -1,12 +1,17 @@
-"""Records on their way out: gathered into batches, to the ledger first, then to `--records`.
+"""Writes what becomes of each line, in batches: bodies, then the ledger, then `--records`.
 
-    put(outcomes) ─▶ pending ──(256 of them, or 100 ms)──▶ ledger ──▶ --records
-                                                            one lane   another
+    put(outcomes) ─▶ pending ──(256 of them, or 100 ms)──▶ sink ─▶ ledger ──▶ --records
+                                                           └─ one lane ─┘    another
+
+A sink that appends writes the bodies of a batch in the lane of the ledger, before the ledger writes
+their records: so the bodies in a container have the order of their records. A body that can't be
+appended has no record.
 
 While one batch is being written the next one gathers; when that is full, `put` waits: a slow disk
 or a slow reader of `--records -` slows the fetching down and nothing piles up.
 
-What has been written is told, and counts only then: the figures shown are those of the ledger.
+Outcomes are reported when they are written, and count only then: the figures shown are those of
+the ledger.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ import asyncio
 from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from fetchpool.output.ledger.record import Batch, Record
 from fetchpool.output.records import RecordsError
@@ -24,6 +29,7 @@ from fetchpool.run.lanes import Lane
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fetchpool.model.bodies import Sink
     from fetchpool.model.values import Outcome
     from fetchpool.output.ledger import Ledger
     from fetchpool.output.ledger.entries import Entry, Line
@@ -31,6 +37,8 @@ if TYPE_CHECKING:
 
 Recorded: TypeAlias = "Outcome | Entry"
 """What a record was made of: an outcome of this run, or what an earlier run's record says."""
+
+R = TypeVar("R")
 
 BATCH_LINES = 256
 BATCH_S = 0.1
@@ -47,14 +55,15 @@ class Journal:
         on_recorded: Callable[[Sequence[Recorded]], None],
         keys: Container[str] = (),
     ) -> None:
-        """Take over *records*, to be closed at the end; tell *on_recorded* what is written.
+        """Take over *records*, to be closed at the end; report to *on_recorded* what is written.
 
         That is what the ledger holds; without a ledger, what *records* took; without either, all.
-        Records have those of *keys* beside the ones that all have.
+        Records have the keys that all have, and those of *keys*.
         """
         self._keys = keys
         self._on_recorded = on_recorded
         self._ledger: Ledger | None = None
+        self._sink: Sink | None = None
         self._path: Path | None = None
         self._records = records
         self._ledger_lane = Lane("ledger")
@@ -67,16 +76,17 @@ class Journal:
         self._records_failed = False
         self._reader_given_up = asyncio.Event()
         self.trouble: BaseException | None = None
-        """Why the run is to end although the ledger takes records still: `--records` can't be
-        written (any more: `OutputClosedError`), or the disk is all but full."""
+        """Why the run has to end although the ledger still takes records: `--records` can't be
+        written (`OutputClosedError`: its reader has gone), or the disk is all but full."""
 
-    def write_to(self, ledger: Ledger, path: Path) -> None:
-        """Write to *ledger*, too, and first; a person knows it as *path*."""
+    def write_to(self, ledger: Ledger, path: Path, sink: Sink | None = None) -> None:
+        """Write to *ledger* first, which users know as *path*; before it, the bodies to *sink*."""
         self._ledger = ledger
         self._path = path
+        self._sink = sink if sink is not None and sink.appends else None
 
     def start(self, on_trouble: Callable[[], None]) -> None:
-        """Begin to write what gathers; *on_trouble* is called once fetching on is no use."""
+        """Begin to write what gathers; *on_trouble* is called once fetching must end."""
         if self._records is not None:
             self._records.make_anew()
         self._on_trouble = on_trouble
@@ -90,9 +100,7 @@ class Journal:
         if self._ledger is None and self._records is None:
             self._on_recorded(outcomes)
             return
-        keys = self._keys
         self._pending.outcomes += outcomes
-        self._pending.records += [Record.of(each, keys) for each in outcomes]
         await self._write_if_many()
 
     async def keep(self, line: Line) -> None:
@@ -102,7 +110,7 @@ class Journal:
 
     async def _write_if_many(self) -> None:
         count = len(self._pending)
-        if count >= BATCH_LINES:
+        if count >= BATCH_LINES or (self._sink is not None and self._sink.behind):
             self._check()
             self._start_writing()
             if count >= MOST_PENDING and self._writing is not None:
@@ -117,12 +125,15 @@ class Journal:
                 return
             await asyncio.wait((self._writing,))
 
-    async def in_ledger_lane(self, call: Callable[[], object]) -> None:
-        """Run *call*, which uses the ledger, where the ledger is used; an OSError names a file."""
-        await self._ledger_lane.submit(partial(self._naming_the_ledger, call))
+    async def in_ledger_lane(self, call: Callable[[], R]) -> R:
+        """Return what *call*, which uses the ledger, returns when it is run in the ledger's lane.
+
+        An OSError that it raises names a file.
+        """
+        return await self._ledger_lane.submit(partial(self._naming_the_ledger, call))
 
     def give_up_reader(self) -> None:
-        """Wait no longer for whoever reads `--records`: from now on only the ledger is written."""
+        """Stop waiting for the reader of `--records`: from now on only the ledger is written."""
         self._reader_given_up.set()
 
     def _check(self) -> None:
@@ -150,10 +161,11 @@ class Journal:
             self._on_trouble()
 
     async def _write(self, pending: _Pending) -> None:
-        batch = Batch(pending.records)
-        if self._ledger is not None:
-            await self._write_to_ledger(self._ledger, pending, batch)
-        if self._records is None or not pending.records:
+        if self._ledger is None:
+            batch = self._batch(pending.outcomes)
+        else:
+            batch = await self._write_to_ledger(self._ledger, pending)
+        if self._records is None or not batch.records:
             return
         if self._reader_given_up.is_set() or self._records_failed:
             return
@@ -161,7 +173,7 @@ class Journal:
         written = 0
         try:
             if await self._unless_given_up(writing):
-                written = len(pending.records)
+                written = len(batch.records)
         except RecordsError as error:
             written = error.written
             self._records_failed = True
@@ -169,22 +181,31 @@ class Journal:
         if self._ledger is None:
             self._on_recorded(pending.outcomes[:written])
 
-    async def _write_to_ledger(self, ledger: Ledger, pending: _Pending, batch: Batch) -> None:
+    async def _write_to_ledger(self, ledger: Ledger, pending: _Pending) -> Batch:
+        """Write *pending* to the sink and the ledger; return the records of its outcomes."""
         before = ledger.totals.records
         recorded: list[Recorded] = [line.entry for line in pending.kept]
         recorded += pending.outcomes
 
-        def append() -> None:
+        def append() -> Batch:
+            if self._sink is not None:
+                self._sink.append(pending.outcomes)
+            batch = self._batch(pending.outcomes)
             data = b"".join([*(line.raw for line in pending.kept), batch.lines])
             ledger.append(data, [*(line.entry for line in pending.kept), *batch.records])
+            return batch
 
         try:
-            await self.in_ledger_lane(append)
-        finally:  # of what failed on the way, the lines that fit are in the ledger
+            batch = await self.in_ledger_lane(append)
+        finally:  # if writing failed, the lines that fit are in the ledger
             written = ledger.totals.records - before
             self._on_recorded(recorded[:written])
         if ledger.disk_full is not None:
             self._end_run(ledger.disk_full)
+        return batch
+
+    def _batch(self, outcomes: Sequence[Outcome]) -> Batch:
+        return Batch([Record.of(each, self._keys) for each in outcomes])
 
     async def _unless_given_up(self, writing: asyncio.Future[None]) -> bool:
         """Wait for *writing*, or until the reader is given up; raises like *writing*.
@@ -201,9 +222,9 @@ class Journal:
             writing.result()
         return writing.done()
 
-    def _naming_the_ledger(self, call: Callable[[], object]) -> None:
+    def _naming_the_ledger(self, call: Callable[[], R]) -> R:
         try:
-            call()
+            return call()
         except OSError as error:
             if error.filename is None and self._path is not None:
                 error.filename = str(self._path)
@@ -221,14 +242,14 @@ class Journal:
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-        # What the lanes were given goes on without us: nobody may use the ledger before it ended.
+        # A lane finishes what it was given: nobody may use the ledger before that.
         await self._ledger_lane.submit(lambda: None)
         self._ledger_lane.close()
         await self._close_records()
         self._records_lane.close()
 
     async def _close_records(self) -> None:
-        """Have the file closed where it is used: after a write that may still be going on."""
+        """Close the file in its lane, after a write that may still be going on."""
         if self._records is None:
             return
         closing = self._records_lane.submit(self._records.close)
@@ -237,22 +258,20 @@ class Journal:
 
 
 class _Pending:
-    """Records that wait to be written."""
+    """What waits to be written."""
 
-    __slots__ = ("kept", "outcomes", "records")
+    __slots__ = ("kept", "outcomes")
 
     def __init__(self) -> None:
         self.kept: list[Line] = []
-        """Of an earlier run."""
+        """Records of an earlier run."""
         self.outcomes: list[Outcome] = []
-        self.records: list[Record] = []
-        """Of the outcomes, one each."""
 
     def __len__(self) -> int:
-        return len(self.kept) + len(self.records)
+        return len(self.kept) + len(self.outcomes)
 
 
 def _look_at(future: asyncio.Future[None]) -> None:
-    """Take note of an error nobody waits for any more: asyncio would complain of it."""
+    """Retrieve an error that nobody waits for any more: asyncio would report it otherwise."""
     if not future.cancelled():
         future.exception()

@@ -1,7 +1,7 @@
-"""Blocking work beside the event loop: one daemon thread a lane, one thing after the other.
+"""Lanes: blocking work outside the event loop, in order, in one daemon thread each.
 
-A daemon, because a write to a pipe nobody reads can't be interrupted, and must not keep the
-program from ending (the threads of an executor would).
+The threads are daemons because a write to a pipe that nobody reads can't be interrupted, and must
+not keep the program from ending (the threads of an executor would).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Lane:
         return future
 
     def close(self) -> None:
-        """Let the thread end after what was submitted; returns at once."""
+        """End the thread after what was submitted; returns at once."""
         self._work.put(None)
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""What a run records: outcomes in order, into the ledger and `--records`, whatever ends the run.
+"""Records the outcomes of a run, in the ledger and `--records`, whatever ends the run.
 
 fetcher.batch() ─▶ Recording ─▶ Journal ─▶ ledger, --records ─▶ Account
 """
@@ -71,7 +71,7 @@ class Recording:
             self.account.kept(ok=False, label=label, count=count)
         self.account.kept(ok=True, count=settled.kept.ok)
         self._ledger = settled.ledger
-        self.journal.write_to(settled.ledger, path)
+        self.journal.write_to(settled.ledger, path, self._output.sink)
 
     async def record_all(self, fetcher: Fetcher) -> None:
         """Record outcomes until there are no more.
@@ -111,11 +111,14 @@ class Recording:
         except RecordsError as error:
             self._note(error)
 
-    async def remove_leftovers(self) -> None:
-        """Delete unfinished bodies of lines that left the list: nobody waits for them."""
-        if self._output is not None and self._output.files is not None:
-            with suppress(StoreError):
-                await asyncio.to_thread(self._output.files.remove_leftovers)
+    async def remove_leftovers(self, *, goes_on: bool) -> None:
+        """Delete what no record names, such as what workers left that died.
+
+        With *goes_on*, bodies that a later run may resume stay.
+        """
+        if self._output is not None:
+            with suppress(StoreError, OSError):  # a later run does it
+                await self._output.recover(goes_on=goes_on)
 
     def abort(self, fetcher: Fetcher) -> None:
         """Cut off what runs, and wait for no reader of records."""

@@ -20,7 +20,8 @@ from fetchpool.model.urls import hiding
 from fetchpool.network.descriptors import make_budget
 from fetchpool.output.export import descriptor_written
 from fetchpool.output.ledger import OutputError
-from fetchpool.output.sinks.null import NullStore
+from fetchpool.output.ledger.layout import Layout
+from fetchpool.output.sinks import open_sink
 from fetchpool.pipeline.event_loop import loop_factory
 from fetchpool.pipeline.pool import FetchPool, check_surroundings
 from fetchpool.run.call import Call
@@ -75,7 +76,8 @@ def run(
         open_sources(sources, stdin, named=config.add, ask=config.ask) as lists,
     ):
         dest = destination(config, sources, given)
-        call = Call(config, lists, sources, title or lists.title, dest, given is not None)
+        layout = None if dest is None else Layout(dest)
+        call = Call(config, lists, sources, title or lists.title, layout, given is not None)
         work = Runner(call, reporter)
         with asyncio.Runner(loop_factory=loop_factory(config)) as loop:
             return loop.run(work.go(signals=signals))
@@ -140,9 +142,9 @@ class Runner:
     async def _open_output(self, stack: AsyncExitStack) -> Output | None:
         """Take the run's directory, where there is to be one."""
         call = self._call
-        if call.dest is None:
+        if call.layout is None:
             return None
-        return await open_output(stack, call.config, call.dest, call.names, named=call.named)
+        return await open_output(stack, call.config, call.layout, call.names, named=call.named)
 
     async def _fetcher(self, stack: AsyncExitStack, output: Output | None) -> Fetcher:
         """Return what fetches the list until *stack* is unwound: this process, or several."""
@@ -150,8 +152,8 @@ class Runner:
         observer = Observer(telling.stats, telling.events, telling.reporter)
         spill_directory = None if output is None else output.spill_directory
         if worker_count(config) == 1:
-            files = None if output is None else output.files
-            pool = FetchPool(replace(config, workers=1), store=files or NullStore())
+            sink = open_sink(config) if output is None else output.sink
+            pool = FetchPool(replace(config, workers=1), store=sink)
             await stack.enter_async_context(pool)
             return pool.fetch_from(
                 self._remaining,

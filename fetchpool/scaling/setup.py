@@ -1,17 +1,13 @@
-"""What a worker is told at its start, and where bodies go."""
+"""What a worker is told at its start."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from fetchpool.config import Config
-from fetchpool.model.disposition import suggested_filename
 from fetchpool.network.descriptors import make_budget
-from fetchpool.output.ledger.checkpoint import boot_id
 from fetchpool.output.ledger.layout import Layout
-from fetchpool.output.sinks.directory import DirectoryStore
 from fetchpool.scaling.sharing import Share, shares
 
 
@@ -46,20 +42,3 @@ def unpack_setup(data: bytes) -> Setup:
     setup = pickle.loads(data)  # noqa: S301 - our own parent's
     assert isinstance(setup, Setup)
     return setup
-
-
-def open_bodies(
-    config: Config, layout: Layout, is_foreign: Callable[[str], bool]
-) -> DirectoryStore:
-    """Return the store of a run's bodies; every process of the run has one of its own.
-
-    Raises `StoreError`.
-    """
-    return DirectoryStore(
-        layout.dest,
-        is_foreign=is_foreign,
-        durability=config.durability,
-        directories=make_budget(config.limit).directories,
-        filename_of=suggested_filename if config.content_disposition else None,
-        boot=boot_id(),
-    )

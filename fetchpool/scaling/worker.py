@@ -15,16 +15,17 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from time import monotonic
 
-from fetchpool.model.bodies import Store, StoreError
+from fetchpool.model.bodies import Sink, StoreError
+from fetchpool.network.descriptors import make_budget
 from fetchpool.output.ledger.foreign import ForeignNames
 from fetchpool.output.ledger.holding import hold
-from fetchpool.output.sinks.null import NullStore
+from fetchpool.output.sinks import Place, open_sink
 from fetchpool.pipeline.fetching import Fetching, NoDescriptorsError, OurSideDownError
 from fetchpool.pipeline.pool import FetchPool
 from fetchpool.scaling import messages as say
 from fetchpool.scaling.inbox import WINDOW, Inbox
 from fetchpool.scaling.link import Link
-from fetchpool.scaling.setup import Setup, open_bodies
+from fetchpool.scaling.setup import Setup
 from fetchpool.scaling.tally import Tally
 from fetchpool.scheduling.job import Job
 from fetchpool.sources import Codec
@@ -46,8 +47,8 @@ async def work(setup: Setup, link: Link, *, on_parent_gone: Callable[[], object]
     """
     try:
         async with AsyncExitStack() as stack:
-            store = _open_store(setup, stack)
-            await Worker(setup, link, store, on_parent_gone).fetch()
+            sink = _open_sink(setup, stack)
+            await Worker(setup, link, sink, on_parent_gone).fetch()
     except (OSError, StoreError, OurSideDownError, NoDescriptorsError) as error:
         link.send(say.encode(say.Failed(pickle.dumps(error))))
     link.send(say.encode(say.Bye()))
@@ -58,27 +59,28 @@ async def work(setup: Setup, link: Link, *, on_parent_gone: Callable[[], object]
     await link.close()
 
 
-def _open_store(setup: Setup, stack: AsyncExitStack) -> Store:
+def _open_sink(setup: Setup, stack: AsyncExitStack) -> Sink:
     """Return where bodies go; until *stack* is unwound, no other run may write there."""
     if setup.layout is None:
-        return NullStore()
+        return open_sink(setup.config)
     stack.callback(os.close, hold(setup.layout.workers))
     foreign = ForeignNames(setup.layout.foreign)
     stack.callback(foreign.close)
-    store = open_bodies(setup.config, setup.layout, foreign.__contains__)
-    stack.callback(store.close)
-    return store
+    directories = make_budget(setup.config.limit).directories
+    sink = open_sink(setup.config, Place(setup.layout, foreign.__contains__, directories))
+    stack.callback(sink.close)
+    return sink
 
 
 class Worker:
     """One worker's run; made anew for each."""
 
     def __init__(
-        self, setup: Setup, link: Link, store: Store, on_parent_gone: Callable[[], object]
+        self, setup: Setup, link: Link, sink: Sink, on_parent_gone: Callable[[], object]
     ) -> None:
         self._setup = setup
         self._link = link
-        self._store = store
+        self._sink = sink
         self._on_parent_gone = on_parent_gone
         self._codec = Codec(setup.config.ask)
         self._inbox = Inbox(self._want)
@@ -89,7 +91,7 @@ class Worker:
         setup = self._setup
         share = setup.share
         config = replace(setup.config, limit=share.limit, rate=share.rate, workers=1)
-        async with FetchPool(config, store=self._store) as pool:
+        async with FetchPool(config, store=self._sink) as pool:
             fetching = pool.fetch_from(
                 self._inbox,
                 stats=self._tally,
@@ -126,6 +128,8 @@ class Worker:
         self._send(say.Hello())
         self._want(WINDOW)
         while outcomes := await fetching.batch():
+            if self._sink.appends:  # before the parent may record them, in the order it does
+                await asyncio.to_thread(self._sink.append, outcomes)
             self._send(say.Outcomes.of(outcomes, self._codec))
             await self._link.drain()
             await asyncio.sleep(GATHER_S)

@@ -563,7 +563,7 @@ def test_whatever_the_answers_a_stored_body_is_one_version_whole(
     async def run() -> Answer:
         for _ in itertools.count():
             with opened(dest) as store:
-                store.remove_leftovers(keep_parts=True)
+                store.recover((), goes_on=True)
                 engine = Engine(
                     Server([]), cast(Any, _Wires()), Timeouts(), BodyPolicy(sha256=sha256), store
                 )

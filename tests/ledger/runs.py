@@ -24,6 +24,7 @@ from fetchpool.output.ledger import (
     encode,
 )
 from fetchpool.output.ledger.entries import read_entry
+from fetchpool.output.ledger.layout import Layout
 from fetchpool.output.ledger.record import SOURCE_KEYS
 
 BATCH = 3
@@ -102,7 +103,7 @@ class Run:
         """Open DEST as a command over the list (or over *sources*) does."""
         options = RunOptions(flag, retry_kinds, body or BodyOptions(), durability, add)
         return RunDirectory.open(
-            self.dest, options, named=named, sources=sources or [str(self.list)]
+            Layout(self.dest), options, named=named, sources=sources or [str(self.list)]
         )
 
     def get(

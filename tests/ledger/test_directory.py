@@ -39,7 +39,9 @@ def test_lock_is_free_when_its_process_is_killed(run: Run) -> None:
     script = (
         "import os, sys; from pathlib import Path\n"
         "from fetchpool.output.ledger import RunDirectory, RunOptions\n"
-        "held = RunDirectory.open(Path(sys.argv[1]), RunOptions(), named=True, sources=['-'])\n"
+        "from fetchpool.output.ledger.layout import Layout\n"
+        "layout = Layout(Path(sys.argv[1]))\n"
+        "held = RunDirectory.open(layout, RunOptions(), named=True, sources=['-'])\n"
         "print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

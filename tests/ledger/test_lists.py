@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fetchpool.model.urls import hiding
 from fetchpool.model.values import Request
 from fetchpool.output.ledger import Flag, OutputError, RunDirectory, RunOptions, matching, waiting
+from fetchpool.output.ledger.layout import Layout
 from tests.ledger.runs import Run, append, read_records, urls, whole_lines
 
 NewDirectory = Callable[[], Path]
@@ -306,7 +307,7 @@ def test_hundred_thousand_lines_in_reverse(tmp_path: Path) -> None:
 
 def test_iterable_of_a_program_is_like_a_pipe(tmp_path: Path) -> None:
     options = RunOptions(durability="none")
-    with RunDirectory.open(tmp_path / "d", options, named=True, sources=[]) as directory:
+    with RunDirectory.open(Layout(tmp_path / "d"), options, named=True, sources=[]) as directory:
         settled = directory.settle()
         assert settled.done is None
         assert settled.waiting is None

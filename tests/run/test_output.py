@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from fetchpool.model.bodies import StoreError
 from fetchpool.model.urls import parse_url
 from fetchpool.model.values import Head, Outcome, Request
 from fetchpool.output.ledger import DirectoryBusyError, Ledger, OutputError, Record, encode
+from fetchpool.output.ledger.layout import Layout
 from fetchpool.output.sinks.directory import DirectoryStore
+from fetchpool.output.sinks.null import NullStore
 from fetchpool.run import output as module
 from fetchpool.run.output import Output, open_output
 from tests.ledger import runs
@@ -22,7 +24,7 @@ from tests.ledger.runs import outcome
 
 
 async def opened(stack: AsyncExitStack, dest: Path, **options: Any) -> Output:
-    return await open_output(stack, Config(**options), dest, ["list.txt"], named=True)
+    return await open_output(stack, Config(**options), Layout(dest), ["list.txt"], named=True)
 
 
 def append(ledger: Ledger, of: Outcome, *, finish: bool = False) -> None:
@@ -36,7 +38,6 @@ def append(ledger: Ledger, of: Outcome, *, finish: bool = False) -> None:
 async def test_directory_is_held_until_the_stack_is_unwound(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         output = await opened(stack, tmp_path)
-        assert output.layout is not None
         assert output.layout.dest == tmp_path
         assert output.spill_directory == str(tmp_path / ".fetchpool")
         with pytest.raises(DirectoryBusyError):
@@ -45,12 +46,12 @@ async def test_directory_is_held_until_the_stack_is_unwound(tmp_path: Path) -> N
         await opened(stack, tmp_path)
 
 
-async def test_without_bodies_there_is_no_store_and_the_directory_is_held_all_the_same(
+async def test_without_bodies_nothing_is_stored_and_the_directory_is_held_all_the_same(
     tmp_path: Path,
 ) -> None:
     async with AsyncExitStack() as stack:
         output = await opened(stack, tmp_path, no_body=True)
-        assert (output.files, output.layout) == (None, None)
+        assert isinstance(output.sink, NullStore)
         await output.settle(list)
         output.remove_outdated()  # nothing to do
         with pytest.raises(DirectoryBusyError):
@@ -60,9 +61,8 @@ async def test_without_bodies_there_is_no_store_and_the_directory_is_held_all_th
 async def test_bodies_are_on_disk_before_the_records_that_name_them(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         output = await opened(stack, tmp_path)
-        assert output.files is not None
         settled = await output.settle(list)
-        assert settled.ledger.before_sync == output.files.sync
+        assert settled.ledger.before_sync == output.sink.sync
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,9 @@ async def test_pieces_of_bodies_stay_where_the_run_goes_on(
         settled = await output.settle(lambda: requests)
         append(settled.ledger, outcome(requests[0], path=None))
     asked: list[bool] = []
-    monkeypatch.setattr(
-        DirectoryStore, "remove_leftovers", lambda self, *, keep_parts: asked.append(keep_parts)
-    )
+    monkeypatch.setattr(DirectoryStore, "recover", lambda *_, goes_on: asked.append(goes_on))
     async with AsyncExitStack() as stack:
-        await opened(stack, tmp_path, **again)
+        await (await opened(stack, tmp_path, **again)).settle(lambda: requests)
     assert asked == [stays]
 
 
@@ -91,25 +89,24 @@ async def test_pieces_without_an_earlier_run_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bool] = []
-    monkeypatch.setattr(
-        DirectoryStore, "remove_leftovers", lambda self, *, keep_parts: asked.append(keep_parts)
-    )
+    monkeypatch.setattr(DirectoryStore, "recover", lambda *_, goes_on: asked.append(goes_on))
     async with AsyncExitStack() as stack:
-        await opened(stack, tmp_path)
+        await (await opened(stack, tmp_path)).settle(list)
     assert asked == [False]
 
 
-async def test_store_that_cannot_be_opened_is_told_as_trouble_with_the_output(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["__init__", "recover"])
+async def test_sink_that_cannot_be_opened_is_told_as_trouble_with_the_output(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: DirectoryStore, *, keep_parts: bool) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise StoreError("cannot look through parts", "parts", 5)
 
     with monkeypatch.context() as patch:
-        patch.setattr(DirectoryStore, "remove_leftovers", refuse)
+        patch.setattr(DirectoryStore, name, refuse)
         async with AsyncExitStack() as stack:
             with pytest.raises(OutputError, match="cannot look through parts"):
-                await opened(stack, tmp_path)
+                await (await opened(stack, tmp_path)).settle(list)
     async with AsyncExitStack() as stack:
         await opened(stack, tmp_path)  # the directory was let go
 
@@ -119,9 +116,8 @@ async def test_store_that_cannot_be_opened_is_told_as_trouble_with_the_output(
 
 def store(output: Output, content_type: str) -> str:
     """Store the answer to one URL as *content_type*; return where it is."""
-    assert output.files is not None
     head = Head(200, (("content-type", content_type),))
-    return str(output.files.put(parse_url("http://h/page"), head, b"body").path)
+    return str(output.sink.put(parse_url("http://h/page"), head, b"body").path)
 
 
 async def first_run(dest: Path) -> str:
@@ -158,7 +154,7 @@ async def test_file_that_a_record_names_stays(tmp_path: Path) -> None:
     assert (tmp_path / earlier).exists()
 
 
-class Files:
+class Files(DirectoryStore):
     """Has some outdated files, and trouble with removing them where it is to."""
 
     def __init__(self, *paths: str, trouble: Exception | None = None) -> None:
@@ -170,8 +166,8 @@ class Files:
     def outdated(self) -> Iterator[str]:
         return iter(self.paths)
 
-    def remove_outdated(self, paths: set[str]) -> None:
-        self.removed.append(paths)
+    def remove_outdated(self, paths: Iterable[str]) -> None:
+        self.removed.append({*paths})
         if self.trouble is not None:
             raise self.trouble
 
@@ -186,7 +182,7 @@ async def test_outdated_files_are_looked_up_a_part_at_a_time(
     async with AsyncExitStack() as stack:
         output = await opened(stack, tmp_path, no_body=True)
         files = Files("a", "b", "c")
-        Output(output.directory, files).remove_outdated()  # type: ignore[arg-type]
+        Output(output.directory, files).remove_outdated()
     assert files.removed == [{"a", "b"}, {"c"}]
     assert files.forgotten
 
@@ -198,5 +194,5 @@ async def test_what_cannot_be_removed_now_is_left_to_a_later_run(
     async with AsyncExitStack() as stack:
         output = await opened(stack, tmp_path, no_body=True)
         files = Files("a", trouble=trouble)
-        Output(output.directory, files).remove_outdated()  # type: ignore[arg-type]
+        Output(output.directory, files).remove_outdated()
     assert not files.forgotten

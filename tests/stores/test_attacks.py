@@ -125,7 +125,7 @@ def test_killed_at_any_system_call_no_final_file_is_partial(
         elif before == "ours":
             assert PATH in found
         with opened(dest) as store:  # the next run
-            store.remove_leftovers()
+            store.recover((), goes_on=False)
             assert store.put(TARGET, HEAD, NEW).path == PATH
         assert parts_in(dest) == []
         if finished:

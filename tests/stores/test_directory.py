@@ -303,7 +303,7 @@ def test_leftovers_of_killed_runs_are_removed(dest: Path, open_store: OpenStore)
     store = open_store()
     store.put(TARGET, HEAD, b"body")
     assert len(parts_in(dest)) == 2
-    store.remove_leftovers()
+    store.recover((), goes_on=False)
     assert parts_in(dest) == []
     assert files_in(dest) == {PATH: b"body"}
 

@@ -107,7 +107,7 @@ def test_a_later_run_goes_on_with_it(dest: Path) -> None:
     with opened(dest) as store:
         break_off(store)
     with opened(dest) as store:
-        store.remove_leftovers(keep_parts=True)
+        store.recover((), goes_on=True)
         go_on(store)
     assert files_in(dest) == {PATH: BODY}
     assert parts_in(dest) == []
@@ -127,7 +127,7 @@ def test_a_killed_process_leaves_what_it_wrote(dest: Path) -> None:
     )
     assert killed.returncode == -9, killed.stderr.decode()
     with opened(dest) as store:
-        store.remove_leftovers(keep_parts=True)
+        store.recover((), goes_on=True)
         assert reopened(store).length == HALF
 
 
@@ -159,7 +159,7 @@ def test_killed_at_any_system_call_the_next_run_mixes_nothing(tmp_path: Path, la
         killer.bury()
         assert set(files_in(dest).values()) <= {second}
         with opened(dest) as store:
-            store.remove_leftovers(keep_parts=True)
+            store.recover((), goes_on=True)
             part = store.reopen(TARGET, TARGET.url)
             if part is not None:
                 there = part.read(0, part.length)
@@ -177,7 +177,7 @@ def test_a_run_that_keeps_nothing_deletes_the_parts(dest: Path) -> None:
     with opened(dest) as store:
         break_off(store)
     with opened(dest) as store:
-        store.remove_leftovers()
+        store.recover((), goes_on=False)
         assert store.reopen(TARGET, TARGET.url) is None
     assert parts_in(dest) == []
 
@@ -190,7 +190,7 @@ def test_what_is_no_pair_is_deleted_with_the_leftovers(dest: Path) -> None:
     for stray in ("1a-0", "a.part", "b.json", "c.new", f"{names[0].removesuffix('.json')}.new"):
         (parts / stray).write_bytes(b"x")
     with opened(dest) as store:
-        store.remove_leftovers(keep_parts=True)
+        store.recover((), goes_on=True)
         assert parts_in(dest) == names
         go_on(store)
 
@@ -469,7 +469,7 @@ def test_a_killed_process_has_synced_nothing(dest: Path, boots: tuple[str, str])
         writer.write(BODY[:HALF])
         with opened(dest, boots[1]) as other:
             names = parts_in(dest)
-            other.remove_leftovers(keep_parts=True)
+            other.recover((), goes_on=True)
             assert parts_in(dest) == names
     writer.suspend()  # closes the file: no process has it any more
     with opened(dest, boots[1]) as store:

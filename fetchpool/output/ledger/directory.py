@@ -7,7 +7,6 @@ import stat as modes
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -99,25 +98,24 @@ class RunDirectory:
 
     @classmethod
     def open(
-        cls, dest: Path, options: RunOptions, *, named: bool, sources: Sequence[str]
+        cls, layout: Layout, options: RunOptions, *, named: bool, sources: Sequence[str]
     ) -> RunDirectory:
-        """Take *dest*, made with its parents if it is missing, for a run over *sources*.
+        """Take DEST, made with its parents if it is missing, for a run over *sources*.
 
         *sources* are as the user gave them: names of files, `-`, URLs; none for an iterable.
-        *named* says that the user chose *dest*: only then may a stopped run of other sources be
-        gone on with. Nothing that was in *dest* is changed, but for what a killed run left half
+        *named* says that the user chose DEST: only then may a stopped run of other sources be
+        gone on with. Nothing that was in DEST is changed, but for what a killed run left half
         done.
 
-        Raises `DirectoryBusyError` if another run holds *dest*, `CannotGoOnError` if there is a
-        stopped run that this command does not fit, `OutputError` if *dest* can't be used.
+        Raises `DirectoryBusyError` if another run holds DEST, `CannotGoOnError` if there is a
+        stopped run that this command does not fit, `OutputError` if DEST can't be used.
         """
-        layout = Layout(dest)
-        with output_errors(dest):
+        with output_errors(layout.dest):
             _make(layout)
             lock = _take_lock(layout)
         try:
-            with output_errors(dest):
-                wait_for_orphans(layout.workers)
+            with output_errors(layout.dest):
+                wait_for_orphans(layout)
             directory = cls(layout, lock, options, sources)
         except BaseException:
             lock.release()
@@ -419,14 +417,14 @@ def _listed(sources: Sequence[str]) -> str:
 
 
 def _make(layout: Layout) -> None:
-    """Create DEST and its private directory; raise if either is something else."""
+    """Create DEST and the private directory; raise if either is something else."""
     check_dest(layout)
     dest, private = layout.dest, layout.private
     try:
         found = private.lstat()
     except FileNotFoundError:
         dest.mkdir(parents=True, exist_ok=True)
-        private.mkdir(exist_ok=True)
+        private.mkdir(parents=True, exist_ok=True)
         found = private.lstat()
     if not modes.S_ISDIR(found.st_mode):
         raise OutputError(f"{private} is no directory: choose another one with --output")

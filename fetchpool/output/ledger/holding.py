@@ -11,9 +11,9 @@ import fcntl
 import os
 import time
 from contextlib import suppress
-from pathlib import Path
 
 from fetchpool.output.ledger.errors import DirectoryBusyError
+from fetchpool.output.ledger.layout import Layout
 
 ORPHANS_WAIT_S = 10.0
 """How long they get; one that is in the middle of a large write to a slow disk may need seconds."""
@@ -36,10 +36,13 @@ def hold(path: str | os.PathLike[str]) -> int:
     return fd
 
 
-def wait_for_orphans(path: Path, within_s: float = ORPHANS_WAIT_S) -> None:
-    """Wait until no worker of an earlier run holds *path*; `DirectoryBusyError` if one goes on."""
+def wait_for_orphans(layout: Layout, within_s: float = ORPHANS_WAIT_S) -> None:
+    """Wait until no worker of an earlier run holds *layout*'s directory.
+
+    Raises `DirectoryBusyError` if one goes on.
+    """
     try:
-        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(layout.workers, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
@@ -50,7 +53,7 @@ def wait_for_orphans(path: Path, within_s: float = ORPHANS_WAIT_S) -> None:
                 return
             if time.monotonic() > give_up_at:
                 raise DirectoryBusyError(
-                    f"a worker of a run that was killed still writes to {path.parent.parent}; "
+                    f"a worker of a run that was killed still writes to {layout.dest}; "
                     "try again later"
                 )
             time.sleep(_POLL_S)

@@ -59,7 +59,7 @@ def install(layout: Layout, state: State, *, fsync: bool) -> None:
         layout.next_ledger.replace(layout.ledger)
     if fsync:
         sync_directory(layout.private)
-        sync_directory(layout.dest)
+        sync_directory(layout.home)
     state.install = False
     state.archive = False
     write_state(layout.state, state, fsync=fsync)

@@ -1,18 +1,20 @@
-"""Where things are in a run directory.
+"""Where the files of a run are: the one value that says so, given to all who read or write them.
 
-    DEST/results.jsonl             the ledger
-    DEST/.fetchpool/lock           held while a run is on
+    DEST/HOST/PATH                 the bodies, the sink's business
+    HOME/results.jsonl             the ledger
+    HOME/.fetchpool/lock           held while a run is on
                     foreign        names that were here first
                     state.json     the run and how far it is
                     checkpoint     a short cut to what the ledger says
                     waiting.jsonl  records of an earlier run, until a pipe brings their lines
                     previous.jsonl the ledger before this one
-                    parts/         unfinished bodies, the store's business
-                    types          what names have depended on, the store's too
+                    parts/         unfinished bodies, the sink's business
+                    types          what names have depended on, the sink's business too
                     outdated       bodies that another name has taken the place of, until the end
 
-Without a name there are a reserve (4 MB, see `reserve`) and what waits for its turn.
-`next-…`, `index`, `answers` and `….new` are unfinished, and deleted at the start.
+HOME is DEST itself, unless the run says otherwise. Files without a name are the reserve (4 MB, see
+`reserve`) and the requests that wait for their turn. `next-…`, `index`, `answers` and `….new` are
+unfinished, and deleted at the start.
 """
 
 from __future__ import annotations
@@ -25,12 +27,14 @@ LEDGER = "results.jsonl"
 
 
 class Layout:
-    """The paths below *dest*."""
+    """The paths of a run whose bodies go to *dest*, and its ledger and state to *home*."""
 
-    def __init__(self, dest: Path) -> None:
+    def __init__(self, dest: Path, home: Path | None = None) -> None:
+        """Without *home*, ledger and state are in *dest*."""
         self.dest = dest
-        self.ledger = dest / LEDGER
-        self.private = private = dest / PRIVATE
+        self.home = home = home or dest
+        self.ledger = home / LEDGER
+        self.private = private = home / PRIVATE
         self.lock = private / "lock"
         self.workers = private / "workers"
         self.foreign = private / "foreign"
@@ -55,6 +59,6 @@ class Layout:
 
 
 def remove(path: Path) -> None:
-    """Delete *path* if it is there."""
+    """Delete *path* if it exists."""
     with suppress(FileNotFoundError):
         path.unlink()

@@ -1,2 +1,60 @@
-"""Where bodies go, a file a kind: `directory` keeps them as files, `memory` hands them back, `null`
-drops them. What all of them are is `model.bodies`."""
+"""Where bodies go, a file a kind, and `open_sink`, which says what kind a `Config` means.
+
+    no store at all      memory      returns each body to the program (the library)
+    --no-body            null        drops it
+    DEST                 directory   a file each
+
+What all of them are is said in `model.bodies`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from fetchpool.output.sinks.memory import MemoryStore
+from fetchpool.output.sinks.null import NullStore
+
+if TYPE_CHECKING:
+    from fetchpool.config import Config
+    from fetchpool.model.bodies import Sink
+    from fetchpool.output.ledger.layout import Layout
+
+
+class Place(NamedTuple):
+    """The directories of a run, as one of its processes opens a sink in them."""
+
+    layout: Layout
+    is_foreign: Callable[[str], bool]
+    """Tells whether a path relative to DEST was there before fetchpool."""
+    directories: int = 64
+    """How many directories may be kept open."""
+
+
+def open_sink(config: Config, place: Place | None = None) -> Sink:
+    """Return the sink that *config* means, opened in *place*; None: nothing stays on disk.
+
+    Each process of a run has its own: with several, that of the parent stores nothing, but gets
+    `append`, `sync` and `recover`. Raises `StoreError`.
+    """
+    if config.no_body:
+        return NullStore()
+    if place is None:
+        return MemoryStore()
+    return _open_files(config, place)
+
+
+def _open_files(config: Config, place: Place) -> Sink:
+    from fetchpool.model.disposition import suggested_filename
+    from fetchpool.output.ledger.checkpoint import boot_id
+    from fetchpool.output.sinks.directory import DirectoryStore  # a library may do without
+
+    return DirectoryStore(
+        place.layout.dest,
+        is_foreign=place.is_foreign,
+        durability=config.durability,
+        directories=place.directories,
+        filename_of=suggested_filename if config.content_disposition else None,
+        boot=boot_id(),
+        private=place.layout.private,
+    )

@@ -18,11 +18,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
-from fetchpool.model.bodies import Chunk, Representation, Stored, StoreError
+from fetchpool.model.bodies import Chunk, Representation, Sink, Stored, StoreError
 from fetchpool.model.urls import conceals
-from fetchpool.model.values import Head, Target
+from fetchpool.model.values import Head, Receipt, Target
 from fetchpool.output.names import alternate_path, body_path
-from fetchpool.output.sinks.drafts import PARTS, Draft, Drafts
+from fetchpool.output.sinks.drafts import PRIVATE, Draft, Drafts
 from fetchpool.output.sinks.earlier import EarlierNames
 from fetchpool.output.sinks.parts import Part, Parts, part_key
 from fetchpool.output.sinks.tree import UNUSABLE_NAME, DirectoryTree
@@ -38,7 +38,7 @@ Only what others put into DEST makes a second look needed, so this is a bound an
 """
 
 
-class DirectoryStore:
+class DirectoryStore(Sink):
     """Keeps each body as a file under *dest*, at the path `fetchpool.output.names` gives its URL.
 
     *is_foreign* is asked about a path (relative to *dest*) whose name is taken: a foreign file is
@@ -77,8 +77,15 @@ class DirectoryStore:
         directories: int = 64,
         filename_of: Callable[[Head], str | None] | None = None,
         boot: str = "",
+        private: str | os.PathLike[str] | None = None,
     ) -> None:
-        """Open *dest*, made if it is missing; raises StoreError where it cannot be written."""
+        """Open *dest*, made if it is missing; raises StoreError where it cannot be written.
+
+        *private* is where unfinished bodies and notes about names lie, `.fetchpool` in *dest* if it
+        is None.
+        """
+        # An absolute path, or one of the descriptor of *dest*: openat(2) takes either.
+        place = PRIVATE if private is None else os.path.abspath(private)  # noqa: PTH100
         self._dest = Path(dest)
         self._is_foreign = is_foreign
         self._durability = durability
@@ -90,17 +97,17 @@ class DirectoryStore:
         except OSError as error:
             raise self._error("cannot use", "", error) from error
         try:
-            self._drafts = Drafts(self._tree.root, fsync=self._strict)
+            self._drafts = Drafts(self._tree.root, place, fsync=self._strict)
         except OSError as error:
             self._tree.close()
-            raise self._error("cannot write to", PARTS, error) from error
+            raise self._error("cannot write to", f"{place}/parts", error) from error
         try:
-            self._earlier = EarlierNames(self._tree)
+            self._earlier = EarlierNames(self._tree, place)
             self._parts = Parts(self._drafts, boot=boot)
         except OSError as error:
             self._drafts.close()
             self._tree.close()
-            raise self._error("cannot read", PARTS, error) from error
+            raise self._error("cannot read", self._drafts.where, error) from error
 
     def put(self, target: Target, head: Head, body: Chunk) -> Stored:
         """Store a complete body; four system calls where the name is free.
@@ -155,7 +162,7 @@ class DirectoryStore:
             paths = self._paths(target, Head(200, about.headers))
             return _PartWriter(self, part, paths)
         except OSError as error:
-            raise self._error("cannot go on with", PARTS, error) from error
+            raise self._error("cannot go on with", self._drafts.where, error) from error
 
     def sync(self) -> None:
         """At level `batch`, wait until all bodies committed before are on stable storage.
@@ -169,16 +176,16 @@ class DirectoryStore:
         except OSError as error:
             raise self._error("cannot sync", "", error) from error
 
-    def remove_leftovers(self, *, keep_parts: bool = False) -> None:
-        """Delete what was left unfinished, with *keep_parts* all but what can be gone on with.
+    def recover(self, receipts: Iterable[Receipt], *, goes_on: bool) -> None:
+        """Delete unfinished bodies, with *goes_on* only those that can't be resumed.
 
-        Only for the process that holds DEST's lock, while no store there is writing a body. Raises
+        Only for the process that holds DEST's lock, while nobody is storing a body there. Raises
         StoreError.
         """
         try:
-            self._parts.remove_leftovers(keep=keep_parts)
+            self._parts.remove_leftovers(keep=goes_on)
         except OSError as error:
-            raise self._error("cannot clean", PARTS, error) from error
+            raise self._error("cannot clean", self._drafts.where, error) from error
 
     def outdated(self) -> Iterator[str]:
         """Yield the files whose place bodies under another name have taken; see `earlier`.
@@ -420,7 +427,7 @@ class _PartWriter(_FileWriter):
         try:
             return os.pread(self._part.fd, min(size, self.length - start), start)
         except OSError as error:
-            raise self._store._error("cannot read", PARTS, error) from error
+            raise self._store._error("cannot read", self._store._drafts.where, error) from error
 
     def suspend(self) -> None:
         self._store._parts.suspend(self._part)

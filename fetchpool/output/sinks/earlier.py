@@ -1,7 +1,9 @@
 """Other names under which earlier answers to a URL may lie, and what becomes of those files.
 
-    .fetchpool/types      kinds of Content-Type that made a name in this directory, as JSON strings
-    .fetchpool/outdated   paths that a body of the same URL has replaced, as JSON strings
+    types      kinds of Content-Type that made a name in this directory, as JSON strings
+    outdated   paths that a body of the same URL has replaced, as JSON strings
+
+Both are files in the sink's private directory, `.fetchpool`.
 
 A name is a function of the URL, the Content-Type where the URL has no extension, and what the
 server suggests where that is asked for. So the body of a URL whose type has changed does not take
@@ -22,11 +24,7 @@ import msgspec
 
 from fetchpool.model.values import Target
 from fetchpool.output.names import alternate_path, body_path
-from fetchpool.output.sinks.drafts import PRIVATE
 from fetchpool.output.sinks.tree import DirectoryTree
-
-TYPES = f"{PRIVATE}/types"
-OUTDATED = f"{PRIVATE}/outdated"
 
 _SUGGESTED = " suggested"
 """Stands among the types for names that servers have suggested; none begins with a blank."""
@@ -43,15 +41,17 @@ _NAMELESS = Target("https://h/", "https", "h", 443, "/", "h")
 
 
 class EarlierNames:
-    """What is known of the names in *tree*. Methods raise OSError.
+    """What is known of the names in *tree*, written to *private*. Methods raise OSError.
 
-    None of it is synced: what a loss of power takes from it is a file that stays.
+    Nothing of it is synced: after a loss of power an outdated file may stay.
     """
 
-    def __init__(self, tree: DirectoryTree) -> None:
+    def __init__(self, tree: DirectoryTree, private: str) -> None:
+        """*private* is an absolute path, or one relative to the root of *tree*."""
         self._tree = tree
         self._root = tree.root
-        lines = set(self._read(TYPES))
+        self._types, self._outdated = f"{private}/types", f"{private}/outdated"
+        lines = set(self._read(self._types))
         self._suggested = _SUGGESTED in lines
         self.had_detours = _DETOUR in lines
         """Whether there may be bodies whose path was not the first of their URL's."""
@@ -82,16 +82,16 @@ class EarlierNames:
 
     def outdate(self, path: str) -> None:
         """Put down that the file *path* is outdated."""
-        self._append(OUTDATED, path)
+        self._append(self._outdated, path)
 
     def outdated(self) -> Iterator[str]:
         """Yield the paths that were put down as outdated, some of them several times."""
-        return self._read(OUTDATED)
+        return self._read(self._outdated)
 
     def forget_outdated(self) -> None:
         """Say that the outdated files have been dealt with."""
         with suppress(FileNotFoundError):
-            os.unlink(OUTDATED, dir_fd=self._root)
+            os.unlink(self._outdated, dir_fd=self._root)
 
     def _by_type(self, path: str, target: Target) -> list[str]:
         """Return the paths that other types would have given *target*'s body."""
@@ -141,7 +141,7 @@ class EarlierNames:
 
     def _learn(self, suffix: str, line: str) -> None:
         if suffix not in self._known:
-            self._append(TYPES, line)
+            self._append(self._types, line)
             self._known.add(suffix)
 
     def _append(self, path: str, line: str) -> None:

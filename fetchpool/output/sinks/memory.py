@@ -1,10 +1,10 @@
-"""Bodies handed back to the caller, for users of the library."""
+"""Bodies returned to the program: what a user of the library gets without a store."""
 
 from __future__ import annotations
 
 from io import BytesIO
 
-from fetchpool.model.bodies import Chunk, Representation, Stored
+from fetchpool.model.bodies import Chunk, Representation, Sink, Stored
 from fetchpool.model.values import Head, Target
 
 
@@ -30,7 +30,7 @@ class _MemoryWriter:
     suspend = discard
 
 
-class MemoryStore:
+class MemoryStore(Sink):
     """Returns each body as `Stored.body` and forgets it."""
 
     def put(self, target: Target, head: Head, body: Chunk) -> Stored:
@@ -44,7 +44,7 @@ class MemoryStore:
         return _MemoryWriter()
 
     def reopen(self, target: Target, url: str) -> None:
-        """Return None: what broke off was forgotten."""
+        """Return None: what broke off is not kept."""
 
     def sync(self) -> None:
         """Do nothing: memory promises nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fetchpool.model.bodies import Chunk, Representation, Stored
+from fetchpool.model.bodies import Chunk, Representation, Sink, Stored
 from fetchpool.model.values import Head, Target
 
 _DROPPED = Stored()
@@ -24,7 +24,7 @@ class _NullWriter:
 _WRITER = _NullWriter()
 
 
-class NullStore:
+class NullStore(Sink):
     """Takes every body and keeps none: `Stored.path` and `Stored.body` are None."""
 
     def put(self, target: Target, head: Head, body: Chunk) -> Stored:

@@ -1,0 +1,37 @@
+"""Which parts of containers the records name: read back to recover a sink after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from fetchpool.model.values import Receipt
+from fetchpool.output.ledger.entries import read_blocks
+from fetchpool.output.ledger.layout import Layout
+
+
+class _Place(msgspec.Struct, gc=False):
+    container: str | None = None
+    offset: int = 0
+    length: int = 0
+
+
+_decoder = msgspec.json.Decoder(_Place)
+
+
+def read_receipts(layout: Layout) -> Iterator[Receipt]:
+    """Yield where the bodies of today's records are, and of records that wait for their lines.
+
+    Only bodies in containers are meant. Reads the ledger in full. Raises OSError.
+    """
+    for path in (layout.ledger, layout.waiting):
+        if not path.exists():
+            continue
+        for block in read_blocks(path):
+            for line, entry in zip(block.lines(), block.entries, strict=True):
+                if entry is None:
+                    continue
+                place = _decoder.decode(line)
+                if place.container is not None:
+                    yield Receipt(place.container, place.offset, place.length)
