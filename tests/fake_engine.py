@@ -14,6 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from fetchpool.model.attempts import Answer, Call, Miss
+from fetchpool.model.bodies import Sink
 from fetchpool.model.values import Request, Target
 from fetchpool.pipeline.fetching import Fetching
 from fetchpool.reporting.stats import Stats
@@ -103,6 +104,7 @@ async def fetching(
     retries: int = 2,
     budget_s: float | None = None,
     observer: Counts | None = None,
+    sink: Sink | None = None,
 ) -> AsyncIterator[Fetching]:
     """A `Fetching` of *urls*, closed at the end; fails if the test takes longer than any may."""
     spill: Spill[Job] = Spill(pack, unpack)
@@ -115,6 +117,7 @@ async def fetching(
         observer=observer,
         headers_for=lambda each: (),
         budget_s=budget_s,
+        sink=sink,
     )
     try:
         async with asyncio.timeout(5):

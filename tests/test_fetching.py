@@ -8,10 +8,30 @@ from itertools import count
 
 import pytest
 
+from fetchpool.model.bodies import Sink
 from fetchpool.model.values import FailureKind, Request
 from fetchpool.scheduling.scheduler import Limits
 from tests.fake_engine import FakeEngine, endless, fetching, loop_turns
 from tests.judging import job, miss, redirect
+
+
+class Behind(Sink):
+    """Is behind until the test says otherwise."""
+
+    appends = True
+    behind = True
+
+
+async def test_no_request_starts_while_the_sink_is_behind() -> None:
+    engine, sink = FakeEngine(), Behind()  # type: ignore[abstract]
+    async with fetching(["http://a.test/1", "http://b.test/2"], engine, sink=sink) as fetch:
+        rest = asyncio.ensure_future(anext(fetch))
+        await loop_turns()
+        assert (engine.started, fetch.running) == ([], 0)
+        sink.behind = False
+        assert (await rest).ok
+        assert (await anext(fetch)).ok
+
 
 # --- each exactly once
 

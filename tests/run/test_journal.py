@@ -11,9 +11,11 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from fetchpool.model.bodies import Sink, StoreError
 from fetchpool.model.values import Outcome, Request
 from fetchpool.output.ledger import Record, encode
 from fetchpool.output.ledger.entries import Entry, Line, read_entry
@@ -48,6 +50,22 @@ class Ledger:
             raise OSError(28, "No space left on device")
 
 
+class Containers(Sink):
+    """Takes bodies; trouble where the test says so."""
+
+    appends = True
+    behind = False
+
+    def __init__(self, log: list[tuple[str, list[int]]]) -> None:
+        self.log = log
+        self.error: StoreError | None = None
+
+    def append(self, outcomes: Sequence[Outcome]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.log.append(("sink", [each.request.seq for each in outcomes]))
+
+
 class Records:
     """Takes records; the test says what goes wrong."""
 
@@ -74,7 +92,9 @@ class Records:
 class Desk:
     """A journal with everything it tells and writes; nothing is written by the clock."""
 
-    def __init__(self, *, has_ledger: bool = True, has_records: bool = True) -> None:
+    def __init__(
+        self, *, has_ledger: bool = True, has_records: bool = True, has_sink: bool = False
+    ) -> None:
         self.log: list[tuple[str, list[int]]] = []
         self.told: list[int] = []
         self.troubles = 0
@@ -82,8 +102,10 @@ class Desk:
         self.ledger = Ledger(self.log)
         self.records = Records(self.log) if has_records else None
         self.journal = Journal(self.records, self._recorded)  # type: ignore[arg-type]
+        self.sink = Containers(self.log)  # type: ignore[abstract]
         if has_ledger:
-            self.journal.write_to(self.ledger, Path("the/ledger"))  # type: ignore[arg-type]
+            ledger: Any = self.ledger
+            self.journal.write_to(ledger, Path("the/ledger"), self.sink if has_sink else None)
 
     def start(self) -> Desk:
         self.journal.start(self._trouble)
@@ -148,6 +170,38 @@ async def test_ledger_is_first_and_what_was_kept_goes_there_alone_and_ahead(desk
     await desk.keep(8)
     await desk.journal.flush()
     assert desk.log[2:] == [("ledger", [8])]
+
+
+appending = pytest.mark.parametrize("desk", [{"has_sink": True}], indirect=True)
+
+
+@appending
+async def test_sink_appends_what_is_fetched_before_the_ledger_speaks_of_it(desk: Desk) -> None:
+    await desk.put(1, 2)
+    await desk.keep(7)
+    await desk.journal.flush()
+    assert desk.log == [("sink", [1, 2]), ("ledger", [7, 1, 2]), ("records", [1, 2])]
+
+
+@appending
+async def test_what_cannot_be_appended_has_no_record_and_nothing_comes_after_it(desk: Desk) -> None:
+    desk.sink.error = StoreError("cannot append to", "a", 28)
+    await desk.put(1, 2)
+    with pytest.raises(StoreError, match="cannot append to a"):
+        await desk.journal.flush()
+    assert (desk.log, desk.told, desk.troubles) == ([], [], 1)
+    desk.sink.error = None
+    with pytest.raises(StoreError):
+        await desk.put(3, BATCH_LINES)
+    assert desk.log == []
+
+
+@appending
+async def test_batch_is_written_at_once_for_a_sink_that_is_behind(desk: Desk) -> None:
+    desk.sink.behind = True
+    await desk.put(1)
+    await asyncio.to_thread(desk.ledger.writing.wait, 20)
+    assert desk.ledger.writing.is_set()
 
 
 async def test_batch_is_written_when_it_is_full(desk: Desk) -> None:
