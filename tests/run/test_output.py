@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fetchpool.config import Config
-from fetchpool.model.bodies import StoreError
+from fetchpool.model.bodies import Representation, StoreError
 from fetchpool.model.urls import parse_url
 from fetchpool.model.values import Head, Outcome, Request
 from fetchpool.output.ledger import DirectoryBusyError, Ledger, OutputError, Record, encode
@@ -21,6 +21,10 @@ from fetchpool.run import output as module
 from fetchpool.run.output import Output, open_output
 from tests.ledger import runs
 from tests.ledger.runs import outcome
+from tests.stores.bodies import files_in
+
+ABOUT = Representation("http://h/page", '"e"', 8)
+HEAD = Head(200, (("content-type", "text/html"),))
 
 
 async def opened(stack: AsyncExitStack, dest: Path, **options: Any) -> Output:
@@ -109,6 +113,26 @@ async def test_sink_that_cannot_be_opened_is_told_as_trouble_with_the_output(
                 await (await opened(stack, tmp_path)).settle(list)
     async with AsyncExitStack() as stack:
         await opened(stack, tmp_path)  # the directory was let go
+
+
+async def test_state_has_a_place_that_does_not_depend_on_where_bodies_are(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "bodies", tmp_path / "home")
+    request = Request("http://h/page", 1)
+    for config in (Config(), Config(fresh=True)):
+        async with AsyncExitStack() as stack:
+            output = await open_output(stack, config, layout, ["list.txt"], named=True)
+            assert output.spill_directory == str(tmp_path / "home" / ".fetchpool")
+            settled = await output.settle(lambda: [request])
+            writer = output.sink.open(parse_url("http://h/page"), HEAD, ABOUT)
+            writer.write(b"half")
+            assert len(list((tmp_path / "home" / ".fetchpool" / "parts").iterdir())) == 2
+            writer.write(b"half")
+            path = writer.commit().path
+            append(settled.ledger, outcome(request, path=path), finish=True)
+        assert files_in(tmp_path / "bodies") == {path: b"halfhalf"}
+        assert [each.name for each in (tmp_path / "bodies").iterdir()] == ["h+80"]
+        assert runs.whole_lines(tmp_path / "home" / "results.jsonl")
+    assert (tmp_path / "home" / ".fetchpool" / "previous.jsonl").exists()
 
 
 # --- files that another name has taken the place of

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import pickle
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
+from fetchpool.config import Config
 from fetchpool.model.bodies import Store, Stored, StoreError
+from fetchpool.output.ledger.layout import Layout
+from fetchpool.output.sinks import Place, open_sink
 from fetchpool.output.sinks.memory import MemoryStore
 from fetchpool.output.sinks.null import NullStore
 from tests.stores.bodies import HEAD, target_of
@@ -60,6 +64,17 @@ def test_null_keeps_nothing() -> None:
     writer.write(b"body")
     assert writer.commit() == Stored(None, None)
     writer.discard()
+
+
+def test_settings_say_which_sink_there_is(tmp_path: Path) -> None:
+    place = Place(Layout(tmp_path), lambda path: False)
+    assert isinstance(open_sink(Config()), MemoryStore)
+    assert isinstance(open_sink(Config(no_body=True)), NullStore)
+    assert isinstance(open_sink(Config(no_body=True), place), NullStore)
+    assert list(tmp_path.iterdir()) == []
+    files = open_sink(Config(), place)
+    assert files.put(TARGET, HEAD, b"body").path is not None
+    files.close()
 
 
 @pytest.mark.parametrize("store", [MemoryStore(), NullStore()])
