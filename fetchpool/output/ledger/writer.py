@@ -43,7 +43,7 @@ class Ledger:
         durability: Durability,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open the ledger that *standing* describes; what is behind it is a torn line, and cut."""
+        """Open the ledger that *standing* describes; the rest is a torn line: truncated."""
         self._layout = layout
         self._state = state
         self._standing = standing
@@ -52,10 +52,10 @@ class Ledger:
         self._clock = clock
         self._synced_at = self._checkpoint_at = clock()
         self.disk_full: OSError | None = None
-        """Set when the disk was full and the reserve was used: what has ended is recorded still,
-        then the run is to end."""
+        """Set when the disk was full and the reserve was used: the run records what has ended, and
+        then has to end."""
         self.before_sync: Callable[[], None] = lambda: None
-        """Called before each sync: bodies must be on stable storage before their records."""
+        """Called before each sync (`Sink.sync`): bodies reach the disk before their records."""
         self._unsynced = True  # a killed process may have left records that are not
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
         flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -74,7 +74,7 @@ class Ledger:
     def append(self, data: bytes, entries: Sequence[Entry | Record]) -> None:
         """Add the lines in *data*, one for each of *entries*, whose bodies are in place.
 
-        0.7 µs each. If the disk is full on the way, the lines that fit are in the ledger and count.
+        0.7 µs each. If the disk becomes full, the lines that fit are in the ledger and count.
         """
         self._check_in_place()
         self._cut_torn()
@@ -96,9 +96,9 @@ class Ledger:
         self._synced_at = self._clock()
 
     def checkpoint(self) -> None:
-        """Put down what the ledger holds, so that the next start is fast; at any moment.
+        """Write down what the ledger holds, so that the next start is fast; at any moment.
 
-        A checkpoint that can't be written only makes that start slower: no error.
+        No error if that fails: the next start is slower then.
         """
         self.sync()
         with suppress(OSError):
@@ -113,10 +113,10 @@ class Ledger:
         self._checkpoint_at = self._clock()
 
     def expect(self, requests: int, lines: int = 0) -> None:
-        """Put down how many URLs the whole list has, and lines, once its end was read.
+        """Write down how many URLs and lines the whole list has, once its end was read.
 
-        Best before the last of their records is appended: a process killed after that has then
-        finished its run, for by definition a run is finished when every line has a record.
+        Best before the last of their records is appended: then a process that is killed after that
+        has finished its run, as a run is finished when every line has a record.
         """
         if (self._state.requests, self._state.lines) != (requests, lines):
             self._state.requests, self._state.lines = requests, lines
@@ -125,7 +125,7 @@ class Ledger:
     def finish(self, requests: int, lines: int = 0) -> bool:
         """Mark the run as finished if all *requests* URLs of the list have their record.
 
-        Returns whether they have. Records that waited for lines which never came are dropped.
+        Returns whether they have. Records that waited for lines that never came are dropped.
         """
         self.sync()
         self._state.requests, self._state.lines = requests, lines
@@ -163,7 +163,7 @@ class Ledger:
             self._torn = False
 
     def _write(self, data: bytes, entries: Sequence[Entry | Record]) -> None:
-        """Write *data*; what is in the file then is accounted for, also if it is not all."""
+        """Write *data*; count the lines that are in the file then, even if that is not all."""
         written = 0
         self._unsynced = True
         try:

@@ -41,11 +41,11 @@ Only what others put into DEST makes a second look needed, so this is a bound an
 class DirectoryStore(Sink):
     """Keeps each body as a file under *dest*, at the path `fetchpool.output.names` gives its URL.
 
-    *is_foreign* is asked about a path (relative to *dest*) whose name is taken: a foreign file is
-    left as it is and the body gets its alternate name; any other regular file is one of ours, and
-    replaced in one step. What is no regular file (a symlink, a directory, a device) is neither
-    touched nor followed, nor is a symlink or file on the way there. *filename_of* says which base
-    name a server suggests for its body, where that is wanted.
+    *is_foreign* is asked about a path (relative to *dest*) whose name is taken. A foreign file is
+    left as it is and the body gets its alternate name; any other regular file is one of ours and is
+    replaced in one step. Symlinks, directories and devices in the way are neither touched nor
+    followed. *filename_of* returns the base name that a server suggests for its body; None: such
+    names are not used.
 
     At most *directories* directories are kept open; a store holds that many descriptors, three of
     its own, and one for each open writer. It must not be used after a fork: it names files by their
@@ -58,14 +58,14 @@ class DirectoryStore(Sink):
       syncfs(2), which on Linux waits for data, names and directories (ext4: 8 µs a file of 1 KB in
       batches of 1,000, where fsync of each costs 178 µs, and 91 µs with all writing begun first);
       it also waits for what others wrote to that file system. Where there is no syncfs (macOS) it
-      is sync(2), which may return early. Of the time since, a record that the system wrote out
-      ahead of the ledger's own sync may describe a body that it did not.
+      is sync(2), which may return early. After that `sync`, the system may write out a record
+      ahead of its body.
     - `strict`: every body whose `commit` or `put` returned: the file is synced before it gets its
       name, the directory after, a new directory's parent before its use. Milliseconds a body.
 
-    Bodies that broke off are kept for `reopen`, by a later run too. *boot* is what changes with
-    every start of the system: of what was written before that, only what `close` had synced (at
-    `batch` and `strict`) is gone on with; without *boot*, no more than that ever.
+    Bodies that broke off are kept for `reopen`, by a later run too. *boot* changes with every start
+    of the system: a body of an earlier boot is resumed only as far as `close` synced it (at `batch`
+    and `strict`). Without *boot* that holds for every body.
     """
 
     def __init__(
@@ -129,8 +129,8 @@ class DirectoryStore(Sink):
     def open(self, target: Target, head: Head, about: Representation | None = None) -> _FileWriter:
         """Begin a body that comes in chunks, in a file without its final name.
 
-        Bodies of URLs with a secret can't be gone on with: whose they are isn't put on disk. Nor
-        can what answers another request than a plain GET, of which no rest may be asked for.
+        A body can't be resumed if its URL has a secret, which must not be written to disk, or if
+        its request was no plain GET, which has no Range.
         """
         if (
             target.variant
@@ -148,7 +148,7 @@ class DirectoryStore(Sink):
         return _FileWriter(self, draft, paths)
 
     def reopen(self, target: Target, url: str) -> _PartWriter | None:
-        """Return what there is of *target*'s body, as *url* answered; None if that is nothing."""
+        """Return the part of *target*'s body that came from *url*; None if there is none."""
         if not self._parts.waiting or target.authorization is not None:
             return None
         try:
@@ -188,9 +188,9 @@ class DirectoryStore(Sink):
             raise self._error("cannot clean", self._drafts.where, error) from error
 
     def outdated(self) -> Iterator[str]:
-        """Yield the files whose place bodies under another name have taken; see `earlier`.
+        """Yield the files that bodies under another name have replaced; see `earlier`.
 
-        Some may come several times. Raises OSError.
+        A file may be yielded several times. Raises OSError.
         """
         return self._earlier.outdated()
 
@@ -203,7 +203,10 @@ class DirectoryStore(Sink):
                     os.unlink(last.encode(), dir_fd=directory)
 
     def forget_outdated(self) -> None:
-        """Say that the outdated files have been dealt with. Raises OSError."""
+        """Forget the outdated files: they have been deleted, or a record names them.
+
+        Raises OSError.
+        """
         self._earlier.forget_outdated()
 
     def close(self) -> None:
@@ -221,8 +224,8 @@ class DirectoryStore(Sink):
     def _put_at_once(self, paths: _Paths, body: Chunk) -> bool:
         """Try to put *body* at the first of *paths*; False, and nothing done, if that is unusual.
 
-        What `open` and `commit` do, without what they need to know about names that are taken,
-        directories that vanish, other file systems, full disks: 15 µs instead of 20 on tmpfs.
+        It does what `open` and `commit` do where nothing is in the way: no name that is taken, no
+        directory that vanished, no other file system, no full disk. 15 µs instead of 20 on tmpfs.
         """
         parent, _, last = paths.first.rpartition("/")
         try:
@@ -253,7 +256,7 @@ class DirectoryStore(Sink):
         return self._on_first_usable(paths, lambda path: self._place(draft, path, paths))
 
     def _outdate(self, path: str, paths: _Paths) -> None:
-        """Put down which files a body at *path* takes the place of, before it is there."""
+        """Note which files a body at *path* replaces, before it is there."""
         earlier = self._earlier
         others = earlier.before(path, paths.target, paths.content_type, paths.filename)
         if path != paths.first:

@@ -1,4 +1,4 @@
-"""Files that have no final name yet, and the ways to give them one.
+"""Drafts: files without a final name, and the ways to give them one.
 
     usual       open(O_TMPFILE) ─write─▶ file without a name ─linkat─▶ DEST/HOST/PATH
     name taken  ····································· ─linkat─▶ part ─rename─▶ DEST/HOST/PATH
@@ -103,7 +103,7 @@ class Drafts:
         os.link(str(fd), name, src_dir_fd=self._self_fd, dst_dir_fd=directory, follow_symlinks=True)
 
     def finish(self, draft: Draft) -> None:
-        """Say that *draft* is complete, before it gets its name."""
+        """Complete *draft* before it gets its name; raises OSError if the disk was full."""
         if draft.part is not None:
             draft.close()  # NFS tells of a full disk only now
 
@@ -160,7 +160,7 @@ class Drafts:
         return self._parts_fd
 
     def forget(self) -> None:
-        """Look for the parts directory anew when it is next needed."""
+        """Close the directory of parts; it is opened anew when it is next needed."""
         if self._parts_fd != _CLOSED:
             fd, self._parts_fd = self._parts_fd, _CLOSED
             os.close(fd)

@@ -1,17 +1,17 @@
-"""Other names under which earlier answers to a URL may lie, and what becomes of those files.
+"""Other names that bodies of a URL had in earlier runs, and how those files are deleted.
 
     types      kinds of Content-Type that made a name in this directory, as JSON strings
     outdated   paths that a body of the same URL has replaced, as JSON strings
 
 Both are files in the sink's private directory, `.fetchpool`.
 
-A name is a function of the URL, the Content-Type where the URL has no extension, and what the
-server suggests where that is asked for. So the body of a URL whose type has changed does not take
-the place of its old one: that file is put down as outdated *before* the new one gets its name, and
-deleted at the end of the run, unless a record names it (a list may have a URL twice). A process
-killed anywhere leaves what the next one needs for it.
+A name is made of the URL, of the Content-Type if the URL has no extension, and of the name that
+the server suggests if the user wants that. So a URL whose type has changed gets a body of another
+name beside the old one. The old file is noted as outdated *before* the new one gets its name, and
+deleted at the end of the run, unless a record names it (a list may have a URL twice). After a kill,
+the next run finds the notes.
 
-Which types there were is read once: what this process itself has put somewhere has its record.
+The types are read once, at the start: the bodies that this process stores have records.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ class EarlierNames:
     def before(
         self, path: str, target: Target, content_type: str | None, filename: str | None
     ) -> list[str]:
-        """Put down what *path* may tell of later; return the paths that it may take the place of.
+        """Note which names *path* stands for; return the paths of *target* that it may replace.
 
-        They are *target*'s own, whether there is a file or not.
+        There may be no file at some of them.
         """
         if filename is not None:
             self._learn(_SUGGESTED, _SUGGESTED)
@@ -77,19 +77,19 @@ class EarlierNames:
         return self._by_type(path, target)
 
     def note_detour(self) -> None:
-        """Put down that a body gets another than its URL's first path."""
+        """Note that a body gets another path than the first of its URL."""
         self._learn(_DETOUR, _DETOUR)
 
     def outdate(self, path: str) -> None:
-        """Put down that the file *path* is outdated."""
+        """Note that the file *path* is outdated."""
         self._append(self._outdated, path)
 
     def outdated(self) -> Iterator[str]:
-        """Yield the paths that were put down as outdated, some of them several times."""
+        """Yield the paths that are noted as outdated, some of them several times."""
         return self._read(self._outdated)
 
     def forget_outdated(self) -> None:
-        """Say that the outdated files have been dealt with."""
+        """Delete the notes of outdated files."""
         with suppress(FileNotFoundError):
             os.unlink(self._outdated, dir_fd=self._root)
 
@@ -155,7 +155,7 @@ class EarlierNames:
             os.close(fd)
 
     def _read(self, path: str) -> Iterator[str]:
-        """Yield the lines of the file *path*; what is no line of ours is passed over."""
+        """Yield the lines of the file *path*; other lines are skipped."""
         try:
             file = open(os.open(path, _READ, dir_fd=self._root), "rb")  # noqa: PTH123, SIM115
         except FileNotFoundError:

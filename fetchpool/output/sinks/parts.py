@@ -1,12 +1,12 @@
-"""Bodies that broke off and may be gone on with: their bytes, and what they are the bytes of.
+"""Bodies that broke off and may be resumed: their bytes, and which body these belong to.
 
     .fetchpool/parts/KEY.json   URL, ETag, length of the whole body   first, in one step
     .fetchpool/parts/KEY.part   its first bytes                       then, as they come
 
-KEY is a hash of the list's URL, so a later run finds the pair; the size of the second file is how
-far the body came. A process may be killed anywhere: one file without the other is no part, and
-what was written stays written. A loss of power is another matter: only bytes that were synced
-before it are trusted (`Parts.sync`), told by the system's boot id.
+KEY is a hash of the list's URL, so that a later run finds the pair. The size of the second file
+says how far the body came. A process may be killed anywhere: one file without the other is no part,
+and what was written stays written. After a loss of power, told by the boot id of the system, only
+bytes that were synced before are trusted (`Parts.sync`).
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _UNFINISHED = ".new"  # a sidecar on its way
 
 
 class _Facts(msgspec.Struct, frozen=True):
-    """What stands in the file beside a part."""
+    """What the file beside a part says."""
 
     about: Representation
     inode: int
-    """Of the part: a pair that was made of two is none."""
+    """Of the part: two files of different parts are no pair."""
     boot: str
     """Of the start of the system in which the part was last written; empty: not known."""
     synced: int = 0
@@ -49,7 +49,7 @@ class _Facts(msgspec.Struct, frozen=True):
 
 
 class Part(Draft):
-    """A draft with a name that later runs know; locked, so that only one writes it."""
+    """A draft whose name later runs know; locked, so that only one process writes it."""
 
     __slots__ = ("facts", "key")
 
@@ -80,8 +80,8 @@ class Parts:
     def begin(self, key: str, about: Representation, directory: int) -> Part | None:
         """Return a new part of the body *about*, in the place of an older one.
 
-        None if somebody else is writing one (a list may name a URL twice), or if it could not be
-        moved to *directory*, a descriptor, when it is complete: another file system.
+        None if somebody else is writing one (a list may name a URL twice), or if *directory*, a
+        descriptor, is on another file system: a complete part could not be moved there.
         """
         parts = self._drafts.parts()
         if os.fstat(parts).st_dev != os.fstat(directory).st_dev:
@@ -116,7 +116,7 @@ class Parts:
         return part
 
     def suspend(self, part: Part) -> None:
-        """Let *part* go as it is, to be reopened; never raises, may be called again."""
+        """Close *part* so that it can be reopened; never raises, may be called again."""
         if part.part is None:
             return
         part.part = None
@@ -125,7 +125,7 @@ class Parts:
         self.waiting.add(part.key)
 
     def release(self, part: Part) -> None:
-        """Make *part*, which is complete, a draft like others: no later run finds it."""
+        """Make *part*, which is complete, an ordinary draft: no later run finds it."""
         if part.size != part.facts.about.total:  # somebody else was at it
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         with suppress(FileNotFoundError):
@@ -159,7 +159,7 @@ class Parts:
         self.waiting = kept
 
     def sync(self) -> None:
-        """Bring the parts that wait to stable storage, and put down that they are there."""
+        """Bring the parts that wait to stable storage, and note that in their sidecars."""
         for key in sorted(self.waiting):
             part = self.reopen(key)
             if part is None:
@@ -190,7 +190,7 @@ class Parts:
         return None
 
     def _delete(self, key: str) -> bool:
-        """Delete the part of *key*; return False if it is not to be had."""
+        """Delete the part of *key*; return False if it can't be opened and locked."""
         fd = self._take(key)
         if fd is None:
             return False
@@ -214,7 +214,7 @@ class Parts:
         return None
 
     def _lock(self, fd: int, key: str) -> bool:
-        """Lock *fd*; return False if it is not to be had, or not the file of *key* any more."""
+        """Lock *fd*; return False if that fails, or if it is no longer the file of *key*."""
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             named = os.stat(key + _PART, dir_fd=self._drafts.parts(), follow_symlinks=False)
