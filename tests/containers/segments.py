@@ -120,11 +120,11 @@ class Segments(Sink):
 
     def sync(self) -> None:
         for name in self._unsynced:
-            fd = os.open(self._dest / name, os.O_RDONLY)
             try:
-                os.fdatasync(fd)
-            finally:
-                os.close(fd)
+                with (self._dest / name).open("rb") as file:
+                    os.fdatasync(file.fileno())
+            except OSError as error:
+                raise self._error("cannot sync", name, error) from error
         self._unsynced.clear()
 
     def close(self) -> None:
