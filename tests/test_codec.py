@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchpool import Config, FetchPool, Outcome, Request
-from fetchpool.model.asking import METHODS, PLAIN, Ask
+from fetchpool.model.asking import METHODS, PLAIN, Ask, read_checksum
 from fetchpool.model.urls import parse_url
 from fetchpool.output.names import alternate_path, body_path
 from fetchpool.output.sinks.parts import part_key
@@ -39,6 +40,9 @@ def requests(draw: st.DrawFn, ask: Ask) -> Request:
         draw(st.none() | st.integers(1, 2**40)),
         draw(st.none() | texts),
         *own,
+        draw(st.none() | texts),
+        draw(st.none() | st.just("a" * 64)),
+        draw(st.none() | st.dictionaries(texts, texts).map(msgspec.json.encode)),
     )
 
 
@@ -67,6 +71,14 @@ def test_plain_line_takes_no_more_than_its_url_and_number() -> None:
     asked = posts.full(Request(request.url, request.seq, method=""))
     assert asked.body == b"x" * 1_000_000
     assert len(posts.pack(asked)) == size + 1
+
+
+def test_line_that_brings_something_along_is_as_long_as_that() -> None:
+    codec = Codec(Ask("POST", (("A", "b"),), b"x" * 1_000_000))
+    row = b'{"cat":"NEWS","note":"some words"}'
+    request = codec.full(Request("http://a.example/1", 1000, method="", row=row))
+    assert len(codec.pack(request)) < len(request.url) + len(row) + 20
+    assert codec.unpack(codec.pack(request)) == request
 
 
 def test_outcomes_go_home_without_what_all_share() -> None:
@@ -121,6 +133,24 @@ def test_plain_get_is_known_by_its_url() -> None:
     assert body_path(parse_url("https://a.example/b.txt")) == "a.example/b.txt"
 
 
+@pytest.mark.parametrize(
+    ("text", "function"),
+    [
+        ("a" * 32, "md5"),
+        ("A" * 40, "sha1"),
+        ("a" * 64, "sha256"),
+        ("a" * 128, "sha512"),
+        ("sha256:" + "a" * 64, "sha256"),
+        ("SHA256:" + "A" * 64, "sha256"),
+        ("sha-1=" + "a" * 40, "sha1"),
+        ("md5:" + "a" * 32, "md5"),
+    ],
+)
+def test_checksum_is_read_as_lists_write_it(text: str, function: str) -> None:
+    digits = re.split("[:=]", text)[-1].lower()
+    assert read_checksum(text) == (function, digits)
+
+
 # --- what a program asks
 
 
@@ -134,6 +164,14 @@ def test_plain_get_is_known_by_its_url() -> None:
         ({"headers": (("Content-Length", "1"),)}, "can't set the header field Content-Length"),
         ({"headers": "A: b"}, "no pairs of name and value"),
         ({"headers": 5}, "no pairs of name and value"),
+        ({"name": b"a"}, "name is no text"),
+        ({"row": "{}"}, "row is no JSON object in bytes"),
+        ({"row": b"[1]"}, "row is no JSON object in bytes"),
+        ({"checksum": b"a"}, "sha256:HEX is one"),
+        ({"checksum": ""}, "sha256:HEX is one"),
+        ({"checksum": "a" * 63}, "sha256:HEX is one"),
+        ({"checksum": "md5:" + "a" * 64}, "sha256:HEX is one"),
+        ({"checksum": "crc32:" + "a" * 8}, "sha256:HEX is one"),
     ],
 )
 def test_request_that_cannot_be_sent_is_an_outcome(more: dict[str, Any], problem: str) -> None:
@@ -160,6 +198,9 @@ def test_setting_of_the_run_is_for_texts_and_a_request_says_itself() -> None:
 
 
 def test_what_is_secret_is_in_no_representation() -> None:
-    request = Request("http://a/", method="POST", headers=(("X", "canary"),), body=b"canary")
+    request = Request(
+        "http://a/", 0, None, None, None, "POST", (("X", "canary"),), b"canary",
+        name="canary", row=b'{"a":"canary"}',
+    )  # fmt: skip
     config = Config(user="me:canary", data="canary", json=None)
     assert "canary" not in repr(request) + repr(config)

@@ -66,6 +66,42 @@ def body_digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
+_CHECKSUM = re.compile(r"(?:(md5|sha-?1|sha-?256|sha-?512)[:=])?([0-9a-f]+)", re.IGNORECASE)
+_DIGITS = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}
+
+
+def read_checksum(text: object) -> tuple[str, str] | None:
+    """Return the hash function that *text* names and the digest in lower-case hexadecimal.
+
+    It is `sha256:HEX` or `sha-256=HEX`, likewise with md5, sha1 and sha512, or bare digits, which
+    their number tells apart. None: it is neither.
+    """
+    found = _CHECKSUM.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        return None
+    function = _DIGITS.get(len(found[2]))
+    if found[1] is not None and found[1].lower().replace("-", "") != function:
+        return None
+    return None if function is None else (function, found[2].lower())
+
+
+NO_CHECKSUM = (
+    "the checksum of the line is none: sha256:HEX is one (or md5:, sha1:, sha512:), or the bare "
+    "hexadecimal digits of one of these"
+)
+
+
+def problem_in_baggage(name: object, checksum: object, row: object) -> str | None:
+    """Say what is wrong with what a request brings along, or return None."""
+    if checksum is not None and read_checksum(checksum) is None:
+        return NO_CHECKSUM
+    if name is not None and not isinstance(name, str):
+        return "the request's name is no text"
+    if row is not None and not (isinstance(row, bytes) and row[:1] == b"{" and row[-1:] == b"}"):
+        return "the request's row is no JSON object in bytes"
+    return None
+
+
 def problem_in_ask(method: object, headers: object, body: object) -> str | None:
     """Say why a request can't be asked with *method*, *headers* and *body*, or return None."""
     if not isinstance(method, str) or method.upper() not in METHODS:

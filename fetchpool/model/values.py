@@ -108,9 +108,15 @@ class Request(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Fields of this request alone; they win over those of the run (`Config.header`)."""
     body: Bytes | None = None
     """Sent byte for byte; None = no body, which isn't an empty one."""
+    name: str | None = None
+    """The wished name of the body's file, relative to DEST; made safe by who stores it."""
+    checksum: str | None = None
+    """What the body must come to, as `asking.read_checksum` reads it."""
+    row: Bytes | None = None
+    """The list's other columns: a JSON object in UTF-8 without blanks, as it goes to the record."""
 
     def __repr__(self) -> str:
-        """Show what may be shown: the URL is redacted by who shows it, a body by nobody."""
+        """Show what may be shown: the URL is redacted by who shows it, body and row by nobody."""
         return f"Request({self.url!r}, seq={self.seq}, method={self.method!r})"
 
     @property

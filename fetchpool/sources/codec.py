@@ -3,6 +3,7 @@
     [url, seq, source, line, problem]                          a plain GET
     [url, seq, source, line, problem, ""]                      as the run asks (`-X`, `-d`)
     [url, seq, source, line, problem, method, headers, body]   as its line asks
+    [url, …, body, name, checksum, row]                        with what its line brings along
 
 MessagePack of the fields of `Request`. What all lines share is not repeated with each: whoever
 reads has it from the settings.
@@ -37,14 +38,18 @@ class Codec:
 
     def pack(self, request: Request) -> bytes:
         """Return *request* as bytes that hold all of it: some 11 and its URL (0.15 µs)."""
-        if request.body is None and request.method == "GET" and not request.headers:
-            return _encode(
-                (request.url, request.seq, request.source, request.line, request.problem)
-            )
-        slim = self.lean(request)
-        if slim.method == _AS_THE_RUN:
-            return _encode((slim.url, slim.seq, slim.source, slim.line, slim.problem, _AS_THE_RUN))
-        return _encode(slim)
+        if request.row is None and request.name is None and request.checksum is None:
+            if request.body is None and request.method == "GET" and not request.headers:
+                return _encode(
+                    (request.url, request.seq, request.source, request.line, request.problem)
+                )
+            slim = self.lean(request)
+            if slim.method == _AS_THE_RUN:
+                return _encode(
+                    (slim.url, slim.seq, slim.source, slim.line, slim.problem, _AS_THE_RUN)
+                )
+            return _encode(slim)
+        return _encode(self.lean(request))
 
     def unpack(self, data: bytes) -> Request:
         """Return the request that `pack` made *data* of (0.15 µs)."""

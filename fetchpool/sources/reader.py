@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, 
 from contextlib import suppress
 from typing import Protocol, cast
 
-from fetchpool.model.asking import PLAIN, Ask, problem_in_ask
+from fetchpool.model.asking import PLAIN, Ask, problem_in_ask, problem_in_baggage
 from fetchpool.model.urls import text_of_line
 from fetchpool.model.values import Request
 from fetchpool.sources.codec import asked
@@ -215,7 +215,9 @@ def _checked(request: Request, seq: int) -> Request:
     problem = request.problem or problem_in(url)
     if isinstance(headers, Mapping):
         headers = tuple(headers.items())
-    if (wrong := problem_in_ask(method, headers, body)) is not None:
+    name, checksum, row = request.name, request.checksum, request.row
+    wrong = problem_in_ask(method, headers, body) or problem_in_baggage(name, checksum, row)
+    if wrong is not None:
         return Request(url, request.seq or seq, request.source, request.line, problem or wrong)
     fields = tuple((name, value) for name, value in cast("Iterable[tuple[str, str]]", headers))
     return Request(
@@ -227,6 +229,9 @@ def _checked(request: Request, seq: int) -> Request:
         method.upper(),
         fields,
         body,
+        name,
+        checksum,
+        row,
     )
 
 
