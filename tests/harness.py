@@ -36,7 +36,7 @@ RECORD_KEYS = (
 ERROR_KINDS = frozenset(
     (
         *("input", "blocked", "dns", "connect", "tls", "timeout", "protocol"),
-        *("truncated", "decode", "too_big", "redirect", "status", "internal"),
+        *("truncated", "decode", "too_big", "redirect", "checksum", "status", "internal"),
     )
 )
 

@@ -17,7 +17,10 @@ from fetchpool.scheduling.retry import (
     parse_retry_after,
 )
 
-PASSING = {FailureKind.TIMEOUT, FailureKind.CONNECT, FailureKind.TRUNCATED, FailureKind.DNS}
+PASSING = {
+    *(FailureKind.TIMEOUT, FailureKind.CONNECT, FailureKind.TRUNCATED, FailureKind.DNS),
+    FailureKind.CHECKSUM,
+}
 RETRIED_STATUSES = {202, 408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 527, 529}
 TWICE = RetryPolicy(retries=2)
 NOON = 784_123_200.0  # Sun, 06 Nov 1994 12:00:00 GMT

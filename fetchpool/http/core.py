@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fetchpool.http.decoding import BodyError
 from fetchpool.http.exchange import Exchange, ExchangeError
+from fetchpool.http.hashes import functions_for
 from fetchpool.http.receiver import BodyPolicy, Receiver
 from fetchpool.http.resuming import Resumption, StartAnewError, may_resume
 from fetchpool.http.watch import Timeouts, Watch
@@ -128,7 +129,8 @@ class Engine:
     async def _resume(self, call: Call, part: PartWriter) -> Resumption | None:
         """Return the resumption of *part*; None if *call* can't ask for its rest."""
         if may_resume(call, part):
-            return await Resumption.of(part, sha256=self._bodies.sha256)
+            functions = functions_for(call.checksum, recorded=self._bodies.sha256)
+            return await Resumption.of(part, functions)
         part.suspend()
         return None
 
@@ -176,6 +178,9 @@ class Engine:
         self._threads.shutdown(cancel_futures=True)
 
 
+_PASSING = (FailureKind.TRUNCATED, FailureKind.CHECKSUM)
+
+
 def _understood(
     ending: BaseException, watch: Watch, receiver: Receiver
 ) -> ExchangeError | StartAnewError | None:
@@ -184,8 +189,7 @@ def _understood(
         case ExchangeError() | StartAnewError():
             return ending
         case BodyError():
-            is_cut = ending.failure.kind is FailureKind.TRUNCATED
-            return ExchangeError(ending.failure, transient=is_cut)
+            return ExchangeError(ending.failure, transient=ending.failure.kind in _PASSING)
         case asyncio.CancelledError():
             if watch.verdict is None:
                 return None

@@ -7,7 +7,6 @@ complete.
 
 from __future__ import annotations
 
-import hashlib
 from enum import Enum
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fetchpool.http.decoding import BodyError, make_decoder, own_codings, unregistered
+from fetchpool.http.hashes import RECORDED, Hashes, functions_for, mismatch
 from fetchpool.http.resuming import (
     PARTIAL_CONTENT,
     Reply,
@@ -81,7 +81,7 @@ class Receiver:
     __slots__ = (
         "_call",
         "_claimed",
-        "_hash",
+        "_hashes",
         "_length",
         "_pending",
         "_policy",
@@ -119,7 +119,9 @@ class Receiver:
         self._unpacking: Unpacking | None = None  # None: what comes is the body
         self._writer: BodyWriter | None = None
         self._pending: list[bytes] = []
-        self._hash = hashlib.sha256() if policy.sha256 else None
+        self._hashes: Hashes | None = None
+        if policy.sha256 or call.checksum is not None:
+            self._hashes = Hashes(functions_for(call.checksum, recorded=policy.sha256))
         self.appetite = Appetite.NONE
         self.resumed_at = None if resumption is None else resumption.part.length
         """From which byte on the body was asked for."""
@@ -134,7 +136,9 @@ class Receiver:
     def sha256(self) -> str | None:
         """The body's hash in hexadecimal, once complete and if asked for."""
         is_complete = self.stored is not None or self.draft is not None
-        return self._hash.hexdigest() if self._hash is not None and is_complete else None
+        if self._hashes is None or not self._policy.sha256 or not is_complete:
+            return None
+        return self._hashes.hexdigest(RECORDED)
 
     @property
     def note(self) -> str | None:
@@ -205,7 +209,7 @@ class Receiver:
         if reply is not Reply.REST:
             return False
         self._writer = part
-        self._hash = resumption.sha256
+        self._hashes = resumption.hashes
         self._total = part.about.total
         self.wire_bytes = self.body_bytes = part.length
         self.answer = resumption.complete(head)
@@ -256,8 +260,8 @@ class Receiver:
 
     def _keep(self, piece: Chunk) -> None:
         self.body_bytes += len(piece)
-        if self._hash is not None:
-            self._hash.update(piece)
+        if self._hashes is not None:
+            self._hashes.update(piece)
         if self._writer is not None:
             self._writer.write(piece)
             return
@@ -297,6 +301,8 @@ class Receiver:
             what = f"the body ended after {self.body_bytes} of {self._total} bytes"
             raise BodyError(Failure(FailureKind.TRUNCATED, what))
         call = self._call
+        if call.checksum is not None:
+            self._check(call.checksum, self.answer)
         named_by = call.named_by or call.target
         if not is_final(self.answer):
             self.draft = self._writer or self._store.open(named_by, self.answer)
@@ -310,6 +316,23 @@ class Receiver:
             pending = self._pending
             body = pending[0] if len(pending) == 1 else b"".join(pending)
             self.stored = self._store.put(named_by, self.answer, body)
+
+    def _check(self, checksum: str, head: Head) -> None:
+        """Raise `BodyError` unless the body with *head* is what *checksum* promises.
+
+        An error page promises nothing. A body of two answers is asked for as a whole, once.
+        """
+        failure = None
+        if self._hashes is not None and 200 <= head.status < 300:
+            failure = mismatch(self._hashes, checksum)
+        if failure is None:
+            return
+        if self._writer is not None:  # whole as it is, it is not to be gone on with
+            self._writer.discard()
+            self._writer = None
+        if head.status == PARTIAL_CONTENT and self.resumed_at is not None:
+            raise StartAnewError
+        raise BodyError(failure)
 
     def abandon(self, *, keep: bool) -> bool:
         """Leave nothing of an unfinished body behind; with *keep*, what may be gone on with.

@@ -14,7 +14,6 @@ Never on a Last-Modified alone: two versions of one second would be mixed (RFC 9
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from enum import Enum
 from functools import partial
@@ -22,10 +21,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from fetchpool.http.hashes import Hashes
 from fetchpool.model.bodies import Representation
 from fetchpool.model.values import Head
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from fetchpool.model.attempts import Call
     from fetchpool.model.bodies import PartWriter
 
@@ -84,20 +86,20 @@ class Reply(Enum):
 class Resumption:
     """A part, and the request for its rest."""
 
-    def __init__(self, part: PartWriter, sha256: hashlib._Hash | None) -> None:
+    def __init__(self, part: PartWriter, hashes: Hashes | None) -> None:
         self.part = part
-        self.sha256 = sha256
+        self.hashes = hashes
         """Fed with the part's bytes; None if no hash is wanted."""
 
     @classmethod
-    async def of(cls, part: PartWriter, *, sha256: bool) -> Resumption:
+    async def of(cls, part: PartWriter, functions: Collection[str] = ()) -> Resumption:
         """Return the resumption of *part*, which is suspended if that fails.
 
-        With *sha256* what there is of the body is read, in a thread: 1 GB/s or so.
+        With hash *functions* what there is of the body is read, in a thread: 1 GB/s or so.
         """
-        if not sha256:
+        if not functions:
             return cls(part, None)
-        done = hashlib.sha256()
+        done = Hashes(functions)
         try:
             for start in range(0, part.length, _HASHED_BYTES):
                 await asyncio.to_thread(_feed, done, partial(part.read, start, _HASHED_BYTES))
@@ -193,5 +195,5 @@ def _etag(head: Head) -> str | None:
     return etags[0] if len(etags) == 1 and _STRONG_ETAG.fullmatch(etags[0]) else None
 
 
-def _feed(done: hashlib._Hash, read: partial[bytes]) -> None:
+def _feed(done: Hashes, read: partial[bytes]) -> None:
     done.update(read())

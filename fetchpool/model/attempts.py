@@ -59,6 +59,8 @@ class Call(msgspec.Struct, frozen=True):
     and nobody could tell whether the server has read the request (RFC 9110 §9.2.2)."""
     fresh: bool = False
     """Ask on a new connection: others were closed when this was asked for."""
+    checksum: str | None = None
+    """What the body must come to, as `asking.read_checksum` reads it."""
 
     def __repr__(self) -> str:
         """Show neither fields nor body: they hold what is secret."""

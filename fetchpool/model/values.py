@@ -39,6 +39,8 @@ class FailureKind(StrEnum):
     TOO_BIG = "too_big"
     REDIRECT = "redirect"
     """Loop, too many hops, or an unusable Location."""
+    CHECKSUM = "checksum"
+    """The body isn't the bytes that the list promised."""
     STATUS = "status"
     """A complete answer that is not 2xx."""
     INTERNAL = "internal"

@@ -206,6 +206,7 @@ class Job:
             body,
             once,
             self.unanswered,
+            self.request.checksum,
         )
 
     def answered(self, answer: Answer, now: float) -> Outcome:

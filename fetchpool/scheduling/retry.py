@@ -32,6 +32,8 @@ FIRST_PAUSE_S = {
     FailureKind.CONNECT: 0.5,
     FailureKind.DNS: 1.0,
     FailureKind.TIMEOUT: 1.0,
+    # One mirror of several, or a body cut where nothing but its checksum shows it.
+    FailureKind.CHECKSUM: 1.0,
     FailureKind.STATUS: 1.0,
 }
 """Kinds that may pass, with the longest pause before the second attempt, in seconds.

@@ -192,6 +192,29 @@ def test_only_the_rest_is_asked_for_and_appended(tmp_path: Path, sha256: bool) -
     assert parts_in(tmp_path) == []
 
 
+def test_rest_that_makes_the_promised_body_is_appended(tmp_path: Path) -> None:
+    for function in ("md5", "sha256"):
+        call = msgspec.structs.replace(CALL, checksum=hashlib.new(function, BODY).hexdigest())
+        (_, second), script = attempts(tmp_path / function, cut(whole()), rest(), call=call)
+        assert stored(second, tmp_path / function) == BODY
+        assert script.asked("range") == [None, f"bytes={CUT}-"]
+
+
+def test_rest_that_makes_another_body_has_the_whole_asked_for_at_once(tmp_path: Path) -> None:
+    call = msgspec.structs.replace(CALL, checksum=hashlib.sha256(OTHER).hexdigest())
+    (_, second), script = attempts(tmp_path, cut(whole()), rest(), whole(OTHER), call=call)
+    assert stored(second, tmp_path) == OTHER
+    assert script.asked("range") == [None, f"bytes={CUT}-", None]
+    assert parts_in(tmp_path) == []
+
+
+def test_of_a_body_that_was_not_promised_nothing_remains(tmp_path: Path) -> None:
+    call = msgspec.structs.replace(CALL, checksum=hashlib.sha256(OTHER).hexdigest())
+    (_, second), _ = attempts(tmp_path, cut(whole()), rest(), whole(), call=call)
+    assert failure(second) is FailureKind.CHECKSUM
+    assert (files_in(tmp_path), parts_in(tmp_path)) == ({}, [])
+
+
 def test_what_the_answer_with_the_rest_leaves_out_is_known(tmp_path: Path) -> None:
     (_, second), _ = attempts(tmp_path, cut(whole()), rest())
     assert isinstance(second, Answer)
@@ -472,7 +495,7 @@ def test_the_part_waits_if_hashing_it_is_cut_short(tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             part = store.reopen(TARGET, TARGET.url)
             assert part is not None
-            task = asyncio.create_task(Resumption.of(part, sha256=True))
+            task = asyncio.create_task(Resumption.of(part, ["sha256"]))
             await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
