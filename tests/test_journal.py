@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import pytest
 
 from fetchpool.model.values import FailureKind, Outcome, Request
-from fetchpool.output.export import Form, format_of, rows
+from fetchpool.output.export import Form, rows
 from fetchpool.output.ledger import Record, entries, record
 from fetchpool.output.ledger.entries import Line
 from fetchpool.output.records import RecordsFile
@@ -45,7 +45,7 @@ async def test_records_are_encoded_once_and_never_read_back(
     encoded: list[int] = []
     with run.open() as directory:
         ledger = directory.settle(run.requests).ledger
-        file = RecordsFile(str(tmp_path / "records"), format_of(form, ()))
+        file = RecordsFile(str(tmp_path / "records"), form)
         journal = Journal(file, recorded.extend)
         journal.write_to(ledger, run.ledger)
         journal.start(on_trouble=no_trouble)
@@ -57,8 +57,8 @@ async def test_records_are_encoded_once_and_never_read_back(
 
         with monkeypatch.context() as patch:
             patch.setattr(record, "encode_all", counted)
-            for module in (entries, rows):
-                patch.setattr(module, "_decoder", NoReading())
+            patch.setattr(entries, "_decoder", NoReading())
+            patch.setattr(rows, "_lines", NoReading())
             await journal.keep(line)
             await journal.put(answers)
             await journal.flush()

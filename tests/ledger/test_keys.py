@@ -17,17 +17,17 @@ from msgspec.structs import astuple, replace
 from fetchpool.config import Config
 from fetchpool.model.urls import hiding
 from fetchpool.model.values import FailureKind, Outcome, Request
-from fetchpool.output.export import Form, format_of
+from fetchpool.output.export import Form, Table, format_of
 from fetchpool.output.ledger.entries import Entry, Line, read_entries, read_entry
 from fetchpool.output.ledger.failures import FailedEntry
-from fetchpool.output.ledger.record import Batch, Record, encode, expected_keys, keys
+from fetchpool.output.ledger.record import NO_ROW, Batch, Record, encode, expected_keys, keys
 from tests.ledger.runs import outcome
 
 TEXTS = st.text(st.characters() | st.characters(categories=["Cs"]) | st.sampled_from('=;"\r\n\x7f'))
 COUNTS = st.integers(0, 2**48)
 TYPES: dict[object, st.SearchStrategy[Any]] = {
     str: TEXTS, int: COUNTS, float: st.floats(0, 1e9), bool: st.booleans(), NoneType: st.none(),
-    FailureKind: st.sampled_from(FailureKind),
+    FailureKind: st.sampled_from(FailureKind), msgspec.Raw: st.just(NO_ROW),
 }  # fmt: skip
 READABLE = st.builds(
     Record,
@@ -52,7 +52,7 @@ def test_any_records_are_the_same_in_every_form_and_read_back(records: list[Reco
     read = msgspec.json.Decoder(Record).decode_lines(batch.lines)
     assert [astuple(each) for each in read] == [tuple(map(whole, astuple(r))) for r in records]
     for form in Form:
-        written = format_of(form, OPTIONAL)
+        written = format_of(form, Table(OPTIONAL))
         assert written.batch(batch) == written.lines(batch.lines)
         assert written.batch(batch).count(b"\n") == len(records)
     for reader in (Entry, FailedEntry):
@@ -82,6 +82,7 @@ FIELDS: dict[str, Any] = {
     "final_url": "http://final/", "redirects": 2, "attempts": 4, "bytes": 11, "wire_bytes": 12,
     "content_type": "text/css", "path": "h/other", "sha256": "0f", "started_at": 1.5,
     "elapsed_s": 7.0, "insecure": True, "request.method": "PUT", "request.body": b"page=1",
+    "request.row": b'{"a":1}',
 }  # fmt: skip
 """For each field of an outcome that a record tells of, another value than it has below."""
 
@@ -119,7 +120,7 @@ def test_what_is_declared_as_hidden_is_hidden() -> None:
 @pytest.mark.parametrize("insecure", [False, True])
 def test_columns_are_those_that_records_of_the_run_may_have(several: bool, insecure: bool) -> None:
     expected = expected_keys(Config(insecure=insecure), several=several)
-    (header,) = csv.reader(StringIO(format_of(Form.CSV, expected).header.decode(), ""))
+    (header,) = csv.reader(StringIO(format_of(Form.CSV, Table(expected)).header.decode(), ""))
     request = Request("http://h/", 1, "a.txt", 1)
     record = Record.of(outcome(request, insecure=insecure), expected)
     assert header == list(json.loads(encode(record)))

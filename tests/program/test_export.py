@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,14 +13,27 @@ import threading
 from io import FileIO, StringIO
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 from msgspec.structs import replace
 
 from fetchpool.model.values import FailureKind
-from fetchpool.output.export import Form, Replacement, copy_records, is_stream
+from fetchpool.output.export import (
+    Dialect,
+    Form,
+    Replacement,
+    Table,
+    copy_records,
+    format_of,
+    is_stream,
+)
+from fetchpool.output.export.rows import MOST_COLUMNS
 from fetchpool.output.ledger import Record, encode
+from fetchpool.output.ledger.entries import Line, read_entry
+from fetchpool.output.ledger.record import Batch
 from tests.harness import RECORD_KEYS, Result, read_records, run_fetchpool
 from tests.program.helpers import PIPE, eventually, one_line, start, write_list
 from tests.servers.counting import CountingServer
@@ -30,7 +44,7 @@ GOOD = Record(
 )  # fmt: skip
 
 
-def copied(path: Path, form: Form, **options: set[str]) -> bytes:
+def copied(path: Path, form: Form, **options: Table) -> bytes:
     parts: list[bytes] = []
     with FileIO(path) as ledger:
         copy_records(ledger, form, parts.append, **options)
@@ -72,7 +86,7 @@ def test_columns_are_those_of_every_record_and_what_some_have(tmp_path: Path) ->
     rows = table(copied(tmp_path / "l", Form.CSV).decode())
     assert tuple(rows[0]) == (*RECORD_KEYS, "source", "line")
     assert [row["line"] for row in rows if row["line"]] == ["4"]
-    with_insecure = table(copied(tmp_path / "l", Form.CSV, columns={"insecure"}).decode())
+    with_insecure = table(copied(tmp_path / "l", Form.CSV, table=Table({"insecure"})).decode())
     assert tuple(with_insecure[0]) == (*RECORD_KEYS, "source", "line", "insecure")
     assert with_insecure[0]["insecure"] == "false"
 
@@ -89,10 +103,120 @@ def test_no_text_is_taken_for_a_column(
     assert len(rows) == len(texts)
 
 
+CELLS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("=-+@;\t\r\n\"',\0"))
+ROWS = st.lists(st.dictionaries(CELLS, CELLS, max_size=4), max_size=5)
+
+
+def bare(cell: str) -> str:
+    """Return *cell* without what makes formulas harmless."""
+    return re.sub(r"(\A|;)'", r"\1", cell)
+
+
+@given(ROWS, st.sampled_from(",;\t|"), st.booleans())
+def test_whatever_a_list_has_comes_back_from_csv_and_from_json(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[dict[str, str]],
+    delimiter: str,
+    bom: bool,
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "rows"
+    records = [replace(GOOD, row=Raw(msgspec.json.encode(row))) for row in rows]
+    path.write_bytes(b"".join(map(encode, records)))
+    assert [json.loads(line)["row"] for line in path.read_bytes().splitlines()] == rows
+    names = tuple(dict.fromkeys(name for row in rows for name in row))
+    table_as_given = Table(dialect=Dialect(delimiter, bom))
+    whole = copied(path, Form.CSV, table=table_as_given)
+    begun = format_of(Form.CSV, table_as_given, Batch(records))
+    streamed = begun.header + begun.batch(Batch(records))
+    assert begun.batch(Batch(records)) == begun.lines(path.read_bytes())
+    assert begun.count(begun.batch(Batch(records))) == len(rows)
+    for data, rest in ((whole, 0), (streamed, 1 if names else 0)):
+        assert data.startswith(b"\xef\xbb\xbf") is bom
+        text = data.decode("utf-8-sig" if bom else "utf-8")
+        header, *lines = csv.reader(StringIO(text, newline=""), delimiter=delimiter)
+        assert len(header) == len(names) + len(RECORD_KEYS) + rest
+        assert len(set(header)) == len(header)
+        for name, column in zip(names, header, strict=False):
+            assert bare(column) == bare(name)
+        for row, line in zip(rows, lines, strict=True):
+            for name, cell in zip(names, line, strict=False):
+                assert bare(cell) == bare(row.get(name, ""))
+                assert not cell.startswith(("=", "@", "\t", "\r", "\n"))
+            assert line[len(names) :][:2] == ["1", "http://h/a"]
+
+
+def test_columns_of_lists_come_first_and_ours_give_way(tmp_path: Path) -> None:
+    rows = [
+        b'{"b":"x","seq":"7","a":"line\\nline"}',
+        b'{"c":-1.50,"a":null,"d":{"e":[1, 2]},"f":true,"g":12345678901234567890123}',
+        b'{"fetchpool_seq":"-5","a":"-5 + 1"}',
+    ]
+    (tmp_path / "l").write_bytes(
+        encode(GOOD) + b"".join(encode(replace(GOOD, row=Raw(row))) for row in rows)
+    )
+    plain, first, second, third = table(copied(tmp_path / "l", Form.CSV).decode())
+    own = ["b", "seq", "a", "c", "d", "f", "g", "fetchpool_seq"]
+    assert list(plain) == [*own, "fetchpool_fetchpool_seq", *RECORD_KEYS[1:]]
+    assert [plain[name] for name in own] == [""] * 8
+    assert plain["fetchpool_fetchpool_seq"] == first["fetchpool_fetchpool_seq"] == "1"
+    assert (first["a"], first["seq"], first["b"]) == ("line\nline", "7", "x")
+    assert [second[name] for name in own[2:7]] == [
+        "", "-1.50", '{"e":[1, 2]}', "true", "12345678901234567890123",
+    ]  # fmt: skip
+    assert (third["fetchpool_seq"], third["a"]) == ("-5", "'-5 + 1")
+
+
+def test_what_looks_like_a_key_within_a_row_is_none(tmp_path: Path) -> None:
+    row = Raw(b'{"x":1,"method":"m","source":{"line":1,"insecure":true}}')
+    (tmp_path / "l").write_bytes(encode(replace(GOOD, row=row)))
+    (only,) = table(copied(tmp_path / "l", Form.CSV).decode())
+    assert list(only) == ["x", "method", "source", *RECORD_KEYS]
+
+
+def test_columns_that_come_late_in_a_stream_stand_in_one_cell() -> None:
+    early, late = (
+        Batch([replace(GOOD, row=Raw(row))]) for row in (b'{"a":"1"}', b'{"b":"2","a":"3","c":[4]}')
+    )
+    form = format_of(Form.CSV, Table(columns=("z",)), early)
+    data = form.header + form.batch(early) + form.batch(late)
+    first, second = table(data.decode())
+    assert list(first) == ["z", "a", *RECORD_KEYS, "row"]
+    assert (first["a"], first["row"]) == ("1", "")
+    assert (second["a"], second["row"]) == ("3", '{"b":"2","c":[4]}')
+
+
+def test_table_has_no_more_columns_than_a_spreadsheet_holds(tmp_path: Path) -> None:
+    wide = msgspec.json.encode({f"c{number}": number for number in range(20_000)})
+    (tmp_path / "l").write_bytes(encode(replace(GOOD, row=Raw(wide))))
+    (row,) = table(copied(tmp_path / "l", Form.CSV).decode())
+    assert len(row) == MOST_COLUMNS + len(RECORD_KEYS) + 1 < 16_384
+    assert len(json.loads(row["row"])) == 20_000 - MOST_COLUMNS
+
+
+def test_row_that_is_no_object_is_passed_over(tmp_path: Path) -> None:
+    lines = [encode(GOOD)[:-2] + b',"row":%b}\n' % each for each in (b'"x"', b"[1]", b"null")]
+    (tmp_path / "l").write_bytes(b"".join(lines))
+    assert [list(row) for row in table(copied(tmp_path / "l", Form.CSV).decode())] == [
+        list(RECORD_KEYS)
+    ] * 3
+
+
+def test_record_that_is_renumbered_has_its_row_byte_for_byte() -> None:
+    row = b'{"a":1.10,"b":1e400,"c":"\\u00e9","d":12345678901234567890123}'
+    raw = encode(replace(GOOD, row=Raw(row)))
+    entry = read_entry(raw)
+    assert entry is not None
+    for source in (None, "b.txt"):
+        again = Line(raw, entry).renumbered(9, source, 3).raw
+        assert again.endswith(b',"row":%b}\n' % row)
+        assert json.loads(again)["seq"] == 9
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("form", Form)
 def test_memory_stays_flat_however_many_records_there_are(tmp_path: Path, form: Form) -> None:
-    (tmp_path / "l").write_bytes(encode(GOOD) * 300_000)
+    with_row = replace(GOOD, row=Raw(b'{"name":"Ann","city":"Bonn"}'))
+    (tmp_path / "l").write_bytes((encode(GOOD) + encode(with_row)) * 150_000)
     script = (
         "import sys; from io import FileIO; from pathlib import Path\n"
         "from fetchpool.output.export import Form, copy_records\n"

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchpool.model.values import FailureKind
-from fetchpool.output.export import Form, form_of, format_of
+from fetchpool.output.export import Form, Table, form_of
 from fetchpool.output.ledger import Record, encode
 from fetchpool.output.ledger.record import Batch
 from fetchpool.output.records import RecordsFile
@@ -36,7 +36,7 @@ STARTS = "=+-@\t\r\uff1d\uff0b\uff0d\uff20"
 
 def written(path: Path, *batches: list[Record], columns: set[str] | None = None) -> bytes:
     """Return what a file holds after *batches* were written to it."""
-    file = RecordsFile(str(path), format_of(Form.CSV, columns or ()))
+    file = RecordsFile(str(path), Form.CSV, Table(columns or ()))
     file.make_anew()
     for batch in batches:
         file.write(Batch(batch))
@@ -143,7 +143,7 @@ def test_any_text_is_one_row_and_no_formula(
 
 
 def test_json_is_written_as_it_is(tmp_path: Path) -> None:
-    file = RecordsFile(str(tmp_path / "r"), format_of(Form.JSONL, ()))
+    file = RecordsFile(str(tmp_path / "r"), Form.JSONL)
     file.write(Batch([GOOD]))
     file.close()
     assert (tmp_path / "r").read_bytes() == encode(GOOD)
@@ -194,13 +194,13 @@ def test_a_reader_of_csv_that_goes_away_ends_the_run_quietly(
 
 def test_csv_of_a_run_that_is_refused_is_yesterdays_still(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("yesterday's\n")
-    RecordsFile(str(tmp_path / "r.csv"), format_of(Form.CSV, ())).close()
+    RecordsFile(str(tmp_path / "r.csv"), Form.CSV).close()
     assert (tmp_path / "r.csv").read_text() == "yesterday's\n"
 
 
 def test_file_keeps_what_it_had_until_nothing_refuses_the_run(tmp_path: Path) -> None:
     (tmp_path / "r").write_text("yesterday's\n")
-    file = RecordsFile(str(tmp_path / "r"), format_of(Form.JSONL, ()))
+    file = RecordsFile(str(tmp_path / "r"), Form.JSONL)
     assert (tmp_path / "r").read_text() == "yesterday's\n"
     file.make_anew()
     file.write(Batch([GOOD]))

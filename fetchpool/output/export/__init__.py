@@ -15,11 +15,15 @@ from fetchpool.output.export.files import (
     write_whole,
 )
 from fetchpool.output.export.forms import Form, Format, form_of, format_of
+from fetchpool.output.export.rows import PLAIN, Dialect, Table
 
 __all__ = [
+    "PLAIN",
+    "Dialect",
     "Form",
     "Format",
     "Replacement",
+    "Table",
     "copy_records",
     "descriptor_written",
     "form_of",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from enum import Enum
 from typing import Protocol
 
-from fetchpool.output.export.rows import Columns
+from fetchpool.output.export.rows import PLAIN, Columns, Table, begun
 from fetchpool.output.ledger.record import Batch
 
 
@@ -37,6 +36,9 @@ class Format(Protocol):
     def lines(self, data: bytes) -> bytes:
         """Return the records in *data*, whole lines of a ledger."""
 
+    def count(self, data: bytes) -> int:
+        """Return how many records are whole in *data*, the beginning of some."""
+
 
 class JsonLines:
     """JSON, as in the ledger: the same bytes."""
@@ -51,7 +53,13 @@ class JsonLines:
         """Return *data*."""
         return data
 
+    def count(self, data: bytes) -> int:
+        """Return how many lines end in *data*."""
+        return data.count(b"\n")
 
-def format_of(form: Form, keys: Collection[str]) -> Format:
-    """Return *form* for records that have those of *keys* beside the ones every record has."""
-    return Columns(keys) if form is Form.CSV else JsonLines()
+
+def format_of(form: Form, table: Table = PLAIN, first: Batch | None = None) -> Format:
+    """Return *form*; CSV for the columns of *table*, and those that the *first* records have."""
+    if form is Form.JSONL:
+        return JsonLines()
+    return Columns(table if first is None else begun(table, first))

@@ -162,9 +162,9 @@ def renumbered(line: bytes, seq: int, source: str | None, number: int | None) ->
 
     Both are None where there is but one source; a key this version does not know is kept.
     """
-    if source is None and line.startswith(b'{"seq":') and b'"source":' not in line:
+    if source is None and line.startswith(b'{"seq":') and b',"source":' not in line:
         return b'{"seq":%d%b' % (seq, line[line.index(b",") :])
-    fields: dict[str, Any] = msgspec.json.decode(line)
+    fields = _values_of(line)
     fields["seq"] = seq
     named: dict[str, Any] = {}
     for key, value in fields.items():
@@ -175,9 +175,15 @@ def renumbered(line: bytes, seq: int, source: str | None, number: int | None) ->
     return escaped(msgspec.json.encode(named)) + b"\n"
 
 
+def _values_of(line: bytes) -> dict[str, Any]:
+    """Return the record in *line* by key, each value as it is written there."""
+    values: dict[str, Any] = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    return values
+
+
 def with_seq(line: bytes, seq: int) -> bytes:
     """Return the record in *line* with another number, and all else as it is."""
     if line.startswith(b'{"seq":'):
         return b'{"seq":%d%b' % (seq, line[line.index(b",") :])
-    fields: dict[str, Any] = msgspec.json.decode(line)
+    fields = _values_of(line)
     return escaped(msgspec.json.encode({**fields, "seq": seq})) + b"\n"

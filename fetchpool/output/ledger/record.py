@@ -59,6 +59,9 @@ class Key(NamedTuple):
     """None: every record has it."""
 
 
+NO_ROW = msgspec.Raw()
+"""The row of a record whose list is a URL a line."""
+
 SOURCE_KEYS = frozenset({"source", "line"})
 _WITH_SEVERAL = Only("with several sources, or `--add`", lambda _, several: several)
 
@@ -126,6 +129,14 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             only=Only("where it has one", lambda config, _: config.ask.body is not None),
         ),
     ] = None
+    row: Annotated[
+        msgspec.Raw,
+        Key(
+            "The list's other columns, as they were; in CSV each is a column",
+            "request.row",
+            only=Only("where the list has some", lambda *_: False),
+        ),
+    ] = NO_ROW
 
     @property
     def label(self) -> str | None:
@@ -165,6 +176,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             outcome.insecure,
             intern(str(request.method)),  # what equals the default but isn't it would be written
             None if request.body is None else body_digest(request.body),
+            NO_ROW if request.row is None else msgspec.Raw(request.row),
         )
 
 

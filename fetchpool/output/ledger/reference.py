@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import NoneType
 from typing import get_args, get_type_hints
 
+from msgspec import Raw
+
 from fetchpool.model.values import FailureKind
 from fetchpool.output.ledger.record import Key, Record, keys
 
@@ -32,6 +34,7 @@ _TYPES = {
     float: "number",
     bool: "boolean",
     FailureKind: "kind of error",
+    Raw: "object",
     NoneType: "null",
 }
 
