@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -585,3 +586,43 @@ def test_nothing_of_a_marked_value_can_be_read_in_a_name(
         for make in (body_path, alternate_path):
             assert CANARY not in make(target)
             assert make(target) != make(parse_url(url + "1"))
+
+
+# --- names that lists wish
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("a.jpg", "a.jpg"),
+        ("IMG 01.JPG", "IMG_01.JPG"),
+        ("a/b.jpg", "a/b.jpg"),
+        ("a\\b.jpg", "a/b.jpg"),
+        ("v1.2/b.jpg", "v1.2+/b.jpg"),
+        ("../../x", "x"),
+        ("/etc/passwd", "etc/passwd"),
+        (".fetchpool/lock", "fetchpool/lock"),
+        ("Results.jsonl.new", "_Results.jsonl.new"),
+        ("con.txt", "_con.txt"),
+        ("a.", "a"),
+        ("..", "_"),
+        ("a\0b", "a_b"),
+    ],
+)
+def test_wished_name_stays_as_it_is_where_it_is_safe(name: str, path: str) -> None:
+    target = msgspec.structs.replace(parse_url("https://h.example/x?y"), name=name)
+    assert body_path(target, "image/png", "other.gif") == path
+
+
+@given(st.text() | st.text(st.sampled_from("./\\~+\0: aB\u00e9"), max_size=400))
+def test_no_wished_name_leads_out_or_is_too_long(name: str) -> None:
+    target = msgspec.structs.replace(parse_url("https://h.example/x"), name=name)
+    paths = {body_path(target), alternate_path(target)}
+    assert len(paths) == 1 + (not name.endswith("\0"))
+    for path in paths:
+        assert len(path.encode()) <= MAX_PATH + 20
+        for component in path.split("/"):
+            assert component.strip(". ") == component != ""
+            assert len(component.encode()) <= MAX_COMPONENT + 1
+            assert not set(component) & set('<>:"|?*\\\0')
+        assert not path.lower().startswith(("results.jsonl", ".fetchpool"))

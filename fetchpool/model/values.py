@@ -153,6 +153,8 @@ class Target(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """`Basic …` made from the URL's userinfo; a secret."""
     variant: str = ""
     """What tells the request for it from a plain GET (see `variant_of`); empty if it is one."""
+    name: str | None = None
+    """What its line wishes its body's file to be called; None: the URL decides."""
 
     @property
     def key(self) -> str:

@@ -55,6 +55,11 @@ _PLAIN_HOST = re.compile(
     rf"(?!{_DEVICE}|results\.jsonl)(?=.{{1,{_MAX_READABLE}}}\Z)"
     r"[a-z0-9_][a-z0-9_-]*(?:\.[a-z0-9_-]+)*"
 )
+SHARED = "\0"
+"""Ends a wished name that another line had first: the file bears the hash of its URL, then."""
+
+_PRIVATE = re.compile(r"results\.jsonl", re.IGNORECASE)
+_LONGEST_EXTENSION = 16
 _UNSAFE_ASCII = re.compile(r"[^A-Za-z0-9._-]+")
 # Numbered families: counters and dates, but also hexadecimal names, which are mostly digits.
 # Directories get one more: years are common among them, and families of four digits are small.
@@ -81,6 +86,9 @@ def body_path(target: Target, content_type: str | None = None, filename: str | N
     at most `MAX_PATH` bytes. Two URLs never share a path, nor does a file's path ever go through
     another's.
     """
+    if target.name is not None:
+        path = wished_path(target.name)
+        return with_hash(path, target.key) if target.name.endswith(SHARED) else path
     path, query_mark, _ = target.path.partition("?")
     parents, _, leaf = path.rpartition("/")
     directory = _directory(target.scheme, target.host, target.port, parents)
@@ -111,8 +119,53 @@ def alternate_path(
     It lies in the same directory and always bears a hash, so no other URL's path is the same. Where
     `body_path` bears it already the two are equal.
     """
+    if target.name is not None:
+        return with_hash(wished_path(target.name), target.key)
     directory = body_path(target, content_type, filename).rpartition("/")[0]
     return f"{directory}/{_hashed_leaf(target, filename, _hash(target.key), content_type)}"
+
+
+def wished_path(name: str) -> str:
+    """Return where the file goes that a list calls *name*, which may be hostile.
+
+    `/` and `\\` make directories below DEST; `.`, `..` and nothing between two of them make none.
+    Each component is safe as a URL's is, but for letters in upper case, which stay. A directory has
+    no dot or ends in `+`, so none is a host's that has one.
+    """
+    parts = re.split(r"[/\\]", name.rstrip(SHARED))
+    *parents, leaf = [_wished(part) for part in parts if part.strip(". ")] or ["_"]
+    steps = [f"{each}+" if "." in each else each for each in parents[:MAX_DEPTH]]
+    path = "/".join([*steps, leaf])
+    if not steps and _PRIVATE.match(leaf):
+        return f"_{leaf}"
+    if len(parents) > MAX_DEPTH or len(path.encode()) > MAX_PATH:
+        return with_hash(leaf, name)
+    return path
+
+
+def with_hash(path: str, key: str) -> str:
+    """Return *path* with a hash of *key* before its extension."""
+    parent, slash, leaf = path.rpartition("/")
+    stem, dot, extension = leaf.rpartition(".")
+    if not dot or len(extension) > _LONGEST_EXTENSION:
+        stem, dot, extension = leaf, "", ""
+    room = MAX_COMPONENT - len("~") - _HASH_LENGTH - len(dot + extension)
+    stem = stem.encode()[:room].decode(errors="ignore")
+    return f"{parent}{slash}{stem}~{_hash(key)}{dot}{extension}"
+
+
+def _wished(component: str) -> str:
+    """Return *component* of a wished name, safe, with its extension where it has to be cut."""
+    safe = _readable(component, MAX_COMPONENT)
+    if len(component.encode("utf-8", "surrogatepass")) > _MAX_READABLE:
+        safe = with_hash(safe + _extension_of(component), component)
+    return safe.rstrip(".") or "_"
+
+
+def _extension_of(component: str) -> str:
+    stem, dot, extension = component.rpartition(".")
+    is_short = extension.isascii() and extension.isalnum() and len(extension) <= _LONGEST_EXTENSION
+    return dot + extension if stem and is_short else ""
 
 
 @lru_cache(maxsize=1024)

@@ -12,6 +12,7 @@ from fetchpool.sources import Batch
 if TYPE_CHECKING:
     from fetchpool.model.values import Request
     from fetchpool.output.ledger import Bitmap, Waiting
+    from fetchpool.output.ledger.claims import Claims
     from fetchpool.output.ledger.entries import Line
     from fetchpool.sources import RequestReader
 
@@ -36,6 +37,8 @@ class Remaining:
         self._kept = kept
         self._first: list[Batch] = []
         self._offset = 0
+        self.claims: Claims | None = None
+        """Who has which of the names that lines wish for their files."""
         self.requests = 0
         """Requests of the list so far, those passed over included."""
         self.lines = 0
@@ -66,6 +69,8 @@ class Remaining:
         requests = batch.requests
         if self._offset:
             requests = [replace(each, seq=each.seq + self._offset) for each in requests]
+        if self.claims is not None:
+            requests = self.claims.settled(requests)
         if self._done is not None:
             done = self._done
             requests = [request for request in requests if request.seq not in done]

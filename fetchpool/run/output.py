@@ -15,6 +15,7 @@ from fetchpool.model.bodies import Sink, StoreError
 from fetchpool.model.values import Request
 from fetchpool.network.descriptors import make_budget
 from fetchpool.output.ledger import Kept, OutputError, RunDirectory, Settled
+from fetchpool.output.ledger.claims import Claims
 from fetchpool.output.ledger.layout import Layout
 from fetchpool.output.ledger.naming import forget_renamed, renamed, unnamed
 from fetchpool.output.ledger.receipts import read_receipts
@@ -37,6 +38,8 @@ class Output(Struct, frozen=True):
     sink: Sink
     goes_on: bool = False
     """Whether bodies that broke off in an earlier run may be resumed."""
+    claims: Claims | None = None
+    """Which names lists wish for them; None with `--no-body`."""
 
     @property
     def layout(self) -> Layout:
@@ -59,6 +62,8 @@ class Output(Struct, frozen=True):
             await self.recover(goes_on=self.goes_on)
         except StoreError as error:
             raise OutputError(str(error)) from error
+        if self.claims is not None and self.directory.begins_anew:
+            self.claims.forget()
         return settled
 
     async def recover(self, *, goes_on: bool) -> None:
@@ -111,7 +116,12 @@ async def open_output(
     except StoreError as error:
         raise OutputError(str(error)) from error
     stack.callback(sink.close)
-    output = Output(directory, sink, config.add or directory.kept is not Kept.NOTHING)
+    claims = None
+    if not config.no_body:
+        claims = Claims(directory.layout.claims)
+        stack.callback(claims.close)
+    goes_on = config.add or directory.kept is not Kept.NOTHING
+    output = Output(directory, sink, goes_on, claims)
     stack.callback(output.remove_outdated)
     return output
 

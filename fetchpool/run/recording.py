@@ -65,6 +65,7 @@ class Recording:
         if self._output is None or path is None:
             return
         settled = await self._output.settle(self._read_list)
+        self._remaining.claims = self._output.claims
         in_place = settled.waiting is not None and settled.waiting.in_place
         keep = self._count_kept if in_place else self.journal.keep
         self._remaining.set_aside(settled.done, settled.waiting, keep, offset=settled.offset)

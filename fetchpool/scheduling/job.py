@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fetchpool.model.asking import NOT_IDEMPOTENT, Fields
+from fetchpool.model.asking import NO_CHECKSUM, NOT_IDEMPOTENT, Fields, read_checksum
 from fetchpool.model.attempts import Call
 from fetchpool.model.urls import InvalidURLError, parse_url, redact
 from fetchpool.model.values import Failure, FailureKind, Outcome, Receipt, Request, Target
@@ -300,6 +300,8 @@ def target_of(request: Request) -> Target | Outcome:
     """Return what *request* asks for; its outcome, if that is no URL."""
     if request.problem is not None:
         return _refused(request, request.problem)
+    if request.checksum is not None and read_checksum(request.checksum) is None:
+        return _refused(request, NO_CHECKSUM)
     try:
         target = parse_url(request.url)
     except InvalidURLError as error:
@@ -307,8 +309,10 @@ def target_of(request: Request) -> Target | Outcome:
 
         guess = would_be(request.url.strip())
         return _refused(request, f"{error}: {redact(guess)}" if guess else str(error))
-    variant = request.variant
-    return msgspec.structs.replace(target, variant=variant) if variant else target
+    variant, name = request.variant, request.name or None
+    if variant or name:
+        return msgspec.structs.replace(target, variant=variant, name=name)
+    return target
 
 
 def _refused(request: Request, detail: str) -> Outcome:

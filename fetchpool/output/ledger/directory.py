@@ -132,6 +132,11 @@ class RunDirectory:
         """Where everything is, for processes that work for this one."""
         return self._layout
 
+    @property
+    def begins_anew(self) -> bool:
+        """Whether no record of an earlier run stays, this list's or another's."""
+        return self.kept is Kept.NOTHING and not (self._options.add and self._lists)
+
     def is_foreign(self, path: str) -> bool:
         """Tell whether *path*, relative to DEST, was there before fetchpool; from any thread."""
         return path in self._foreign

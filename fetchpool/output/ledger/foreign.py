@@ -38,9 +38,7 @@ class ForeignNames:
             return False
         with self._lock:
             return bool(
-                self._names.execute(
-                    "SELECT 1 FROM name WHERE name = ?", (_folded(path),)
-                ).fetchone()
+                self._names.execute("SELECT 1 FROM name WHERE name = ?", (folded(path),)).fetchone()
             )
 
     def close(self) -> None:
@@ -66,8 +64,8 @@ def remember_names(dest: Path, private: Path, path: Path) -> None:
             names_db.execute("PRAGMA journal_mode = OFF")
             names_db.execute("CREATE TABLE name (name BLOB PRIMARY KEY) WITHOUT ROWID")
             insert = "INSERT OR IGNORE INTO name VALUES (?)"
-            names_db.execute(insert, (_folded(first),))
-            names_db.executemany(insert, ((_folded(name),) for name in names))
+            names_db.execute(insert, (folded(first),))
+            names_db.executemany(insert, ((folded(name),) for name in names))
     with beside.open("rb") as written:  # what it protects is not ours to lose
         os.fsync(written.fileno())
     beside.replace(path)
@@ -92,5 +90,6 @@ def _names_under(dest: Path, private: Path) -> Iterator[str]:
                     directories.append(f"{name}/")
 
 
-def _folded(name: str) -> bytes:
+def folded(name: str) -> bytes:
+    """Return what names have in common that differ only by case or Unicode form."""
     return unicodedata.normalize("NFC", name).casefold().encode("utf-8", "surrogatepass")

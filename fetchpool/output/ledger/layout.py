@@ -4,6 +4,7 @@
     HOME/results.jsonl             the ledger
     HOME/.fetchpool/lock           held while a run is on
                     foreign        names that were here first
+                    names          which line's file has which name, where lists wish some
                     state.json     the run and how far it is
                     checkpoint     a short cut to what the ledger says
                     waiting.jsonl  records of an earlier run, until a pipe brings their lines
@@ -38,6 +39,7 @@ class Layout:
         self.lock = private / "lock"
         self.workers = private / "workers"
         self.foreign = private / "foreign"
+        self.claims = private / "names"
         self.state = private / "state.json"
         self.checkpoint = private / "checkpoint"
         self.waiting = private / "waiting.jsonl"

@@ -56,14 +56,21 @@ class Renamed(NamedTuple):
 
 
 def renamed(layout: Layout, at_once: int) -> Iterator[Renamed]:
-    """Yield the bodies that the earlier run named by older rules, *at_once* at most.
+    """Yield the bodies that the earlier run may have named otherwise, *at_once* at most.
+
+    By older rules, or where lists wish names of their own: all of them, then.
 
     Each time the ledger is read in full; the earlier one once, 10 µs a record. Raises OSError.
     """
     state = read_state(layout.state)
-    if state is None or not state.renames:
+    wished = layout.claims.exists()
+    if state is None or not (state.renames or wished):
         return
-    earlier = filter(_is_named_otherwise, _bodies(layout.previous))
+    earlier = (
+        body
+        for body in _bodies(layout.previous)
+        if not conceals(body.url) and (wished or _is_named_otherwise(body))
+    )
     while paths := {body.url: body.path for body in islice(earlier, at_once)}:
         replaced = {
             paths[body.url]
@@ -84,13 +91,13 @@ def forget_renamed(layout: Layout) -> None:
 def _is_named_otherwise(body: _Body) -> bool:
     """Tell whether *body* has another name than it would get today, as far as can be told.
 
-    What is secret in a URL isn't in the record, so nothing can be told of it.
+    What is secret in a URL isn't in the record, so nothing can be told of it, whatever it is.
     """
     try:
         target = parse_url(body.url)
     except InvalidURLError:
         return False
-    return not conceals(body.url) and body_path(target, body.content_type) != body.path
+    return body_path(target, body.content_type) != body.path
 
 
 def _bodies(ledger: Path) -> Iterator[_Body]:

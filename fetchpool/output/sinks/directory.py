@@ -368,7 +368,7 @@ class _Paths:
         if alternate != self.first:
             yield alternate
         # What is in the way may be a directory of the path; so the rest lie beside the host's own.
-        host, _, rest = alternate.partition("/")
+        host, _, rest = alternate.partition("/") if "/" in alternate else ("_", "", alternate)
         for number in range(2, _LAST_BESIDE + 1):
             yield f"{host}~{number}/{rest}"
 

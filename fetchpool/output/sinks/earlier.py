@@ -67,6 +67,8 @@ class EarlierNames:
 
         There may be no file at some of them.
         """
+        if target.name is not None:
+            return []  # its line alone decides: `ledger/naming` finds what it was called before
         if filename is not None:
             self._learn(_SUGGESTED, _SUGGESTED)
         suffix = self._suffix(content_type)

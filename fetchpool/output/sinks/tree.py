@@ -86,6 +86,8 @@ class DirectoryTree:
             self.root = _CLOSED
 
     def _walk(self, path: str, *, make: bool = True) -> int:
+        if not path:
+            return self.root
         here = self.root
         reached = ""
         for name in path.split("/"):
