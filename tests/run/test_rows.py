@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 import fetchpool
+from fetchpool.run.runner import run as fetch
 from fetchpool.sources import Sources
 from fetchpool.sources.lines import Batch
 from tests.stores.bodies import files_in
@@ -74,7 +75,7 @@ def run(tmp_path: Path, lines: list[tuple[str, dict[str, Any]]], **settings: Any
     source = tmp_path / "list"
     source.write_text("".join(f"{url} {json.dumps(more)}\n" for url, more in lines))
     config = fetchpool.Config(**settings)
-    fetchpool.run(config, [str(source)], tmp_path / "out")
+    fetch(config, [str(source)], tmp_path / "out")
     records = map(json.loads, (tmp_path / "out/results.jsonl").read_text().splitlines())
     return sorted(records, key=lambda record: record["seq"])
 
