@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
+import msgspec
+
 Fields: TypeAlias = tuple[tuple[str, str], ...]
 """Header fields as names and values, in the order sent."""
 
@@ -85,6 +87,9 @@ def read_checksum(text: object) -> tuple[str, str] | None:
     return None if function is None else (function, found[2].lower())
 
 
+MAX_ROW = 1 << 20
+"""Longest row of a list in bytes: a record of 16 MiB could not be read again."""
+
 NO_CHECKSUM = (
     "the checksum of the line is none: sha256:HEX is one (or md5:, sha1:, sha512:), or the bare "
     "hexadecimal digits of one of these"
@@ -97,9 +102,21 @@ def problem_in_baggage(name: object, checksum: object, row: object) -> str | Non
         return NO_CHECKSUM
     if name is not None and not isinstance(name, str):
         return "the request's name is no text"
-    if row is not None and not (isinstance(row, bytes) and row[:1] == b"{" and row[-1:] == b"}"):
-        return "the request's row is no JSON object in bytes"
+    if row is not None and not _is_row(row):
+        return "the request's row is no JSON object in bytes, on one line and of 1 MiB at most"
     return None
+
+
+def _is_row(row: object) -> bool:
+    """Tell whether *row* can stand in a line of the ledger."""
+    if not isinstance(row, bytes) or len(row) > MAX_ROW or b"\n" in row or b"\r" in row:
+        return False
+    try:
+        row.decode()
+        msgspec.json.decode(row, type=dict[str, msgspec.Raw])
+    except (ValueError, RecursionError):  # msgspec's own errors are ValueErrors
+        return False
+    return True
 
 
 def problem_in_ask(method: object, headers: object, body: object) -> str | None:
