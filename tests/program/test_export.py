@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Raw
 from msgspec.structs import replace
@@ -91,6 +91,7 @@ def test_columns_are_those_of_every_record_and_what_some_have(tmp_path: Path) ->
     assert with_insecure[0]["insecure"] == "false"
 
 
+@example(["\ud800"])
 @given(st.lists(st.text(st.sampled_from('",:source line{}\\') | st.characters())))
 def test_no_text_is_taken_for_a_column(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str]

@@ -244,7 +244,7 @@ def test_a_symlink_in_place_of_the_parts_is_not_followed(
     assert list(outside.iterdir()) == []
 
 
-@pytest.mark.parametrize("path", ["..", "../..", "a/../..", ".", "/tmp", "a//b", ""])
+@pytest.mark.parametrize("path", ["..", "../..", "a/../..", ".", "/tmp", "a//b"])
 def test_no_path_leads_out_of_the_tree(tmp_path: Path, path: str) -> None:
     tree = DirectoryTree(tmp_path, capacity=8)
     with pytest.raises(OSError, match="Invalid argument"):

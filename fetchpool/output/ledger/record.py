@@ -266,7 +266,9 @@ def _microseconds(seconds: float) -> float:
 
 def _mended(record: Record) -> Record:
     texts = {key: it for key, it in asdict(record).items() if isinstance(it, str)}
-    return replace(record, **{key: whole_characters(text) for key, text in texts.items()})
+    mended = {key: whole_characters(text) for key, text in texts.items()}
+    # What is as it was stays the same object: msgspec knows a default by that, and leaves it out.
+    return replace(record, **{key: text for key, text in mended.items() if text != texts[key]})
 
 
 def whole_characters(text: str) -> str:
