@@ -13,22 +13,23 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from fetchpool.model.attempts import Answer, Call, Miss
+from fetchpool.model.attempts import FailedAttempt, Plan, Response
 from fetchpool.model.bodies import Sink
 from fetchpool.model.values import Request, Target
 from fetchpool.pipeline.fetching import Fetching
+from fetchpool.policies import Policy
 from fetchpool.reporting.stats import Stats
 from fetchpool.scheduling.backlog import Spill
 from fetchpool.scheduling.job import Job
 from fetchpool.scheduling.judge import Rules
 from fetchpool.scheduling.scheduler import Limits, Scheduler
 from fetchpool.sources import requests_from
-from tests.judging import Counts, answer, job
+from tests.judging import Counts, job, response
 
 if TYPE_CHECKING:
     from fetchpool.http import Engine
 
-Result: TypeAlias = Answer | Miss | BaseException
+Result: TypeAlias = Response | FailedAttempt | BaseException
 Urls: TypeAlias = Iterable[str | Request] | AsyncIterator[str | Request]
 
 
@@ -38,7 +39,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.started: list[str] = []
         self.budgets: list[float | None] = []
-        self.calls: list[Call] = []
+        self.plans: list[Plan] = []
         self.running: Counter[str] = Counter()
         self.most: Counter[str] = Counter()
         self.most_together = 0
@@ -53,10 +54,10 @@ class FakeEngine:
         """Have attempts at *url* wait until the returned event is set."""
         return self.gates.setdefault(url, asyncio.Event())
 
-    async def attempt(self, call: Call, budget_s: float | None) -> Answer | Miss:
-        url, host = call.target.url, call.target.host_key
+    async def attempt(self, plan: Plan, budget_s: float | None) -> Response | FailedAttempt:
+        url, host = plan.target.url, plan.target.host_key
         self.started.append(url)
-        self.calls.append(call)
+        self.plans.append(plan)
         self.budgets.append(budget_s)
         self.running[host] += 1
         self.most[host] = max(self.most[host], self.running[host])
@@ -69,7 +70,7 @@ class FakeEngine:
             self.running[host] -= 1
             self._news.set()
         results = self.script.get(url)
-        result = results.pop(0) if results else answer()
+        result = results.pop(0) if results else response()
         if isinstance(result, BaseException):
             raise result
         return result
@@ -105,6 +106,8 @@ async def fetching(
     budget_s: float | None = None,
     observer: Counts | None = None,
     sink: Sink | None = None,
+    stats: Stats | None = None,
+    policies: list[Policy] | None = None,
 ) -> AsyncIterator[Fetching]:
     """A `Fetching` of *urls*, closed at the end; fails if the test takes longer than any may."""
     spill: Spill[Job] = Spill(pack, unpack)
@@ -112,12 +115,12 @@ async def fetching(
         cast("Engine", engine),
         Scheduler(limits or Limits(), spill),
         requests_from(urls),
-        Stats(0.0),
+        stats or Stats(0.0),
         rules=Rules(retries=retries),
         observer=observer,
-        headers_for=lambda each: (),
         budget_s=budget_s,
         sink=sink,
+        policies=policies,
     )
     try:
         async with asyncio.timeout(5):

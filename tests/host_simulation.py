@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import count
 
-from fetchpool.model.attempts import Answer, Fault, Measures, Miss
+from fetchpool.model.attempts import FailedAttempt, Fault, Measures, Response
 from fetchpool.model.values import Failure, FailureKind, Outcome
 from fetchpool.scheduling.job import Job
 from fetchpool.scheduling.judge import Rules
 from fetchpool.scheduling.scheduler import Limits
-from tests.judging import EPOCH, LOOPBACK, Court, answer, job
+from tests.judging import EPOCH, LOOPBACK, Court, job, response, times
 
-Host = Callable[[int, float], Answer | Miss]
+Host = Callable[[int, float], Response | FailedAttempt]
 """What a host makes of a request for the line of this number that reaches it at a time."""
 
 
@@ -26,31 +26,31 @@ class Limiter:
     ) -> None:
         self._interval_s = interval_s
         self._burst = burst
-        self._refusal = answer(status, headers)
+        self._refusal = response(status, headers)
         self._tokens = float(burst)
         self._at = 0.0
         self.refused = 0
 
-    def __call__(self, line: int, now: float) -> Answer | Miss:
+    def __call__(self, line: int, now: float) -> Response | FailedAttempt:
         """Return what the request gets."""
         self._tokens = min(self._burst, self._tokens + (now - self._at) / self._interval_s)
         self._at = now
         if self._tokens >= 1.0:
             self._tokens -= 1.0
-            return answer(200)
+            return response(200)
         self.refused += 1
         return self._refusal
 
 
-SILENCE = Miss(
+SILENCE = FailedAttempt(
     Failure(FailureKind.TIMEOUT, "nothing came"), True, Fault.SILENT, None,
-    Measures(30.0, None, 0, False, LOOPBACK),
+    Measures(times(30.0, None), 0, False, LOOPBACK),
 )  # fmt: skip
 
 
-def with_bad_lines(bad: set[int], refusal: Answer | Miss) -> Host:
+def with_bad_lines(bad: set[int], refusal: Response | FailedAttempt) -> Host:
     """Return a host that answers all but some of its lines."""
-    return lambda line, now: refusal if line in bad else answer(200)
+    return lambda line, now: refusal if line in bad else response(200)
 
 
 class Simulation:
@@ -67,7 +67,7 @@ class Simulation:
         self._host = host
         self._latency_s = latency_s
         self._court = Court(rules, limits)
-        self._running: list[tuple[float, int, Job, Answer | Miss]] = []
+        self._running: list[tuple[float, int, Job, Response | FailedAttempt]] = []
         self._ticket = count()
         self._began = self._court.now
         self._court.add(*(job(f"http://a.test/{line}", line) for line in range(lines)))
@@ -93,13 +93,13 @@ class Simulation:
             ends = [time for time in (at, self._running[0][0] if self._running else None)
                     if time is not None]  # fmt: skip
             if not ends:
-                self._keep(court.judge.heard(court.now))
+                self._keep(court.judge.sign_of_life(court.now))
                 continue
             court.now = max(court.now, min(ends))
             while self._running and self._running[0][0] <= court.now:
                 self._end(*heapq.heappop(self._running))
             if court.judge.outage.paused or court.scheduler.idle:
-                self._keep(court.judge.heard(court.now))  # somebody looks: the network is there
+                self._keep(court.judge.sign_of_life(court.now))  # a probe reaches it
 
     def _start_all(self) -> None:
         court = self._court
@@ -114,10 +114,10 @@ class Simulation:
             heapq.heappush(self._running, entry)
             self.most_at_once = max(self.most_at_once, len(self._running))
 
-    def _end(self, at: float, ticket: int, taken: Job, result: Answer | Miss) -> None:
+    def _end(self, at: float, ticket: int, taken: Job, result: Response | FailedAttempt) -> None:
         court = self._court
         started = at - (30.0 if result is SILENCE else self._latency_s)
-        outcomes = court.judge.verdict(taken, result, started, court.now, EPOCH + court.now)
+        outcomes = court.judge.decide(taken, result, started, court.now, EPOCH + court.now)
         court.scheduler.done(taken.target.host_key, court.now)
         self._keep(outcomes)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fetchpool.model.attempts import Answer, Fault, Measures, Miss
+from fetchpool.model.attempts import FailedAttempt, Fault, Measures, Response, Timeline
 from fetchpool.model.bodies import Stored
 from fetchpool.model.urls import parse_url
 from fetchpool.model.values import Failure, FailureKind, Head, Outcome, Request
@@ -25,37 +25,44 @@ def job(url: str = "http://a.test/1", seq: int = 1) -> Job:
     return Job(Request(url, seq), parse_url(url))
 
 
+def times(elapsed_s: float, first_byte_s: float | None = 0.05) -> Timeline:
+    """The timeline of an exchange that took so long, its request sent at once."""
+    return Timeline(None, 0.0, None, None, None, 0.0, first_byte_s, first_byte_s, elapsed_s)
+
+
 def measures(
     peer: str | None = LOOPBACK, *, elapsed_s: float = 0.1, reused: bool = False
 ) -> Measures:
-    return Measures(elapsed_s, 0.05, 3, reused, peer)
+    return Measures(times(elapsed_s), 3, reused, peer)
 
 
-def answer(
+def response(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     *,
     peer: str | None = LOOPBACK,
     elapsed_s: float = 0.1,
-) -> Answer:
+) -> Response:
     head = Head(status, tuple((headers or {}).items()))
     stored = Stored(body=b"abc") if 200 <= status < 300 else None
-    return Answer(head, stored, 3 if stored else 0, None, measures(peer, elapsed_s=elapsed_s))
+    return Response(head, stored, 3 if stored else 0, None, measures(peer, elapsed_s=elapsed_s))
 
 
-def redirect(location: str, *, peer: str | None = LOOPBACK, elapsed_s: float = 0.1) -> Answer:
-    return answer(302, {"location": location}, peer=peer, elapsed_s=elapsed_s)
+def redirect(location: str, *, peer: str | None = LOOPBACK, elapsed_s: float = 0.1) -> Response:
+    return response(302, {"location": location}, peer=peer, elapsed_s=elapsed_s)
 
 
-def miss(
+def failed_attempt(
     kind: FailureKind = FailureKind.TIMEOUT,
     fault: Fault = Fault.URL,
     *,
     transient: bool = True,
     peer: str | None = None,
     head: Head | None = None,
-) -> Miss:
-    return Miss(Failure(kind, f"a {kind} of the test"), transient, fault, head, measures(peer))
+) -> FailedAttempt:
+    return FailedAttempt(
+        Failure(kind, f"a {kind} of the test"), transient, fault, head, measures(peer)
+    )
 
 
 class NoBacklog:
@@ -120,16 +127,18 @@ class Court:
             assert at > self.now
             self.now = at
 
-    def end(self, taken: Job, result: Answer | Miss, took_s: float = 0.1) -> list[Outcome]:
+    def end(
+        self, taken: Job, result: Response | FailedAttempt, took_s: float = 0.1
+    ) -> list[Outcome]:
         """Let the attempt of *taken* end with *result*."""
         host = taken.target.host_key
         started = self.now
         self.now += took_s
-        outcomes = self.judge.verdict(taken, result, started, self.now, EPOCH + self.now)
+        outcomes = self.judge.decide(taken, result, started, self.now, EPOCH + self.now)
         self.scheduler.done(host, self.now)
         return outcomes
 
-    def run(self, taken: Job, *results: Answer | Miss) -> Outcome:
+    def run(self, taken: Job, *results: Response | FailedAttempt) -> Outcome:
         """Add *taken* and let its attempts end with *results*; return its outcome."""
         self.add(taken)
         for number, result in enumerate(results):

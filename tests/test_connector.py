@@ -13,7 +13,7 @@ from aiohttp.abc import ResolveResult
 
 from fetchpool import FetchPool
 from fetchpool.config import Config
-from fetchpool.model.attempts import Answer, Miss
+from fetchpool.model.attempts import FailedAttempt, Response
 from fetchpool.model.values import FailureKind
 from fetchpool.network.connector import dialling, make_connector
 from fetchpool.network.resolver import RememberingResolver
@@ -110,11 +110,11 @@ async def test_a_look_inherits_no_policy_from_the_attempt_before_it(way: str) ->
     """As after a redirect from a public site: hosts of an intranet would look dead."""
     async with rig(ok, way=way) as it:
         refused = await it.get(public_only=True)
-        assert isinstance(refused, Miss)
+        assert isinstance(refused, FailedAttempt)
         assert refused.failure.kind is FailureKind.BLOCKED
-        target = it.call().target
+        target = it.plan().target
         assert await asyncio.create_task(it.engine.reachable(target))
-        assert isinstance(await asyncio.create_task(it.get()), Answer)
+        assert isinstance(await asyncio.create_task(it.get()), Response)
 
 
 @pytest.mark.parametrize("way", ["direct", "session"])
@@ -135,7 +135,7 @@ async def test_requests_that_share_a_lookup_share_no_policy(
         it.host = "shared.example"
         results = await asyncio.gather(*(it.get(public_only=n % 2 == 0) for n in range(6)))
     assert asked == ["shared.example"]
-    assert [isinstance(each, Answer) for each in results] == [False, True] * 3
+    assert [isinstance(each, Response) for each in results] == [False, True] * 3
 
 
 async def test_a_look_tries_each_address(monkeypatch: pytest.MonkeyPatch) -> None:

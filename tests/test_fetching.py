@@ -12,7 +12,7 @@ from fetchpool.model.bodies import Sink
 from fetchpool.model.values import FailureKind, Request
 from fetchpool.scheduling.scheduler import Limits
 from tests.fake_engine import FakeEngine, endless, fetching, loop_turns
-from tests.judging import job, miss, redirect
+from tests.judging import failed_attempt, job, redirect
 
 
 class Behind(Sink):
@@ -121,7 +121,7 @@ async def test_retry_starts_when_it_is_due_though_everybody_who_was_idle_sleeps(
     long_ones = [f"http://a.test/long{number}" for number in range(2)]
     gates = [engine.hold(url) for url in long_ones]
     opener = engine.hold("http://a.test/opener")
-    engine.script["http://a.test/cut"] = [miss(FailureKind.TRUNCATED, peer="127.0.0.1")]
+    engine.script["http://a.test/cut"] = [failed_attempt(FailureKind.TRUNCATED, peer="127.0.0.1")]
     urls = ["http://a.test/opener", "http://a.test/cut", *long_ones]
     async with fetching(urls, engine) as fetch:
         first = asyncio.ensure_future(anext(fetch))
@@ -143,7 +143,7 @@ async def test_hop_runs_under_the_limits_of_its_own_host() -> None:
         outcomes = [outcome async for outcome in fetch]
     assert {outcome.redirects for outcome in outcomes} == {1}
     assert engine.most["to.test"] == 2
-    assert {call.named_by for call in engine.calls if call.target.host == "to.test"} == {
+    assert {call.named_by for call in engine.plans if call.target.host == "to.test"} == {
         job(url).target for url in urls
     }
 

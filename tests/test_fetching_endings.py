@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 import pytest
 
-from fetchpool.model.attempts import Answer, Call, Fault, Miss
+from fetchpool.model.attempts import FailedAttempt, Fault, Plan, Response
 from fetchpool.model.bodies import Stored, StoreError
 from fetchpool.model.values import FailureKind, Outcome, Target
 from fetchpool.pipeline.fetching import Fetching, OurSideDownError
 from fetchpool.scheduling.scheduler import Limits
 from tests.fake_engine import FakeEngine, endless, fetching, loop_turns
-from tests.judging import Counts, answer, miss
+from tests.judging import Counts, failed_attempt, response
 
 if TYPE_CHECKING:
     from fetchpool.model.bodies import BodyWriter
@@ -150,7 +150,9 @@ async def test_error_of_the_source_surfaces_after_the_outcomes_before_it() -> No
 
 def silent_everywhere(engine: FakeEngine, urls: list[str], times: int) -> None:
     for url in urls:
-        engine.script[url] = [miss(FailureKind.CONNECT, Fault.SILENT) for _ in range(times)]
+        engine.script[url] = [
+            failed_attempt(FailureKind.CONNECT, Fault.SILENT) for _ in range(times)
+        ]
 
 
 async def outcomes_of(fetch: Fetching) -> list[Outcome]:
@@ -190,7 +192,7 @@ async def test_dead_hosts_beside_a_living_one_fail_by_themselves() -> None:
 async def test_retry_that_falls_due_after_a_pause_of_ours_does_start() -> None:
     """While paused no timer is set: when the pause ends, what is due later is not forgotten."""
     engine = FakeEngine()
-    engine.script["http://a.test/"] = [miss(FailureKind.CONNECT, Fault.OURS)]
+    engine.script["http://a.test/"] = [failed_attempt(FailureKind.CONNECT, Fault.OURS)]
     async with fetching(["http://well.test/", "http://a.test/"], engine) as fetch:
         outcomes = await outcomes_of(fetch)
     assert [(outcome.ok, outcome.attempts) for outcome in outcomes] == [(True, 1), (True, 2)]
@@ -212,9 +214,9 @@ async def test_host_that_accepts_and_never_answers_ends_while_the_list_goes_on()
         return (f"http://a.test/{number}" for number in count())
 
     class Tarpit(FakeEngine):
-        async def attempt(self, call: Call, budget_s: float | None) -> Answer | Miss:
-            await super().attempt(call, budget_s)
-            return miss(FailureKind.TIMEOUT, Fault.SILENT, peer="127.0.0.1")
+        async def attempt(self, plan: Plan, budget_s: float | None) -> Response | FailedAttempt:
+            await super().attempt(plan, budget_s)
+            return failed_attempt(FailureKind.TIMEOUT, Fault.SILENT, peer="127.0.0.1")
 
     async with fetching(tarpit(), Tarpit(), retries=0) as fetch:
         for _ in range(300):
@@ -333,8 +335,8 @@ class Draft:
         self.calls.append("discard")
 
 
-def with_draft(status: int, draft: Draft) -> Answer:
-    return msgspec.structs.replace(answer(status), draft=cast("BodyWriter", draft))
+def with_draft(status: int, draft: Draft) -> Response:
+    return msgspec.structs.replace(response(status), draft=cast("BodyWriter", draft))
 
 
 async def test_a_body_gets_its_place_when_its_answer_is_the_outcome() -> None:
@@ -349,7 +351,7 @@ async def test_a_body_gets_its_place_when_its_answer_is_the_outcome() -> None:
 async def test_a_body_without_a_descriptor_costs_its_url_nothing() -> None:
     engine = FakeEngine()
     short = StoreError("cannot write", "a", errno.EMFILE)
-    engine.script["http://a.test/"] = [with_draft(404, Draft(short)), answer(200)]
+    engine.script["http://a.test/"] = [with_draft(404, Draft(short)), response(200)]
     async with fetching(["http://a.test/"], engine) as fetch:
         (outcome,) = [outcome async for outcome in fetch]
     assert (outcome.ok, outcome.attempts) == (True, 2)

@@ -25,7 +25,7 @@ def test_next_start_may_be_due_now_more_than_once(
     async def set_twice() -> None:
         async with fetching([], FakeEngine()) as fetch:
             for _ in range(2):
-                fetch._crew.call_at(0.0, 0.0)
+                fetch._pool.call_at(0.0, 0.0)
 
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(set_twice())

@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetchpool.model.attempts import Answer, Miss
+from fetchpool.model.attempts import FailedAttempt, Response
 from fetchpool.scheduling.host_health import FAIL_FAST_AFTER, FIRST_WINDOW
 from fetchpool.scheduling.judge import Rules
 from fetchpool.scheduling.scheduler import Limits
 from fetchpool.scheduling.throttling import GIVEN_UP_AFTER
 from tests.host_simulation import SILENCE, Host, Limiter, Simulation, with_bad_lines
-from tests.judging import answer
+from tests.judging import response
 
-REFUSALS: dict[str, Answer | Miss] = {
-    "503": answer(503),
-    "429": answer(429),
-    "429, Retry-After 0": answer(429, {"retry-after": "0"}),
-    "503, Retry-After 3": answer(503, {"retry-after": "3"}),
-    "503, Retry-After rubbish": answer(503, {"retry-after": "soon"}),
+REFUSALS: dict[str, Response | FailedAttempt] = {
+    "503": response(503),
+    "429": response(429),
+    "429, Retry-After 0": response(429, {"retry-after": "0"}),
+    "503, Retry-After 3": response(503, {"retry-after": "3"}),
+    "503, Retry-After rubbish": response(503, {"retry-after": "soon"}),
     "silence": SILENCE,
 }
 
@@ -57,7 +57,7 @@ def test_good_urls_between_the_bad_ones_at_the_end_of_a_list_are_fetched(
     """There most URLs left are bad: six refusals in a row are nothing unusual."""
     bad = {*range(first, first + 15), *range(285, 300)}
     limits = Limits(per_host=per_host)
-    simulation = Simulation(with_bad_lines(bad, answer(503)), 300, limits=limits)
+    simulation = Simulation(with_bad_lines(bad, response(503)), 300, limits=limits)
     assert simulation.failed == bad
     assert simulation.duration_s <= 180.0
 
@@ -109,7 +109,7 @@ def test_host_that_refuses_everything_is_asked_little_and_ends(
     retries: int, headers: dict[str, str], lines: int
 ) -> None:
     simulation = Simulation(
-        lambda line, now: answer(503, headers), lines, rules=Rules(retries=retries)
+        lambda line, now: response(503, headers), lines, rules=Rules(retries=retries)
     )
     assert len(simulation.failed) == lines
     assert sum(simulation.requests.values()) <= FIRST_WINDOW + GIVEN_UP_AFTER
@@ -118,8 +118,8 @@ def test_host_that_refuses_everything_is_asked_little_and_ends(
 
 @pytest.mark.parametrize("served", [0, 100])
 def test_host_that_falls_silent_is_asked_little_and_ends(served: int) -> None:
-    def host(line: int, now: float) -> Answer | Miss:
-        return answer(200) if line < served else SILENCE
+    def host(line: int, now: float) -> Response | FailedAttempt:
+        return response(200) if line < served else SILENCE
 
     simulation = Simulation(host, 1000)
     assert len(simulation.failed) == 1000 - served
@@ -130,7 +130,7 @@ def test_host_that_falls_silent_is_asked_little_and_ends(served: int) -> None:
 
 def down(begin_s: float, end_s: float) -> Host:
     """Return a host that restarts meanwhile."""
-    return lambda line, now: answer(503 if begin_s <= now - 100.0 < end_s else 200)
+    return lambda line, now: response(503 if begin_s <= now - 100.0 < end_s else 200)
 
 
 @pytest.mark.parametrize("seconds", [0.5, 2.0, 5.0, 10.0])
@@ -157,10 +157,10 @@ def test_host_that_makes_what_it_is_asked_for_loses_no_url(
     """It refuses each URL once: the next request for it would be served."""
     asked: set[int] = set()
 
-    def host(line: int, now: float) -> Answer | Miss:
+    def host(line: int, now: float) -> Response | FailedAttempt:
         is_new = line not in asked and line % 10 >= 10 * served_at_once
         asked.add(line)
-        return answer(status if is_new else 200)
+        return response(status if is_new else 200)
 
     simulation = Simulation(host, lines)
     assert not simulation.failed

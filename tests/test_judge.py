@@ -9,26 +9,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetchpool.model.attempts import Answer, Fault, Miss
+from fetchpool.model.attempts import FailedAttempt, Fault, Response
 from fetchpool.model.values import FailureKind, Head, Outcome
 from fetchpool.scheduling.job import Job
 from fetchpool.scheduling.judge import Rules
 from fetchpool.scheduling.scheduler import Limits
-from tests.judging import EPOCH, Court, answer, job, miss, redirect
+from tests.judging import EPOCH, Court, failed_attempt, job, redirect, response
 
 # --- one attempt
 
 
 @pytest.mark.parametrize("status", [200, 204, 206, 299])
 def test_complete_2xx_is_ok(status: int) -> None:
-    outcome = Court().run(job(), answer(status))
+    outcome = Court().run(job(), response(status))
     assert outcome.ok
     assert (outcome.status, outcome.error, outcome.attempts) == (status, None, 1)
 
 
 @pytest.mark.parametrize("status", [300, 304, 305, 400, 401, 404, 410, 451, 501, 505, 999])
 def test_other_statuses_are_the_answer_at_once(status: int) -> None:
-    outcome = Court().run(job(), answer(status))
+    outcome = Court().run(job(), response(status))
     assert not outcome.ok
     assert (outcome.status, outcome.error, outcome.attempts) == (status, FailureKind.STATUS, 1)
 
@@ -36,7 +36,7 @@ def test_other_statuses_are_the_answer_at_once(status: int) -> None:
 @pytest.mark.parametrize("status", [408, 425, 500, 502, 504])
 def test_passing_statuses_are_tried_again_and_do_not_park_the_host(status: int) -> None:
     court = Court()
-    outcome = court.run(job(), answer(status), answer(status), answer(status))
+    outcome = court.run(job(), response(status), response(status), response(status))
     assert (outcome.status, outcome.error, outcome.attempts) == (status, FailureKind.STATUS, 3)
     assert court.counts.retries == 2
     assert court.counts.pauses == []
@@ -48,7 +48,7 @@ def test_each_kind_of_miss_ends_as_that_kind(kind: FailureKind, transient: bool)
     court = Court()
     passing = {FailureKind.CONNECT, FailureKind.DNS, FailureKind.TIMEOUT, FailureKind.TRUNCATED}
     attempts = 3 if transient and kind in passing else 1
-    outcome = court.run(job(), *[miss(kind, transient=transient)] * attempts)
+    outcome = court.run(job(), *[failed_attempt(kind, transient=transient)] * attempts)
     assert (outcome.error, outcome.attempts, outcome.ok) == (kind, attempts, False)
     assert outcome.detail == f"a {kind} of the test"
     assert outcome.status is None
@@ -56,7 +56,7 @@ def test_each_kind_of_miss_ends_as_that_kind(kind: FailureKind, transient: bool)
 
 def test_with_no_retries_the_first_answer_counts_and_still_parks_the_host() -> None:
     court = Court(Rules(retries=0))
-    outcome = court.run(job(), answer(503, {"retry-after": "7"}))
+    outcome = court.run(job(), response(503, {"retry-after": "7"}))
     assert (outcome.status, outcome.attempts) == (503, 1)
     assert court.counts.pauses == [("a.test", 7.0, "503")]
     court.add(job("http://a.test/2"))
@@ -66,7 +66,7 @@ def test_with_no_retries_the_first_answer_counts_and_still_parks_the_host() -> N
 
 def test_status_of_a_cut_body_is_kept_and_its_type() -> None:
     head = Head(200, (("content-type", "text/html"),))
-    outcome = Court(Rules(retries=0)).run(job(), miss(FailureKind.TRUNCATED, head=head))
+    outcome = Court(Rules(retries=0)).run(job(), failed_attempt(FailureKind.TRUNCATED, head=head))
     assert (outcome.status, outcome.error) == (200, FailureKind.TRUNCATED)
     assert outcome.content_type == "text/html"
     assert not outcome.ok
@@ -74,7 +74,7 @@ def test_status_of_a_cut_body_is_kept_and_its_type() -> None:
 
 def test_retry_that_succeeds_counts_all_attempts_and_the_time_between() -> None:
     court = Court()
-    outcome = court.run(job(), miss(FailureKind.TIMEOUT), answer(200))
+    outcome = court.run(job(), failed_attempt(FailureKind.TIMEOUT), response(200))
     assert (outcome.ok, outcome.attempts) == (True, 2)
     assert outcome.elapsed_s == pytest.approx(0.1 + 0.5 + 0.1)
     assert outcome.started_at == EPOCH
@@ -91,7 +91,7 @@ def test_hop_goes_through_the_scheduler_of_its_own_host() -> None:
     assert court.end(first, redirect("http://b.test/2")) == []
     assert first.target.host_key == "b.test"
     assert court.take() is first
-    (outcome,) = court.end(first, answer(200))
+    (outcome,) = court.end(first, response(200))
     assert (outcome.final_url, outcome.redirects) == ("http://b.test/2", 1)
     assert (outcome.attempts, outcome.host_key) == (1, "a.test")
     assert court.scheduler.idle
@@ -100,13 +100,13 @@ def test_hop_goes_through_the_scheduler_of_its_own_host() -> None:
 @pytest.mark.parametrize("location", [None, ""])
 def test_redirect_to_nowhere_is_the_answer(location: str | None) -> None:
     headers = {} if location is None else {"location": location}
-    outcome = Court().run(job(), answer(302, headers))
+    outcome = Court().run(job(), response(302, headers))
     assert (outcome.status, outcome.error) == (302, FailureKind.STATUS)
 
 
 @pytest.mark.parametrize("status", [300, 304, 305, 306])
 def test_other_3xx_are_the_answer_even_with_a_location(status: int) -> None:
-    outcome = Court().run(job(), answer(status, {"location": "/2"}))
+    outcome = Court().run(job(), response(status, {"location": "/2"}))
     assert (outcome.status, outcome.error) == (status, FailureKind.STATUS)
 
 
@@ -118,7 +118,7 @@ def test_with_no_redirects_allowed_the_3xx_is_the_answer() -> None:
 @pytest.mark.parametrize("most", [1, 2, 10])
 def test_as_many_hops_as_allowed_are_followed_and_no_more(most: int) -> None:
     hops = [redirect(f"/{number}") for number in range(2, most + 2)]
-    outcome = Court(Rules(max_redirects=most)).run(job(), *hops, answer(200))
+    outcome = Court(Rules(max_redirects=most)).run(job(), *hops, response(200))
     assert (outcome.ok, outcome.redirects) == (True, most)
     outcome = Court(Rules(max_redirects=most)).run(job(), *hops, redirect("/one-more"))
     assert (outcome.error, outcome.redirects) == (FailureKind.REDIRECT, most)
@@ -132,9 +132,9 @@ def test_retry_within_a_chain_starts_over_from_the_lines_own_url() -> None:
     outcome = court.run(
         first,
         redirect("http://b.test/2"),
-        miss(FailureKind.TIMEOUT),
+        failed_attempt(FailureKind.TIMEOUT),
         redirect("http://b.test/2"),
-        answer(200),
+        response(200),
     )
     assert (outcome.ok, outcome.attempts, outcome.redirects) == (True, 2, 1)
 
@@ -151,7 +151,7 @@ def test_private_line_that_leads_to_a_public_page_may_be_tried_again() -> None:
     court.end(intranet, redirect("http://c.test/", peer="93.184.215.14"))
     bound.append(intranet.public_only)
     court.take_later()
-    court.end(intranet, miss(FailureKind.TIMEOUT))
+    court.end(intranet, failed_attempt(FailureKind.TIMEOUT))
     assert court.take_later() is intranet
     assert intranet.target.url == "http://10.0.0.1/1"
     bound.append(intranet.public_only)
@@ -170,7 +170,7 @@ def test_budget_is_one_for_all_hops_and_anew_for_each_attempt() -> None:
     court.end(slow, redirect("/3", elapsed_s=0.7))
     court.take(budget_s=1.0)
     assert slow.budget_left_s == 0.0
-    court.end(slow, miss(FailureKind.TIMEOUT))
+    court.end(slow, failed_attempt(FailureKind.TIMEOUT))
     court.now += 10.0
     court.take(budget_s=1.0)
     assert slow.budget_left_s == 1.0
@@ -178,29 +178,31 @@ def test_budget_is_one_for_all_hops_and_anew_for_each_attempt() -> None:
 
 def test_retry_after_on_a_redirect_binds_nobody() -> None:
     court = Court()
-    outcome = court.run(job(), answer(302, {"location": "/2", "retry-after": "300"}), answer(200))
+    outcome = court.run(
+        job(), response(302, {"location": "/2", "retry-after": "300"}), response(200)
+    )
     assert outcome.elapsed_s == pytest.approx(0.2)
 
 
 # --- nothing is ever lost
 
-RESULTS: list[Answer | Miss] = [
-    answer(200),
-    answer(404),
-    answer(429),
-    answer(503, {"retry-after": "20"}),
-    answer(500),
+RESULTS: list[Response | FailedAttempt] = [
+    response(200),
+    response(404),
+    response(429),
+    response(503, {"retry-after": "20"}),
+    response(500),
     redirect("http://b.test/hop"),
     redirect("/next"),
     redirect("ftp://x/"),
-    miss(FailureKind.TIMEOUT, Fault.SILENT),
-    miss(FailureKind.CONNECT, Fault.SILENT),
-    miss(FailureKind.CONNECT, Fault.HOST),
-    miss(FailureKind.CONNECT, Fault.OURS),
-    miss(FailureKind.CONNECT, Fault.DESCRIPTORS),
-    miss(FailureKind.DNS, Fault.HOST, transient=False),
-    miss(FailureKind.TRUNCATED, peer="127.0.0.1"),
-    miss(FailureKind.BLOCKED, transient=False),
+    failed_attempt(FailureKind.TIMEOUT, Fault.SILENT),
+    failed_attempt(FailureKind.CONNECT, Fault.SILENT),
+    failed_attempt(FailureKind.CONNECT, Fault.HOST),
+    failed_attempt(FailureKind.CONNECT, Fault.OURS),
+    failed_attempt(FailureKind.CONNECT, Fault.DESCRIPTORS),
+    failed_attempt(FailureKind.DNS, Fault.HOST, transient=False),
+    failed_attempt(FailureKind.TRUNCATED, peer="127.0.0.1"),
+    failed_attempt(FailureKind.BLOCKED, transient=False),
 ]
 
 
@@ -225,7 +227,7 @@ def test_every_request_has_exactly_one_outcome(
     for _ in range(5000):
         if outage.paused:  # somebody looks
             if dice.random() < 0.5:
-                outcomes += court.judge.heard(court.now)
+                outcomes += court.judge.sign_of_life(court.now)
             else:
                 outage.confirm(court.now)
         elif (doomed := court.scheduler.take_doomed(court.now)) is not None:
@@ -239,10 +241,10 @@ def test_every_request_has_exactly_one_outcome(
             host = taken.target.host_key
             court.now += 0.1
             result = dice.choice(RESULTS)
-            outcomes += court.judge.verdict(taken, result, started, court.now, EPOCH)
+            outcomes += court.judge.decide(taken, result, started, court.now, EPOCH)
             court.scheduler.done(host, court.now)
         if court.scheduler.idle and not outage.paused:
-            outcomes += court.judge.heard(court.now)  # as at the end of a list
+            outcomes += court.judge.sign_of_life(court.now)  # as at the end of a list
             if court.scheduler.idle:
                 break
     counts = Counter(outcome.request.seq for outcome in outcomes)

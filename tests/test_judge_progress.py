@@ -6,24 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.model.attempts import Answer, Fault, Measures, Miss
+from fetchpool.model.attempts import FailedAttempt, Fault, Measures, Response
 from fetchpool.model.values import Failure, FailureKind, Head
 from fetchpool.scheduling.job import MIN_ADVANCE_BYTES, BodyProgress, Job
 from fetchpool.scheduling.judge import Rules
-from tests.judging import Court, job
+from tests.judging import Court, job, times
 
 STEP = MIN_ADVANCE_BYTES
 
 
-def broken_off(part_bytes: int, resumed_at: int | None = None) -> Miss:
+def broken_off(part_bytes: int, resumed_at: int | None = None) -> FailedAttempt:
     failure = Failure(FailureKind.TRUNCATED, "as the test says")
-    measures = Measures(0.1, 0.05, part_bytes, False, "127.0.0.1", resumed_at, part_bytes)
-    return Miss(failure, True, Fault.URL, None, measures)
+    measures = Measures(times(0.1), part_bytes, False, "127.0.0.1", resumed_at, part_bytes)
+    return FailedAttempt(failure, True, Fault.URL, None, measures)
 
 
-def refused(status: int, resumed_at: int | None) -> Answer:
-    measures = Measures(0.1, 0.05, 0, False, "127.0.0.1", resumed_at)
-    return Answer(Head(status, ()), None, 0, None, measures)
+def refused(status: int, resumed_at: int | None) -> Response:
+    measures = Measures(times(0.1), 0, False, "127.0.0.1", resumed_at)
+    return Response(Head(status, ()), None, 0, None, measures)
 
 
 @pytest.mark.parametrize("retries", [1, 2])
@@ -88,8 +88,8 @@ def test_attempts_that_count_as_none_are_bounded_by_the_longest_body(
     progress, at, free = BodyProgress(), 0, 0
     for resumed, end in ends:
         part_bytes = min(end, steps * STEP)
-        miss = broken_off(part_bytes, at if resumed else None)
-        progress.note(miss.measures)
+        failed_attempt = broken_off(part_bytes, at if resumed else None)
+        progress.note(failed_attempt.measures)
         free += progress.advanced
         at = part_bytes
     assert free <= steps

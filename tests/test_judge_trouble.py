@@ -8,13 +8,13 @@ from email.utils import format_datetime
 
 import pytest
 
-from fetchpool.model.attempts import Fault, Miss
+from fetchpool.model.attempts import FailedAttempt, Fault
 from fetchpool.model.values import FailureKind, Outcome
 from fetchpool.scheduling.job import Job
 from fetchpool.scheduling.judge import DESCRIPTOR_PAUSE_S, Rules
 from fetchpool.scheduling.outage import SILENT_HOSTS
 from fetchpool.scheduling.scheduler import Limits
-from tests.judging import EPOCH, LOOPBACK, Court, answer, job, miss
+from tests.judging import EPOCH, LOOPBACK, Court, failed_attempt, job, response
 
 # --- throttling
 
@@ -34,7 +34,7 @@ def test_nothing_starts_at_a_host_within_the_pause_it_asks_for(status: int, aske
     first, second, other = job("http://a.test/1"), job("http://a.test/2"), job("http://b.test/1")
     court.add(first, second, other)
     court.take()
-    court.end(first, answer(status, {"retry-after": asked}))
+    court.end(first, response(status, {"retry-after": asked}))
     parked_at = court.now
     assert court.take() is other, "others go on"
     at = court.scheduler.next_start()
@@ -55,7 +55,7 @@ def test_one_volley_is_one_parking() -> None:
         assert court.take() is each
     court.now += 1.0
     for each in jobs:
-        assert court.judge.verdict(each, answer(429), started, court.now, EPOCH) == []
+        assert court.judge.decide(each, response(429), started, court.now, EPOCH) == []
         court.scheduler.done("a.test", court.now)
     health = court.scheduler.health("a.test")
     assert health.throttling is not None
@@ -68,13 +68,16 @@ def test_refused_url_is_requested_as_often_as_retries_says(
     retries: int, headers: dict[str, str]
 ) -> None:
     court = Court(Rules(retries=retries))
-    outcome = court.run(job(), *[answer(429, headers)] * (1 + retries))
+    outcome = court.run(job(), *[response(429, headers)] * (1 + retries))
     assert (outcome.status, outcome.attempts) == (429, 1 + retries)
 
 
 def test_trouble_of_ours_leaves_a_refused_url_all_of_its_attempts() -> None:
     court = Court(Rules(retries=1))
-    results = [miss(FailureKind.CONNECT, Fault.DESCRIPTORS)] * 12 + [answer(429), answer(200)]
+    results = [failed_attempt(FailureKind.CONNECT, Fault.DESCRIPTORS)] * 12 + [
+        response(429),
+        response(200),
+    ]
     outcome = court.run(job(), *results)
     assert (outcome.ok, outcome.attempts) == (True, 14)
 
@@ -88,7 +91,7 @@ def test_url_refused_for_ever_does_not_speak_for_its_host() -> None:
     while not court.scheduler.idle:
         assert court.scheduler.take_doomed(court.now) is None
         taken = court.take_later()
-        outcomes += court.end(taken, answer(503 if taken is refused else 200), took_s=0.02)
+        outcomes += court.end(taken, response(503 if taken is refused else 200), took_s=0.02)
     assert Counter(outcome.ok for outcome in outcomes) == {True: 60, False: 1}
     assert refused.attempts == 1 + 2
     assert court.now < 110.0, "and holds it up for a few seconds at most"
@@ -114,7 +117,7 @@ def test_host_that_always_throttles_ends_in_bounded_requests_and_time(
             continue
         taken = court.take_later()
         requests += 1
-        outcomes += court.end(taken, answer(429, headers), took_s=0.01)
+        outcomes += court.end(taken, response(429, headers), took_s=0.01)
     assert requests <= most_requests
     assert court.now - began <= most_s
     assert {outcome.error for outcome in outcomes} == {FailureKind.STATUS}
@@ -136,7 +139,7 @@ def test_dead_host_is_given_up_after_eight_attempts_and_its_urls_say_why() -> No
             outcomes.append(doomed[0].failed(doomed[1], court.now))
             continue
         requests += 1
-        outcomes += court.end(court.take_later(), miss(FailureKind.CONNECT, Fault.HOST))
+        outcomes += court.end(court.take_later(), failed_attempt(FailureKind.CONNECT, Fault.HOST))
     assert requests == 8
     assert {outcome.error for outcome in outcomes} == {FailureKind.CONNECT}
     assert any("given up" in (outcome.detail or "") for outcome in outcomes)
@@ -144,7 +147,7 @@ def test_dead_host_is_given_up_after_eight_attempts_and_its_urls_say_why() -> No
 
 def test_failure_after_a_connection_says_nothing_about_the_host() -> None:
     court = Court()
-    court.run(job(), *[miss(FailureKind.TIMEOUT, Fault.HOST, peer="127.0.0.1")] * 3)
+    court.run(job(), *[failed_attempt(FailureKind.TIMEOUT, Fault.HOST, peer="127.0.0.1")] * 3)
     court.add(job("http://a.test/2"))
     assert court.scheduler.health("a.test").failures == 0
 
@@ -160,17 +163,20 @@ def test_out_of_descriptors_costs_no_attempt_and_lowers_the_limit() -> None:
     while (taken := court.take()) is not None:
         running.append(taken)
     assert len(running) == 10
-    assert court.end(running[0], miss(FailureKind.CONNECT, Fault.DESCRIPTORS), took_s=0.0) == []
+    assert (
+        court.end(running[0], failed_attempt(FailureKind.CONNECT, Fault.DESCRIPTORS), took_s=0.0)
+        == []
+    )
     assert court.scheduler.limit == court.judge.lowered_to == 9
     assert court.take() is None, "nine run, as many as may"
-    court.end(running[1], answer(200), took_s=0.0)
+    court.end(running[1], response(200), took_s=0.0)
     assert court.take() is not None
     court.now += DESCRIPTOR_PAUSE_S
     for each in running[2:]:
-        court.end(each, answer(200), took_s=0.0)
+        court.end(each, response(200), took_s=0.0)
     again = [court.take() for _ in range(2)]
     assert running[0] in again
-    (outcome,) = court.end(running[0], answer(200), took_s=0.0)
+    (outcome,) = court.end(running[0], response(200), took_s=0.0)
     assert outcome.ok
 
 
@@ -179,12 +185,12 @@ def test_run_starves_only_while_nobody_finds_a_descriptor(peer: str | None) -> N
     court = Court(Rules(retries=0), Limits(limit=1))
     jobs = [job(f"http://h{number}.test/", number) for number in range(3)]
     court.add(*jobs)
-    court.end(court.take_later(), miss(FailureKind.CONNECT, Fault.DESCRIPTORS))
+    court.end(court.take_later(), failed_attempt(FailureKind.CONNECT, Fault.DESCRIPTORS))
     since = court.judge.starved_since
     assert since is not None
-    court.end(court.take_later(), miss(FailureKind.CONNECT, Fault.DESCRIPTORS))
+    court.end(court.take_later(), failed_attempt(FailureKind.CONNECT, Fault.DESCRIPTORS))
     assert court.judge.starved_since == since
-    court.end(court.take_later(), answer(200, peer=peer))
+    court.end(court.take_later(), response(200, peer=peer))
     assert court.judge.starved_since is None
 
 
@@ -193,7 +199,7 @@ def test_limit_never_falls_below_one() -> None:
     first = job()
     court.add(first)
     for _ in range(5):
-        court.end(court.take_later(), miss(FailureKind.CONNECT, Fault.DESCRIPTORS))
+        court.end(court.take_later(), failed_attempt(FailureKind.CONNECT, Fault.DESCRIPTORS))
     assert court.scheduler.limit == 1
     assert first.counted_attempts == 0
 
@@ -204,7 +210,7 @@ def silent(court: Court, hosts: int) -> list[Job]:
     for each in jobs:
         court.add(each)
         assert court.take() is each
-        assert court.end(each, miss(FailureKind.CONNECT, Fault.SILENT)) == []
+        assert court.end(each, failed_attempt(FailureKind.CONNECT, Fault.SILENT)) == []
     return jobs
 
 
@@ -214,7 +220,7 @@ def test_silent_failures_are_held_then_released_by_a_sign_of_life() -> None:
     well = job("http://well.test/", 99)
     court.add(well)
     assert court.take() is well
-    outcomes = court.end(well, answer(404))
+    outcomes = court.end(well, response(404))
     assert [outcome.request for outcome in outcomes] == [*(each.request for each in jobs),
                                                          well.request]  # fmt: skip
     assert all(outcome.error is FailureKind.CONNECT for outcome in outcomes[:-1])
@@ -243,7 +249,7 @@ def test_only_what_came_from_outside_is_a_sign_of_life(
     other = job("http://other.test/", 99)
     court.add(other)
     court.take()
-    court.end(other, miss(kind, fault, transient=False))
+    court.end(other, failed_attempt(kind, fault, transient=False))
     assert bool(court.judge.outage.held) is not sign
 
 
@@ -256,14 +262,14 @@ def test_silence_at_many_hosts_pauses_and_an_outage_costs_no_attempt() -> None:
     late = job("http://late.test/", 99)
     court.add(late)
     assert court.take() is late
-    assert court.end(late, miss(FailureKind.DNS, Fault.SILENT)) == [], "unspent, not held"
-    assert court.judge.heard(court.now) == []
+    assert court.end(late, failed_attempt(FailureKind.DNS, Fault.SILENT)) == [], "unspent, not held"
+    assert court.judge.sign_of_life(court.now) == []
     assert not outage.paused
     ended = []
     for _ in range(SILENT_HOSTS + 1):
         taken = court.take_later()
         assert taken.counted_attempts == 1
-        ended += court.end(taken, answer(200))
+        ended += court.end(taken, response(200))
     assert sorted(outcome.request.seq for outcome in ended) == [*range(1, len(jobs) + 1), 99]
 
 
@@ -273,13 +279,13 @@ def test_answer_that_was_on_its_way_does_not_speak_against_trouble_near_us() -> 
     lost, answered = job("http://lost.test/", 1), job("http://answered.test/", 2)
     court.add(lost, answered)
     assert {court.take(), court.take()} == {lost, answered}
-    assert court.end(lost, miss(FailureKind.CONNECT, Fault.OURS)) == []
-    assert [outcome.ok for outcome in court.end(answered, answer(200))] == [True]
+    assert court.end(lost, failed_attempt(FailureKind.CONNECT, Fault.OURS)) == []
+    assert [outcome.ok for outcome in court.end(answered, response(200))] == [True]
     outage = court.judge.outage
     assert outage.paused
     assert len(outage.held) == 1, "only a look can tell"
     outage.confirm(court.now)
-    assert court.judge.heard(court.now) == []
+    assert court.judge.sign_of_life(court.now) == []
     assert court.take_later() is lost
 
 
@@ -292,10 +298,10 @@ def test_attempt_begun_in_an_outage_is_free_though_it_ends_after_it() -> None:
     assert court.take() is late
     court.judge.outage.confirm(court.now)
     court.now += 1.0
-    assert court.judge.heard(court.now) == []
+    assert court.judge.sign_of_life(court.now) == []
     court.now += 1.0
-    verdict = court.judge.verdict(
-        late, miss(FailureKind.TIMEOUT, Fault.SILENT), court.now - 5.0, court.now, EPOCH
+    verdict = court.judge.decide(
+        late, failed_attempt(FailureKind.TIMEOUT, Fault.SILENT), court.now - 5.0, court.now, EPOCH
     )
     assert verdict == []
     assert not court.judge.outage.held
@@ -308,18 +314,18 @@ def test_hosts_are_forgiven_what_was_our_own_outage() -> None:
     court.add(dead)
     court.judge.outage.suspect()
     for _ in range(2):
-        court.end(court.take_later(), miss(FailureKind.CONNECT, Fault.SILENT))
+        court.end(court.take_later(), failed_attempt(FailureKind.CONNECT, Fault.SILENT))
     court.judge.outage.confirm(court.now)
     assert court.scheduler.health("dead.test").failures == 2
-    court.judge.heard(court.now)
+    court.judge.sign_of_life(court.now)
     assert court.scheduler.health("dead.test").failures == 0
 
 
 # --- the proxy
 
 
-def lost_proxy() -> Miss:
-    return miss(FailureKind.CONNECT, Fault.PROXY)
+def lost_proxy() -> FailedAttempt:
+    return failed_attempt(FailureKind.CONNECT, Fault.PROXY)
 
 
 def test_lost_proxy_costs_no_attempt_no_host_its_health_and_pauses_everything() -> None:
@@ -333,8 +339,8 @@ def test_lost_proxy_costs_no_attempt_no_host_its_health_and_pauses_everything() 
     for host in ("h0.test", "h1.test"):
         health = court.scheduler.health(host)
         assert (health.failures, health.fails_fast(court.now)) == (0, False)
-    assert court.judge.heard(court.now) == []
-    ended = [outcome for _ in jobs for outcome in court.end(court.take_later(), answer(200))]
+    assert court.judge.sign_of_life(court.now) == []
+    ended = [outcome for _ in jobs for outcome in court.end(court.take_later(), response(200))]
     assert len(ended) == len(jobs)
     assert {(each.ok, each.attempts) for each in ended} == {(True, 1)}
 
@@ -346,7 +352,7 @@ def test_an_answer_on_its_way_does_not_bring_a_proxy_back(peer: str | None) -> N
     court.add(lost, answered)
     assert {court.take(), court.take()} == {lost, answered}
     court.end(lost, lost_proxy())
-    assert [each.ok for each in court.end(answered, answer(200, peer=peer))] == [True]
+    assert [each.ok for each in court.end(answered, response(200, peer=peer))] == [True]
     assert court.judge.outage.paused, "only a look can tell"
 
 
@@ -357,5 +363,5 @@ def test_gateway_trouble_through_a_proxy_is_no_sign_of_life() -> None:
         other = job(f"http://other.test/{status}{peer}", 99)
         court.add(other)
         assert court.take_later() is other
-        court.end(other, answer(status, peer=peer))
+        court.end(other, response(status, peer=peer))
         assert bool(court.judge.outage.held) is not sign

@@ -14,7 +14,7 @@ import pytest
 from aiohttp.abc import ResolveResult
 
 from fetchpool.config import Config
-from fetchpool.model.attempts import Answer, Miss
+from fetchpool.model.attempts import FailedAttempt, Response
 from fetchpool.model.values import FailureKind
 from fetchpool.network.connector import make_connector
 from fetchpool.network.resolver import LookupFailedError, RememberingResolver, system
@@ -184,10 +184,10 @@ async def test_public_only_holds_for_what_the_system_says(fake: FakeSystem, way:
     async with rig(behave, way=way) as it:
         it.host = "nas.local"
         refused = await it.get(public_only=True)
-        assert isinstance(refused, Miss)
+        assert isinstance(refused, FailedAttempt)
         assert refused.failure.kind is FailureKind.BLOCKED
         assert it.site.connections == 0
-        assert isinstance(await it.get(), Answer)
+        assert isinstance(await it.get(), Response)
 
 
 async def test_a_look_asks_anew_for_a_name_that_is_remembered_as_unknown(

@@ -37,7 +37,7 @@ def test_one_silent_host_however_often_is_its_own_trouble() -> None:
 def test_anything_heard_between_begins_the_count_anew() -> None:
     watch = outage()
     silence(watch, SILENT_HOSTS - 1)
-    watch.heard()
+    watch.sign_of_life()
     silence(watch, SILENT_HOSTS - 1)
     assert not watch.paused
 
@@ -52,9 +52,9 @@ def test_what_was_held_is_the_hosts_own_if_the_first_probe_is_heard() -> None:
     watch = outage()
     watch.hold("a")
     silence(watch, SILENT_HOSTS)
-    assert watch.heard() == (["a"], False)
+    assert watch.sign_of_life() == (["a"], False)
     assert not watch.paused
-    assert watch.heard() == ([], False), "handed over once"
+    assert watch.sign_of_life() == ([], False), "handed over once"
 
 
 def test_what_was_held_is_ours_after_an_outage() -> None:
@@ -64,7 +64,7 @@ def test_what_was_held_is_ours_after_an_outage() -> None:
     watch.confirm(10.0)
     assert watch.going_on
     assert watch.since == 10.0
-    assert watch.heard() == (["a"], True)
+    assert watch.sign_of_life() == (["a"], True)
     assert not watch.paused
     assert watch.since is None
 
@@ -105,14 +105,14 @@ def test_many_held_outcomes_make_us_look_for_ourselves() -> None:
 def test_lost_proxy_is_ours_at_once_and_only_a_look_ends_it() -> None:
     watch = outage()
     watch.lose_proxy(10.0)
-    assert (watch.going_on, watch.suspected, watch.near) == (True, False, True)
+    assert (watch.going_on, watch.suspected, watch.local_error) == (True, False, True)
     watch.confirm(11.0)
     watch.suspect()
     silence(watch, SILENT_HOSTS)
-    assert (watch.since, watch.suspected, watch.near) == (10.0, False, True)
+    assert (watch.since, watch.suspected, watch.local_error) == (10.0, False, True)
     watch.hold("a")
-    assert watch.heard() == (["a"], True)
-    assert (watch.paused, watch.near) == (False, False)
+    assert watch.sign_of_life() == (["a"], True)
+    assert (watch.paused, watch.local_error) == (False, False)
 
 
 def test_proxy_that_is_found_but_never_serves_has_been_lost_since_the_first_time() -> None:
@@ -121,7 +121,7 @@ def test_proxy_that_is_found_but_never_serves_has_been_lost_since_the_first_time
     for at in (10.0, 20.0):
         watch.lose_proxy(at)
         states.append((watch.since, watch.relapsed))
-        watch.heard()
+        watch.sign_of_life()
     watch.proxy_served()
     watch.lose_proxy(30.0)
     states.append((watch.since, watch.relapsed))
@@ -130,7 +130,7 @@ def test_proxy_that_is_found_but_never_serves_has_been_lost_since_the_first_time
 
 def test_suspicion_grows_into_a_lost_proxy() -> None:
     watch = outage()
-    watch.suspect(near=True)
+    watch.suspect(local_error=True)
     watch.lose_proxy(10.0)
     assert (watch.suspected, watch.going_on) == (False, True)
 
@@ -164,10 +164,10 @@ def test_everything_held_is_handed_over_exactly_once(events: list[str]) -> None:
                 watch.proxy_served()
             case _:
                 was_going_on = watch.going_on
-                items, ours = watch.heard()
+                items, ours = watch.sign_of_life()
                 assert ours is was_going_on
                 back += items
         assert watch.paused is (watch.suspected or watch.going_on)
         assert not (watch.suspected and watch.going_on)
-        assert not (watch.proxy_lost and not (watch.going_on and watch.near))
+        assert not (watch.proxy_lost and not (watch.going_on and watch.local_error))
     assert back + watch.held == held

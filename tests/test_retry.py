@@ -13,7 +13,7 @@ from fetchpool.model.values import FailureKind
 from fetchpool.scheduling.retry import (
     MAX_RETRY_AFTER_S,
     RetryPolicy,
-    Setback,
+    Trouble,
     parse_retry_after,
 )
 
@@ -35,8 +35,8 @@ def highest() -> float:
     return 1.0
 
 
-def status(code: int, retry_after_s: float | None = None) -> Setback:
-    return Setback(FailureKind.STATUS, code, retry_after_s)
+def status(code: int, retry_after_s: float | None = None) -> Trouble:
+    return Trouble(FailureKind.STATUS, code, retry_after_s)
 
 
 # --- again, or not
@@ -44,7 +44,7 @@ def status(code: int, retry_after_s: float | None = None) -> Setback:
 
 @pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind is not FailureKind.STATUS])
 def test_only_passing_faults_are_tried_again(kind: FailureKind) -> None:
-    assert (TWICE.pause_s(Setback(kind), 1, lowest) is not None) is (kind in PASSING)
+    assert (TWICE.pause_s(Trouble(kind), 1, lowest) is not None) is (kind in PASSING)
 
 
 def test_only_passing_statuses_are_tried_again() -> None:
@@ -55,16 +55,16 @@ def test_only_passing_statuses_are_tried_again() -> None:
 
 
 def test_a_name_that_does_not_exist_is_not_asked_for_again() -> None:
-    assert TWICE.pause_s(Setback(FailureKind.DNS, transient=False), 1, lowest) is None
+    assert TWICE.pause_s(Trouble(FailureKind.DNS, transient=False), 1, lowest) is None
 
 
 @pytest.mark.parametrize("retries", range(4))
 @pytest.mark.parametrize(
-    "setback", [Setback(kind) for kind in sorted(PASSING)] + [status(c) for c in (429, 500, 503)]
+    "trouble", [Trouble(kind) for kind in sorted(PASSING)] + [status(c) for c in (429, 500, 503)]
 )
-def test_retries_is_what_it_says_on_every_kind(setback: Setback, retries: int) -> None:
+def test_retries_is_what_it_says_on_every_kind(trouble: Trouble, retries: int) -> None:
     policy = RetryPolicy(retries)
-    again = [policy.pause_s(setback, counted, lowest) is not None for counted in range(1, 6)]
+    again = [policy.pause_s(trouble, counted, lowest) is not None for counted in range(1, 6)]
     assert again == [counted <= retries for counted in range(1, 6)]
 
 
@@ -72,22 +72,22 @@ def test_retries_is_what_it_says_on_every_kind(setback: Setback, retries: int) -
 
 
 @pytest.mark.parametrize(
-    ("setback", "first_s"),
+    ("trouble", "first_s"),
     [
-        (Setback(FailureKind.TRUNCATED), 0.25),
-        (Setback(FailureKind.CONNECT), 0.5),
-        (Setback(FailureKind.DNS), 1.0),
-        (Setback(FailureKind.TIMEOUT), 1.0),
+        (Trouble(FailureKind.TRUNCATED), 0.25),
+        (Trouble(FailureKind.CONNECT), 0.5),
+        (Trouble(FailureKind.DNS), 1.0),
+        (Trouble(FailureKind.TIMEOUT), 1.0),
         (status(500), 1.0),
     ],
 )
 def test_pauses_double_and_lie_in_the_upper_half_of_their_span(
-    setback: Setback, first_s: float
+    trouble: Trouble, first_s: float
 ) -> None:
     patient = RetryPolicy(retries=10**6)
     for nth, longest_s in ((1, first_s), (2, 2 * first_s), (3, 4 * first_s), (10**6, 60.0)):
-        assert patient.pause_s(setback, nth, lowest) == longest_s / 2
-        assert patient.pause_s(setback, nth, highest) == longest_s
+        assert patient.pause_s(trouble, nth, lowest) == longest_s / 2
+        assert patient.pause_s(trouble, nth, highest) == longest_s
 
 
 def test_retry_after_is_obeyed_to_the_letter() -> None:
@@ -100,7 +100,7 @@ def test_retry_after_zero_is_a_pause_of_our_own() -> None:
 
 
 setbacks = st.builds(
-    Setback,
+    Trouble,
     st.sampled_from(FailureKind),
     st.none() | st.integers(0, 999),
     st.none() | st.floats(0, 1e9),
@@ -110,9 +110,9 @@ setbacks = st.builds(
 
 @given(setbacks, st.integers(1, 1000), st.integers(0, 100), st.floats(0, 1, exclude_max=True))
 def test_waits_are_bounded_and_attempts_too(
-    setback: Setback, counted: int, retries: int, draw: float
+    trouble: Trouble, counted: int, retries: int, draw: float
 ) -> None:
-    pause_s = RetryPolicy(retries).pause_s(setback, counted, lambda: draw)
+    pause_s = RetryPolicy(retries).pause_s(trouble, counted, lambda: draw)
     if pause_s is not None:
         assert 0 < pause_s <= MAX_RETRY_AFTER_S
         assert counted <= retries

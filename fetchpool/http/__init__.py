@@ -1,4 +1,4 @@
-"""One attempt: a target goes in, an `Answer` or a `Miss` comes out.
+"""One attempt: a target goes in, a `Response` or a `FailedAttempt` comes out.
 
     Engine.attempt ──▶ Exchange.send ──▶ Receiver ──▶ store
           │   ▲             │

@@ -15,7 +15,7 @@ from fetchpool.http.hashes import functions_for
 from fetchpool.http.receiver import BodyPolicy, Receiver
 from fetchpool.http.resuming import Resumption, StartAnewError, may_resume
 from fetchpool.http.watch import Timeouts, Watch
-from fetchpool.model.attempts import Answer, Call, Fault, Measures, Miss
+from fetchpool.model.attempts import FailedAttempt, Fault, Measures, Plan, Report, Response
 from fetchpool.model.bodies import StoreError
 from fetchpool.model.urls import redact_in
 from fetchpool.model.values import Failure, FailureKind, Target
@@ -75,11 +75,11 @@ class Engine:
         """Bytes that came over connections so far, those of running exchanges included."""
         return self._received + sum(watch.bytes_seen for watch in self._watches)
 
-    async def attempt(self, call: Call, budget_s: float | None) -> Answer | Miss:
-        """Exchange *call* for an answer within *budget_s* seconds (None = no such limit).
+    async def attempt(self, plan: Plan, budget_s: float | None) -> Report:
+        """Exchange *plan* for an answer within *budget_s* seconds (None = no such limit).
 
         Once it doesn't count if a kept connection was closed, or brought something that is no
-        answer: the call goes out again on a new one. If that fails in the same way, both count.
+        answer: the plan goes out again on a new one. If that fails in the same way, both count.
         Nor does an answer count that shows that a body which broke off can't be gone on with.
         Raises `StoreError`: our disk's trouble is no URL's.
         """
@@ -87,24 +87,30 @@ class Engine:
             self._ticker = asyncio.create_task(self._tick(), name="fetchpool-ticker")
             self._loop = asyncio.get_running_loop()
         left_s = budget_s
+        store, bodies = self._store, self._bodies
+        if plan.destination is not None:
+            store = plan.destination.store
+            bodies = BodyPolicy(
+                plan.destination.max_bytes, follow_redirects=bodies.follow_redirects
+            )
         anew = False
         excused: Failure | None = None
         while True:
-            named_by = call.named_by or call.target
-            whole = anew or call.whole
-            plain = call.method == "GET" and call.body is None
-            part = None if whole or not plain else self._store.reopen(named_by, call.target.url)
-            resumption = None if part is None else await self._resume(call, part)
+            named_by = plan.named_by or plan.target
+            whole = anew or plan.whole
+            plain = plan.method == "GET" and plan.body is None
+            part = None if whole or not plain else store.reopen(named_by, plan.target.url)
+            resumption = None if part is None else await self._resume(plan, part)
             now = monotonic()
-            # Without the loop current_task() makes a system call, up to Python 3.11.
+            # Without the loop current_task() makes a system plan, up to Python 3.11.
             watch = Watch(self._timeouts, left_s, now, asyncio.current_task(self._loop))
-            watch.fresh = call.fresh or excused is not None
-            receiver = Receiver(call, self._bodies, self._store, resumption, self._threads)
+            watch.fresh = plan.fresh or excused is not None
+            receiver = Receiver(plan, bodies, store, resumption, self._threads)
             self._watches.add(watch)
-            sent = call if resumption is None else resumption.request(call)
+            sent = plan if resumption is None else resumption.request(plan)
             try:
                 await self._exchange.send(sent, watch, receiver)
-                return _answer(watch, receiver)
+                return _response(plan, watch, receiver)
             except BaseException as ending:
                 error = _understood(ending, watch, receiver)
                 kept = receiver.abandon(keep=_may_go_on(error or ending))
@@ -120,28 +126,22 @@ class Engine:
             else:
                 again = excused is not None and _is_alike(excused, error, watch, receiver)
                 # Unwatched by now: whatever a look at the proxy takes is not the exchange's time.
-                error = await self._exchange.weigh(call, error)
-                part_bytes = self._part_bytes(call) if kept else 0
-                return _miss(error, watch, receiver, part_bytes, requests=1 + again)
+                error = await self._exchange.weigh(plan, error)
+                part_bytes = _part_bytes(store, plan) if kept else 0
+                measures = _measures(plan, watch, receiver, part_bytes, 1 + again)
+                return FailedAttempt(
+                    error.failure, error.transient, error.fault, receiver.answer, measures
+                )
             if left_s is not None:
                 left_s -= monotonic() - watch.started_at
 
-    async def _resume(self, call: Call, part: PartWriter) -> Resumption | None:
-        """Return the resumption of *part*; None if *call* can't ask for its rest."""
-        if may_resume(call, part):
-            functions = functions_for(call.checksum, recorded=self._bodies.sha256)
+    async def _resume(self, plan: Plan, part: PartWriter) -> Resumption | None:
+        """Return the resumption of *part*; None if *plan* can't ask for its rest."""
+        if may_resume(plan, part):
+            functions = functions_for(plan.checksum, recorded=self._bodies.sha256)
             return await Resumption.of(part, functions)
         part.suspend()
         return None
-
-    def _part_bytes(self, call: Call) -> int:
-        """Return how many bytes wait for the rest of *call*'s body."""
-        part = self._store.reopen(call.named_by or call.target, call.target.url)
-        if part is None:
-            return 0
-        length = part.length
-        part.suspend()
-        return length
 
     async def _tick(self) -> None:
         """End what has taken too long; close what has been idle for too long."""
@@ -155,9 +155,9 @@ class Engine:
                 for watch in self._watches:
                     watch.shift(asleep_s)
             for watch in self._watches:
-                if watch.verdict is None:
-                    watch.verdict = watch.overdue(now)
-                    if watch.verdict is not None and watch.task is not None:
+                if watch.timeout_reason is None:
+                    watch.timeout_reason = watch.overdue(now)
+                    if watch.timeout_reason is not None and watch.task is not None:
                         watch.task.cancel()
             self._connector.sweep(now)
 
@@ -191,13 +191,13 @@ def _understood(
         case BodyError():
             return ExchangeError(ending.failure, transient=ending.failure.kind in _PASSING)
         case asyncio.CancelledError():
-            if watch.verdict is None:
+            if watch.timeout_reason is None:
                 return None
             assert watch.task is not None
             if watch.task.uncancel() > 0:  # somebody else wants this task to end, too
                 return None
             phase = watch.phase(answering=receiver.answer is not None)
-            return _timed_out(f"{watch.verdict}, {phase}")
+            return _timed_out(f"{watch.timeout_reason}, {phase}")
         case Exception() if not isinstance(ending, StoreError):
             log.error("internal error while fetching", exc_info=ending)
             return ExchangeError(Failure(FailureKind.INTERNAL, redact_in(repr(ending))))
@@ -217,6 +217,16 @@ def _is_alike(first: Failure, error: ExchangeError, watch: Watch, receiver: Rece
     return was_sent and error.failure.kind is first.kind
 
 
+def _part_bytes(store: Store, plan: Plan) -> int:
+    """Return how many bytes *store* has of *plan*'s body, which broke off."""
+    part = store.reopen(plan.named_by or plan.target, plan.target.url)
+    if part is None:
+        return 0
+    length = part.length
+    part.suspend()
+    return length
+
+
 def _may_go_on(ending: BaseException) -> bool:
     """Return whether a body that ended so may be gone on with: nothing was wrong but its end."""
     if isinstance(ending, ExchangeError):
@@ -230,26 +240,24 @@ def _timed_out(detail: str) -> ExchangeError:
     return ExchangeError(failure, transient=True, fault=Fault.SILENT)
 
 
-def _answer(watch: Watch, receiver: Receiver) -> Answer:
+def _response(plan: Plan, watch: Watch, receiver: Receiver) -> Response:
     assert receiver.answer is not None
-    return Answer(
+    return Response(
         receiver.answer,
         receiver.stored,
         receiver.body_bytes,
         receiver.sha256,
-        _measures(watch, receiver),
+        _measures(plan, watch, receiver),
         receiver.draft,
         receiver.note,
     )
 
 
-def _measures(watch: Watch, receiver: Receiver, part_bytes: int = 0, requests: int = 1) -> Measures:
-    first_byte_s = None
-    if watch.first_byte_at is not None and watch.connected_at is not None:
-        first_byte_s = watch.first_byte_at - watch.connected_at
+def _measures(
+    plan: Plan, watch: Watch, receiver: Receiver, part_bytes: int = 0, requests: int = 1
+) -> Measures:
     return Measures(
-        monotonic() - watch.started_at,
-        first_byte_s,
+        watch.timeline(plan.queued_at, monotonic()),
         receiver.wire_bytes,
         watch.reused,
         watch.peer,
@@ -258,10 +266,3 @@ def _measures(watch: Watch, receiver: Receiver, part_bytes: int = 0, requests: i
         watch.connected_at is not None,
         requests,
     )
-
-
-def _miss(
-    error: ExchangeError, watch: Watch, receiver: Receiver, part_bytes: int, *, requests: int
-) -> Miss:
-    measures = _measures(watch, receiver, part_bytes, requests)
-    return Miss(error.failure, error.transient, error.fault, receiver.answer, measures)

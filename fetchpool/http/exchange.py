@@ -11,7 +11,7 @@ from typing import Protocol
 
 from fetchpool.http.receiver import Receiver
 from fetchpool.http.watch import Watch
-from fetchpool.model.attempts import Call, Fault
+from fetchpool.model.attempts import Fault, Plan
 from fetchpool.model.values import Failure, Target
 
 
@@ -39,15 +39,15 @@ class ExchangeError(Exception):
 class Exchange(Protocol):
     """One way to exchange a request for an answer."""
 
-    async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
-        """Send *call*; push its answer into *receiver*; return when that has finished.
+    async def send(self, plan: Plan, watch: Watch, receiver: Receiver) -> None:
+        """Send *plan*; push its answer into *receiver*; return when that has finished.
 
         The connection is given back, or closed, before this returns or raises. Raises
         `ExchangeError`, `BodyError` (from the receiver) or `StoreError` (our disk).
         """
 
-    async def weigh(self, call: Call, error: ExchangeError) -> ExchangeError:
-        """Return how *call* ended, *error*, in the light of whether its proxy is there."""
+    async def weigh(self, plan: Plan, error: ExchangeError) -> ExchangeError:
+        """Return how *plan* ended, *error*, in the light of whether its proxy is there."""
         ...
 
     async def reachable(self, target: Target) -> bool:

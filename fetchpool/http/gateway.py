@@ -21,7 +21,7 @@ from yarl import URL
 
 from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.faults import CREDENTIALS_WANTED, refused_by_proxy
-from fetchpool.model.attempts import Call, Fault
+from fetchpool.model.attempts import Fault, Plan
 from fetchpool.model.values import Failure, FailureKind, Target
 from fetchpool.network.connector import AUTHORIZATION, connect_request
 
@@ -72,28 +72,28 @@ class Gateway:
         """Return the header fields that say who we are."""
         return {AUTHORIZATION: self.authorization} if self.authorization else {}
 
-    def judge(self, call: Call, status: int) -> None:
-        """Judge the answer to *call* by its *status*: another's, or the proxy's refusal of us.
+    def judge(self, plan: Plan, status: int) -> None:
+        """Judge the answer to *plan* by its *status*: another's, or the proxy's refusal of us.
 
         Raises `ExchangeError` for that. Hosts that a redirect leads to are never probed: the list
         doesn't name them.
         """
-        target = call.target
+        target = plan.target
         if target.scheme == "http" and status == CREDENTIALS_WANTED:
             raise refused_by_proxy(status)
-        if _is_of_list(call) and all(each.host_key != target.host_key for each in self._served):
+        if _is_of_list(plan) and all(each.host_key != target.host_key for each in self._served):
             self._served.append(target)
 
-    async def weigh(self, call: Call, error: ExchangeError) -> ExchangeError:
+    async def weigh(self, plan: Plan, error: ExchangeError) -> ExchangeError:
         """Return *error* as it is if the proxy is there and takes us, else the proxy's."""
         if error.fault in _OUR_OWN:
             return error
         if error.fault is Fault.DOUBTED:
-            return await self._weigh_refusal(call, error)
-        if self._is_unanswered(call, error):
+            return await self._weigh_refusal(plan, error)
+        if self._is_unanswered(plan, error):
             what = error.failure.detail.replace("the server", "the proxy", 1)
             failure = Failure(FailureKind.CONNECT, what)
-            return await self._weigh_refusal(call, ExchangeError(failure, transient=True))
+            return await self._weigh_refusal(plan, ExchangeError(failure, transient=True))
         if not error.transient:
             return error
         if await self._together("there", self._was_there()):
@@ -101,18 +101,18 @@ class Gateway:
         failure = Failure(FailureKind.CONNECT, "the proxy can't be reached, or doesn't answer")
         return _lost(failure)
 
-    async def _weigh_refusal(self, call: Call, error: ExchangeError) -> ExchangeError:
+    async def _weigh_refusal(self, plan: Plan, error: ExchangeError) -> ExchangeError:
         """Weigh *error*, by which the proxy didn't take us: it is the URL's own only if the proxy
         takes us for others, and does the same again for this one."""
-        if not await self._together("takes us", self._takes_us(call.target)):
-            self._refused = call.target if _is_of_list(call) else None
+        if not await self._together("takes us", self._takes_us(plan.target)):
+            self._refused = plan.target if _is_of_list(plan) else None
             if error.transient and error.failure.kind is FailureKind.CONNECT and not self._served:
                 # It hung up, and has taken us for nobody yet: that may be this URL's own matter.
                 return ExchangeError(error.failure, transient=True, fault=Fault.SILENT)
             return _lost(error.failure)
-        may_excuse = self._excuses[call.target.url] < EXCUSED_AT_MOST
-        if may_excuse and await self._takes_us_for(call.target):  # it was for a moment only
-            self._excuse(call.target)
+        may_excuse = self._excuses[plan.target.url] < EXCUSED_AT_MOST
+        if may_excuse and await self._takes_us_for(plan.target):  # it was for a moment only
+            self._excuse(plan.target)
             return _lost(error.failure)
         return _settled(error)
 
@@ -141,9 +141,9 @@ class Gateway:
         await asyncio.gather(*looks, return_exceptions=True)
 
     @staticmethod
-    def _is_unanswered(call: Call, error: ExchangeError) -> bool:
+    def _is_unanswered(plan: Plan, error: ExchangeError) -> bool:
         """Tell whether it was the proxy that closed without an answer: for http it is asked."""
-        is_asked = call.target.scheme == "http"
+        is_asked = plan.target.scheme == "http"
         return is_asked and error.fault is Fault.URL and error.failure.kind is FailureKind.CONNECT
 
     async def _was_there(self) -> bool:
@@ -219,10 +219,10 @@ class Gateways:
             gateway = self._known[url] = Gateway(self._connector, url)
         return gateway
 
-    async def weigh(self, call: Call, error: ExchangeError) -> ExchangeError:
+    async def weigh(self, plan: Plan, error: ExchangeError) -> ExchangeError:
         """See `Exchange.weigh`."""
-        gateway = self.of(call.target)
-        return error if gateway is None else await gateway.weigh(call, error)
+        gateway = self.of(plan.target)
+        return error if gateway is None else await gateway.weigh(plan, error)
 
     async def reachable(self, target: Target) -> bool:
         """See `Exchange.reachable`."""
@@ -246,8 +246,8 @@ def _settled(error: ExchangeError) -> ExchangeError:
     return ExchangeError(error.failure, transient=error.transient, fault=Fault.TOLD)
 
 
-def _is_of_list(call: Call) -> bool:
-    return call.named_by is None or call.named_by.url == call.target.url
+def _is_of_list(plan: Plan) -> bool:
+    return plan.named_by is None or plan.named_by.url == plan.target.url
 
 
 def _basic(url: URL) -> str | None:

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
     from fetchpool.http.resuming import Resumption
     from fetchpool.http.watch import Watch
-    from fetchpool.model.attempts import Call
+    from fetchpool.model.attempts import Plan
     from fetchpool.model.bodies import BodyWriter, Store
 
 WHOLE_BODY_BYTES = 256 * 1024
-"""Bodies up to this length are gathered and stored with one call, longer ones stream."""
+"""Bodies up to this length are gathered and stored with one plan, longer ones stream."""
 
 DRAIN_BYTES = 64 * 1024
 """How much of an unwanted body is read to keep its connection: about what a round trip costs."""
@@ -47,13 +47,13 @@ ACCEPTED = 202
 """RFC 9110 §15.3.3: the answer proper may come later."""
 
 
-class Appetite(Enum):
+class BodyAction(Enum):
     """How much of a body is wanted."""
 
-    ALL = "all"
+    STORE = "store"
     DRAIN = "drain"
     """Not wanted, but worth reading to its end if that is near: the connection is kept."""
-    NONE = "none"
+    CLOSE = "close"
 
 
 class BodyPolicy(msgspec.Struct, frozen=True):
@@ -73,17 +73,17 @@ class Receiver:
 
     What there is much of is decoded by *threads* (None: the loop's own).
 
-    With a *resumption*, *call* asked for the rest of a part: the body then is the part and that
+    With a *resumption*, *plan* asked for the rest of a part: the body then is the part and that
     rest, or a whole one, or `StartAnewError` is raised. The part is the receiver's until `finish`
     has returned or `abandon` was called.
     """
 
     __slots__ = (
-        "_call",
         "_claimed",
         "_hashes",
         "_length",
         "_pending",
+        "_plan",
         "_policy",
         "_resumption",
         "_store",
@@ -91,8 +91,8 @@ class Receiver:
         "_total",
         "_unpacking",
         "_writer",
+        "action",
         "answer",
-        "appetite",
         "body_bytes",
         "draft",
         "resumed_at",
@@ -102,13 +102,13 @@ class Receiver:
 
     def __init__(
         self,
-        call: Call,
+        plan: Plan,
         policy: BodyPolicy,
         store: Store,
         resumption: Resumption | None = None,
         threads: Executor | None = None,
     ) -> None:
-        self._call = call
+        self._plan = plan
         self._policy = policy
         self._resumption = resumption
         self._length: int | None = None
@@ -120,9 +120,9 @@ class Receiver:
         self._writer: BodyWriter | None = None
         self._pending: list[bytes] = []
         self._hashes: Hashes | None = None
-        if policy.sha256 or call.checksum is not None:
-            self._hashes = Hashes(functions_for(call.checksum, recorded=policy.sha256))
-        self.appetite = Appetite.NONE
+        if policy.sha256 or plan.checksum is not None:
+            self._hashes = Hashes(functions_for(plan.checksum, recorded=policy.sha256))
+        self.action = BodyAction.CLOSE
         self.resumed_at = None if resumption is None else resumption.part.length
         """From which byte on the body was asked for."""
         self.answer: Head | None = None
@@ -158,11 +158,11 @@ class Receiver:
         """Return the codings that the file itself has, which *head* may have labelled."""
         if not 200 <= head.status < 300:
             return frozenset()  # an error page is not the file
-        call = self._call
-        paths = {each.path.partition("?")[0] for each in (call.target, call.named_by) if each}
+        plan = self._plan
+        paths = {each.path.partition("?")[0] for each in (plan.target, plan.named_by) if each}
         return own_codings(head.get("content-type"), [*paths, suggested_filename(head)])
 
-    def head(self, head: Head, length: int | None) -> Appetite:
+    def head(self, head: Head, length: int | None) -> BodyAction:
         """Take the answer's head; return how much of its body is wanted.
 
         *length* is that of the body, None where only its end will tell.
@@ -171,15 +171,15 @@ class Receiver:
         self._length = length
         if self._resumption is not None:
             if self._goes_on(self._resumption, head, length):
-                return self.appetite
-        elif head.status == PARTIAL_CONTENT and not asks_for_range(self._call):
+                return self.action
+        elif head.status == PARTIAL_CONTENT and not asks_for_range(self._plan):
             # Never stored: who asked for a whole body would take a part of it for that.
             what = "not HTTP: a 206 without having been asked for a part"
             raise BodyError(Failure(FailureKind.PROTOCOL, what))
         if head.status in REDIRECT_STATUSES and self._policy.follow_redirects and is_redirect(head):
-            return self.appetite  # the way goes on, whatever becomes of this body
-        if self._call.method == "HEAD":
-            self.appetite = Appetite.DRAIN  # there is nothing to store
+            return self.action  # the way goes on, whatever becomes of this body
+        if self._plan.method == "HEAD":
+            self.action = BodyAction.DRAIN  # there is nothing to store
         elif 200 <= head.status < 300 or self._policy.keep_errors:
             cap = self._policy.max_bytes
             if cap and length is not None and length > cap:
@@ -188,10 +188,10 @@ class Receiver:
             if codings and not self._policy.as_received:
                 decoder = make_decoder(codings, cap, self._own_codings(head))
                 self._unpacking = Unpacking(decoder, self._threads)
-            self.appetite = Appetite.ALL
+            self.action = BodyAction.STORE
         elif length is None or length <= DRAIN_BYTES:
-            self.appetite = Appetite.DRAIN
-        return self.appetite
+            self.action = BodyAction.DRAIN
+        return self.action
 
     def _goes_on(self, resumption: Resumption, head: Head, length: int | None) -> bool:
         """Return True if the body with *head* is the rest of the part."""
@@ -213,7 +213,7 @@ class Receiver:
         self._total = part.about.total
         self.wire_bytes = self.body_bytes = part.length
         self.answer = resumption.complete(head)
-        self.appetite = Appetite.ALL
+        self.action = BodyAction.STORE
         cap = self._policy.max_bytes
         if cap and self._total > cap:
             raise _too_big(f"the body has {self._total} bytes", cap)
@@ -223,10 +223,10 @@ class Receiver:
         """Take a piece of the body as received; return False if no more of it is wanted.
 
         Not while `behind`, which this may begin. The memory behind a memoryview is the caller's
-        again after the call: what is kept is copied.
+        again after the plan: what is kept is copied.
         """
         self.wire_bytes += len(chunk)
-        if self.appetite is not Appetite.ALL:
+        if self.action is not BodyAction.STORE:
             return self.wire_bytes <= DRAIN_BYTES
         cap = self._policy.max_bytes
         if cap and self.wire_bytes > cap:
@@ -268,10 +268,10 @@ class Receiver:
         self._pending.append(bytes(piece))  # no copy of what is bytes already
         if self.body_bytes > WHOLE_BODY_BYTES:
             assert self.answer is not None
-            call = self._call
-            about = representation(call.target.url, self.answer, self._length)
+            plan = self._plan
+            about = representation(plan.target.url, self.answer, self._length)
             self._total = None if about is None else about.total
-            self._writer = self._store.open(call.named_by or call.target, self.answer, about)
+            self._writer = self._store.open(plan.named_by or plan.target, self.answer, about)
             for early in self._pending:
                 self._writer.write(early)
             self._pending.clear()
@@ -292,7 +292,7 @@ class Receiver:
         if not proven and not has_own_end and self._total is None:
             what = "the TLS connection ended within the body, without saying so (no close_notify)"
             raise BodyError(Failure(FailureKind.TRUNCATED, what))
-        if self.appetite is not Appetite.ALL:
+        if self.action is not BodyAction.STORE:
             return
         assert self.answer is not None
         if self._claimed not in (None, self.body_bytes):
@@ -300,10 +300,10 @@ class Receiver:
         if self._total is not None and self.body_bytes != self._total:
             what = f"the body ended after {self.body_bytes} of {self._total} bytes"
             raise BodyError(Failure(FailureKind.TRUNCATED, what))
-        call = self._call
-        if call.checksum is not None:
-            self._check(call.checksum, self.answer)
-        named_by = call.named_by or call.target
+        plan = self._plan
+        if plan.checksum is not None:
+            self._check(plan.checksum, self.answer)
+        named_by = plan.named_by or plan.target
         if not is_final(self.answer):
             self.draft = self._writer or self._store.open(named_by, self.answer)
             self._writer = None

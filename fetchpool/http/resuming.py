@@ -28,7 +28,7 @@ from fetchpool.model.values import Head
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from fetchpool.model.attempts import Call
+    from fetchpool.model.attempts import Plan
     from fetchpool.model.bodies import PartWriter
 
 RESUME_MIN_BYTES = 1 << 20
@@ -108,16 +108,16 @@ class Resumption:
             raise
         return cls(part, done)
 
-    def request(self, call: Call) -> Call:
-        """Return *call*, asking for what is missing and for nothing but these very bytes."""
+    def request(self, plan: Plan) -> Plan:
+        """Return *plan*, asking for what is missing and for nothing but these very bytes."""
         about = self.part.about
-        headers = [field for field in call.headers if field[0].lower() != "accept-encoding"]
+        headers = [field for field in plan.headers if field[0].lower() != "accept-encoding"]
         headers += [
             ("Accept-Encoding", "identity"),
             ("Range", f"bytes={self.part.length}-"),
             ("If-Range", about.etag),
         ]
-        return msgspec.structs.replace(call, headers=tuple(headers))
+        return msgspec.structs.replace(plan, headers=tuple(headers))
 
     def judge(self, head: Head, length: int | None) -> Reply:
         """Say what an answer with *head*, and a body of *length* bytes if that is known, means."""
@@ -177,16 +177,16 @@ def representation(url: str, head: Head, length: int | None) -> Representation |
     return Representation(url, etag, length, headers)
 
 
-def may_resume(call: Call, part: PartWriter) -> bool:
-    """Return whether *call* may ask for the rest of *part*: the user's own Range comes first."""
-    if call.method != "GET" or call.body is not None:
+def may_resume(plan: Plan, part: PartWriter) -> bool:
+    """Return whether *plan* may ask for the rest of *part*: the user's own Range comes first."""
+    if plan.method != "GET" or plan.body is not None:
         return False
-    return not asks_for_range(call) and _STRONG_ETAG.fullmatch(part.about.etag) is not None
+    return not asks_for_range(plan) and _STRONG_ETAG.fullmatch(part.about.etag) is not None
 
 
-def asks_for_range(call: Call) -> bool:
-    """Return whether *call* itself asks for a part of what is there."""
-    return any(name.lower() in _OWN_RANGE for name, _ in call.headers)
+def asks_for_range(plan: Plan) -> bool:
+    """Return whether *plan* itself asks for a part of what is there."""
+    return any(name.lower() in _OWN_RANGE for name, _ in plan.headers)
 
 
 def _etag(head: Head) -> str | None:

@@ -17,9 +17,9 @@ from fetchpool.http.faults import translate
 from fetchpool.http.framing import MAX_HEADERS, MAX_LINE_BYTES, body_length
 from fetchpool.http.gateway import Gateway, Gateways
 from fetchpool.http.guard import Guard
-from fetchpool.http.receiver import Appetite, Receiver
-from fetchpool.model.attempts import Call
-from fetchpool.model.values import Head, Phase, Target
+from fetchpool.http.receiver import BodyAction, Receiver
+from fetchpool.model.attempts import Plan
+from fetchpool.model.values import Head, Target
 from fetchpool.network.connector import (
     AUTHORIZATION,
     FetchConnector,
@@ -78,7 +78,7 @@ class _Request(PolicedRequest):
             self.url = url
         current = watcher.get()
         if current is not None:
-            current.entered(Phase.WAITING)
+            current.waiting()
         return response
 
 
@@ -106,10 +106,10 @@ class _Body(aiohttp.Payload):
             self._watch.sent(monotonic())
 
 
-def _demands(call: Call) -> tuple[ClientMiddlewareType, ...]:
-    """Return what the connection of *call* has to be, as middlewares of aiohttp's."""
-    demands: tuple[ClientMiddlewareType, ...] = (demand_public,) if call.public_only else ()
-    return (*demands, demand_fresh) if call.once else demands
+def _demands(plan: Plan) -> tuple[ClientMiddlewareType, ...]:
+    """Return what the connection of *plan* has to be, as middlewares of aiohttp's."""
+    demands: tuple[ClientMiddlewareType, ...] = (demand_public,) if plan.public_only else ()
+    return (*demands, demand_fresh) if plan.once else demands
 
 
 class SessionExchange:
@@ -137,19 +137,19 @@ class SessionExchange:
         # aiohttp re-sends an idempotent request once by itself; attempts are counted here instead.
         self._session._retry_connection = False
 
-    async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
-        """Send *call*; see `Exchange.send`."""
+    async def send(self, plan: Plan, watch: Watch, receiver: Receiver) -> None:
+        """Send *plan*; see `Exchange.send`."""
         watcher.set(watch)
-        judge = Guard(call.method)
+        judge = Guard(plan.method)
         guard.set(judge)
-        _target.set(call.target)
-        gateway = self._gateways.of(call.target)
+        _target.set(plan.target)
+        gateway = self._gateways.of(plan.target)
         response: aiohttp.ClientResponse | None = None
         try:
-            response = await self._ask(call, gateway, watch)
+            response = await self._ask(plan, gateway, watch)
             if gateway is not None:
-                gateway.judge(call, response.status)
-            await self._read(response, call.method, judge, watch, receiver)
+                gateway.judge(plan, response.status)
+            await self._read(response, plan.method, judge, watch, receiver)
         except ExchangeError:
             raise
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError) as error:
@@ -165,24 +165,24 @@ class SessionExchange:
                 response.close()  # a no-op where the body was read to its end
 
     async def _ask(
-        self, call: Call, gateway: Gateway | None, watch: Watch
+        self, plan: Plan, gateway: Gateway | None, watch: Watch
     ) -> aiohttp.ClientResponse:
-        """Send *call* and return its answer, unread."""
-        headers = CIMultiDict(call.headers)
-        if call.length is not None:
-            headers["Content-Length"] = str(call.length)
-        if call.once:
+        """Send *plan* and return its answer, unread."""
+        headers = CIMultiDict(plan.headers)
+        if plan.length is not None:
+            headers["Content-Length"] = str(plan.length)
+        if plan.once:
             headers["Connection"] = "close"
         to_proxy = None if gateway is None else gateway.fields()
-        if to_proxy and call.target.scheme == "http":
+        if to_proxy and plan.target.scheme == "http":
             headers[AUTHORIZATION] = to_proxy[AUTHORIZATION]
         return await self._session.request(
-            call.method,
-            URL(call.target.url, encoded=True),
+            plan.method,
+            URL(plan.target.url, encoded=True),
             headers=headers,
-            data=None if not call.body else _Body(call.body, watch),
+            data=None if not plan.body else _Body(plan.body, watch),
             allow_redirects=False,
-            middlewares=_demands(call),
+            middlewares=_demands(plan),
             proxy=None if gateway is None else gateway.address,
             proxy_headers=to_proxy,
         )
@@ -201,7 +201,7 @@ class SessionExchange:
             tuple((key.decode("latin-1").lower(), value.decode("latin-1"))
                   for key, value in response.raw_headers),
         )  # fmt: skip
-        if receiver.head(head, body_length(head, method)) is Appetite.NONE:
+        if receiver.head(head, body_length(head, method)) is BodyAction.CLOSE:
             return
         async for chunk in response.content.iter_any():
             if not receiver.feed(chunk):
@@ -214,9 +214,9 @@ class SessionExchange:
         receiver.finish(proven=judge.proven)
         response.release()
 
-    async def weigh(self, call: Call, error: ExchangeError) -> ExchangeError:
+    async def weigh(self, plan: Plan, error: ExchangeError) -> ExchangeError:
         """See `Exchange.weigh`."""
-        return await self._gateways.weigh(call, error)
+        return await self._gateways.weigh(plan, error)
 
     async def reachable(self, target: Target) -> bool:
         """See `Exchange.reachable`."""

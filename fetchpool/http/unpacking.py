@@ -64,7 +64,7 @@ class Unpacking:
     def feed(self, chunk: bytes | memoryview, keep: Keep) -> None:
         """Take the body's next bytes; raises `BodyError` and what *keep* raises.
 
-        The memory behind a memoryview is the caller's again after the call.
+        The memory behind a memoryview is the caller's again after the plan.
         """
         pieces = iter(self._decoder.feed(bytes(chunk)))
         if len(chunk) >= MUCH_BYTES or _hand_on(islice(pieces, STEP_PIECES), keep):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from fetchpool.model.attempts import Timeline
 from fetchpool.model.values import Phase
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Timeouts(msgspec.Struct, frozen=True):
 
 
 class Watch:
-    """The clock of one exchange; `verdict` says why it was ended, or is None."""
+    """The clock of one exchange: its time limits, and when it passed each step."""
 
     __slots__ = (
         "_away_s",
@@ -47,15 +48,17 @@ class Watch:
         "_phase",
         "_samples",
         "bytes_seen",
-        "connect_s",
         "connected_at",
+        "dns_at",
         "first_byte_at",
         "fresh",
         "peer",
         "reused",
         "started_at",
         "task",
-        "verdict",
+        "tcp_at",
+        "timeout_reason",
+        "tls_at",
     )
 
     def __init__(
@@ -69,12 +72,14 @@ class Watch:
         self._budget_end = None if budget_s is None else now + budget_s
         self._last_byte = now
         self._paused_at: float | None = None
-        self._phase = Phase.CONNECT  # up to the answer's first byte
+        self._phase = Phase.CONNECT  # up to the response's first byte
         self._away_s = 0.0  # in which we didn't read
         self._samples: deque[tuple[float, int]] | None = None
         self.started_at = now
         self.connected_at: float | None = None
-        self.connect_s: float | None = None
+        self.dns_at: float | None = None
+        self.tcp_at: float | None = None
+        self.tls_at: float | None = None
         self.first_byte_at: float | None = None
         self.bytes_seen = 0
         self.fresh = False
@@ -84,49 +89,75 @@ class Watch:
         self.peer: str | None = None
         """The address connected to."""
         self.task = task
-        self.verdict: str | None = None
+        self.timeout_reason: str | None = None
+        """Which limit ended the exchange; None = none did."""
 
-    def entered(self, phase: Phase) -> None:
-        """Take note that *phase* has begun: of connecting, or of waiting for an answer."""
+    def entered(self, phase: Phase, now: float) -> None:
+        """Begin *phase* of connecting: the one before has ended."""
+        match (self._phase, phase):
+            case (Phase.LOOKUP, Phase.CONNECT):
+                self.dns_at = now
+            case (Phase.CONNECT, Phase.TUNNEL | Phase.HANDSHAKE | Phase.SENDING):
+                self.tcp_at = now
+            case (Phase.HANDSHAKE, Phase.SENDING):
+                self.tls_at = now
         self._phase = phase
 
     def phase(self, *, answering: bool) -> Phase:
-        """Return how far the exchange has come; *answering*: the head of the answer is there."""
+        """Return how far the exchange has come; *answering*: the response's head is there."""
         if answering:
             return Phase.BODY
         return self._phase if self.first_byte_at is None else Phase.HEAD
 
     def connected(self, now: float, peer: str | None, *, reused: bool) -> None:
-        """Take note that a connection is there and the request is about to leave."""
-        self._phase = Phase.SENDING
+        """Start the silence time-out: there is a connection, and the request is about to leave."""
+        if reused:
+            self._phase = Phase.SENDING
+        else:
+            self.entered(Phase.SENDING, now)
         self.connected_at = self._last_byte = now
         self.peer = peer
         self.reused = reused
 
+    def waiting(self) -> None:
+        """Wait for the response: the request has left as soon as it was `connected`."""
+        self._phase = Phase.WAITING
+
     def departed(self, now: float) -> None:
-        """Take note that the request has left a little later than it was `connected`."""
+        """Wait for the response: the request has left, a little later than it was `connected`."""
         self._phase = Phase.WAITING
         self.connected_at = self._last_byte = now
 
     def sent(self, now: float) -> None:
-        """Take note that a piece of the request's body has left: the server reads it."""
+        """Restart the silence time-out: the server has read a piece of the request's body."""
         self._last_byte = now
         if self.first_byte_at is None:
             self.connected_at = now
 
     def received(self, length: int, now: float) -> None:
-        """Take note of *length* bytes from the server."""
+        """Count *length* bytes from the server and restart the silence time-out."""
         self._last_byte = now
         self.bytes_seen += length
         if self.first_byte_at is None:
             self.first_byte_at = now
 
+    def timeline(self, queued_at: float | None, now: float) -> Timeline:
+        """Return when each step was passed, of an attempt that ends *now*."""
+        first, sent = self.first_byte_at, self.connected_at
+        if first is None and self._phase is Phase.SENDING:
+            sent = None
+        last = None if first is None else self._last_byte
+        tls = self.tls_at
+        return Timeline(
+            queued_at, self.started_at, self.dns_at, self.tcp_at, tls, sent, first, last, now
+        )
+
     def pause(self, now: float) -> None:
-        """Nothing is read from *now* on: what doesn't come is no fault of the server's."""
+        """Read nothing from *now* on: silence is not the server's fault."""
         self._paused_at = now
 
     def resume(self, now: float) -> None:
-        """Everything is read again from *now* on."""
+        """Read again from *now* on."""
         assert self._paused_at is not None
         self._away_s += now - self._paused_at
         self._paused_at = None
@@ -176,8 +207,9 @@ class Watch:
             self._budget_end += seconds
         if self.connected_at is not None:
             self.connected_at += seconds
-        if self.first_byte_at is not None:
-            self.first_byte_at += seconds
+        for step in ("dns_at", "tcp_at", "tls_at", "first_byte_at"):
+            if (at := getattr(self, step)) is not None:
+                setattr(self, step, at + seconds)
         if self._paused_at is not None:
             self._paused_at += seconds
         if self._samples is not None:

@@ -1,21 +1,21 @@
-"""One attempt as values: what is to be sent, and what came of it.
+"""One attempt as values: the plan of what to send, and the report of what came of it.
 
-Call ──▶ (http) ──▶ Answer, a complete one, whatever its status
-               └──▶ Miss, with whose trouble it is (`Fault`)
+Plan ──▶ (http) ──▶ Report: a Response, complete, whatever its status
+                     └──── or a FailedAttempt, with whose trouble it is (`Fault`)
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from fetchpool.model.asking import SENDING_METHODS
+from fetchpool.model.asking import SENDING_METHODS, Fields
 from fetchpool.model.values import Failure, Head, Target
 
 if TYPE_CHECKING:
-    from fetchpool.model.bodies import BodyWriter, Stored
+    from fetchpool.model.bodies import BodyWriter, Store, Stored
 
 
 class Fault(Enum):
@@ -26,12 +26,12 @@ class Fault(Enum):
     HOST = "host"
     """The host could not be reached, but something out there said so (refused, no such name)."""
     SILENT = "silent"
-    """Nothing was heard: the host's trouble, or our network's."""
+    """Nothing came back: the host's trouble, or our network's."""
     TOLD = "told"
-    """The host's, by the word of somebody near: the proxy, or a look-up remembered. No sign of life
-    from outside."""
+    """The host's, as the proxy says, or a look-up that is remembered. It proves nothing about our
+    network."""
     OURS = "ours"
-    """Our side's, perhaps: no route. A look tells."""
+    """Our side's, perhaps: no route. A probe of other hosts tells."""
     PROXY = "proxy"
     """Our side's: the proxy can't be reached, or doesn't take us. Never recorded against a URL."""
     DOUBTED = "doubted"
@@ -40,46 +40,78 @@ class Fault(Enum):
     """Our side's: out of descriptors or buffers. Fewer at a time will do."""
 
 
-class Call(msgspec.Struct, frozen=True):
-    """What is to be sent."""
+class Destination(msgspec.Struct, frozen=True):
+    """Where the body of a request of our own goes."""
+
+    store: Store
+    max_bytes: int
+    """The attempt fails (`too_big`) when the body is longer."""
+
+
+class Plan(msgspec.Struct):
+    """What one attempt is to send, and how; policies add to it before it is sent."""
 
     target: Target
-    headers: tuple[tuple[str, str], ...]
+    headers: Fields
     public_only: bool = False
     """Refuse to connect to an address that isn't public."""
     named_by: Target | None = None
     """The line's own URL, where *target* is a redirect's hop: it names the body."""
     whole: bool = False
-    """Ask for the whole body, whatever there is of it: asking for its rest has failed."""
+    """Ask for the whole body, not for the rest of one that broke off: that has failed before."""
     method: str = "GET"
     body: bytes | None = None
-    """Sent byte for byte; its length is said by whoever sends it."""
+    """Sent byte for byte; the exchange adds its Content-Length."""
     once: bool = False
-    """Never sent again by itself: on a connection of its own, as a kept one may be closed by then,
-    and nobody could tell whether the server has read the request (RFC 9110 §9.2.2)."""
+    """Send it at most once, on a connection of its own: when a kept one closes, nobody can tell
+    whether the server has read the request (RFC 9110 §9.2.2)."""
     fresh: bool = False
-    """Ask on a new connection: others were closed when this was asked for."""
+    """Use a new connection: others closed when this URL was requested."""
     checksum: str | None = None
     """What the body must come to, as `asking.read_checksum` reads it."""
+    queued_at: float | None = None
+    """From when on the request waited for a slot (monotonic seconds), if that is known."""
+    destination: Destination | None = None
+    """Where the body goes; None = where the bodies of this run go."""
 
     def __repr__(self) -> str:
         """Show neither fields nor body: they hold what is secret."""
-        return f"Call({self.method} {self.target.url!r})"
+        return f"Plan({self.method} {self.target.url!r})"
 
     @property
     def length(self) -> int | None:
-        """What the request says of its body's length; None = nothing."""
+        """The request's Content-Length; None = it has none."""
         if self.body is not None:
             return len(self.body)
         return 0 if self.method in SENDING_METHODS else None
 
 
-class Measures(msgspec.Struct, frozen=True, gc=False):
-    """What was measured of one exchange, in seconds and bytes."""
+class Timeline(msgspec.Struct, frozen=True, gc=False):
+    """When an attempt passed each step, in monotonic seconds; None = it did not pass that step.
 
-    elapsed_s: float
-    first_byte_s: float | None
-    """From the request's departure to the first byte of the answer."""
+    `dns`, `tcp` and `tls` are the ends of these steps; a kept connection passes none of them.
+    Through a proxy `dns` and `tcp` are the proxy's; the tunnel is opened between `tcp` and `tls`.
+    Where a kept connection failed first, all times are those of the new one.
+    """
+
+    queued: float | None
+    """None also for a request that waited on disk, or came from another process."""
+    started: float
+    dns: float | None
+    tcp: float | None
+    tls: float | None
+    sent: float | None
+    """When the request left, or the last piece of its body that left before the response."""
+    first_byte: float | None
+    last_byte: float | None
+    ended: float
+    """When the body was stored, or the failure known."""
+
+
+class Measures(msgspec.Struct, frozen=True, gc=False):
+    """What was measured of one exchange."""
+
+    timeline: Timeline
     wire_bytes: int
     """Body bytes as received."""
     reused: bool
@@ -95,9 +127,20 @@ class Measures(msgspec.Struct, frozen=True, gc=False):
     requests: int = 1
     """Requests that count: two if a kept connection failed, and a new one in the same way."""
 
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds from the start to the end."""
+        return self.timeline.ended - self.timeline.started
 
-class Answer(msgspec.Struct, frozen=True):
-    """A complete answer, whatever its status."""
+    @property
+    def first_byte_s(self) -> float | None:
+        """Seconds from the request's departure to the response's first byte; None = none came."""
+        first, sent = self.timeline.first_byte, self.timeline.sent
+        return None if first is None or sent is None else first - sent
+
+
+class Response(msgspec.Struct, frozen=True):
+    """A complete response, whatever its status."""
 
     head: Head
     stored: Stored | None
@@ -106,18 +149,22 @@ class Answer(msgspec.Struct, frozen=True):
     sha256: str | None
     measures: Measures
     draft: BodyWriter | None = None
-    """The body, complete, if it is for whoever decides what follows to commit or to discard it."""
+    """The complete body, to be committed if this response becomes the outcome, else discarded."""
     note: str | None = None
-    """What is to be said of the body, in a sentence."""
+    """A sentence about the body for the record's detail."""
 
 
-class Miss(msgspec.Struct, frozen=True):
-    """No complete answer."""
+class FailedAttempt(msgspec.Struct, frozen=True):
+    """An attempt without a complete response."""
 
     failure: Failure
     transient: bool
     """Whether another attempt may do better."""
     fault: Fault
     head: Head | None
-    """Of an answer whose body could not be had."""
+    """Of a response whose body could not be had."""
     measures: Measures
+
+
+Report: TypeAlias = Response | FailedAttempt
+"""What came of an attempt: `head` has status and fields as received, `measures` the rest."""

@@ -13,27 +13,27 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from time import monotonic, time
 from typing import TYPE_CHECKING, Protocol
 
-from fetchpool.model.attempts import Answer, Fault
+from fetchpool.model.attempts import Response
 from fetchpool.model.bodies import StoreError
-from fetchpool.model.values import Outcome, Request, Target
-from fetchpool.pipeline.outage_probe import Lookout, OutageObserver
-from fetchpool.pipeline.outcome_queue import Outlet
-from fetchpool.pipeline.task_pool import Crew
+from fetchpool.model.values import Failure, Outcome, Request, Target
+from fetchpool.pipeline.outage_probe import OutageObserver, OutageProbe
+from fetchpool.pipeline.outcome_queue import OutcomeQueue
+from fetchpool.pipeline.own_requests import OwnRequests
+from fetchpool.pipeline.task_pool import TaskPool
+from fetchpool.policies import OwnRequest, Policies, Policy
 from fetchpool.scheduling.job import Job, target_of
 from fetchpool.scheduling.judge import STARVED_AT_MOST_S, Judge, Observer, Rules
 
 if TYPE_CHECKING:
     from fetchpool.http import Engine
-    from fetchpool.model.attempts import Miss
+    from fetchpool.model.asking import Fields
     from fetchpool.model.bodies import Sink
     from fetchpool.scheduling.scheduler import HostState, Scheduler
     from fetchpool.sources import RequestReader
-
-Headers = tuple[tuple[str, str], ...]
 
 
 class RunObserver(Observer, OutageObserver, Protocol):
@@ -78,9 +78,9 @@ class Fetching:
         *,
         rules: Rules,
         observer: RunObserver | None = None,
-        headers_for: Callable[[Job], Headers],
+        headers: Fields = (),
+        policies: list[Policy] | None = None,
         budget_s: float | None,
-        public_only: bool = False,
         insecure: bool = False,
         border: Border | None = None,
         sink: Sink | None = None,
@@ -92,15 +92,21 @@ class Fetching:
         self._reader = reader
         self.stats = stats
         self._judge = Judge(
-            scheduler, rules, observer or stats, random.random, self._hand_over if border else None
+            scheduler,
+            rules,
+            observer or stats,
+            random.random,
+            self._hand_over if border else None,
+            None if observer is None else observer.outage,
         )
         self._border = border
         self._may_end = border is None
-        self._lookout = Lookout(engine, self._judge.outage, self._heard, observer)
+        self._probe = OutageProbe(engine, self._judge.outage, self._sign_of_life)
         self._rules = rules
-        self._headers_for = headers_for
+        self._headers = headers
+        self._policies = Policies(policies or [])
+        self._own = OwnRequests(scheduler)
         self._budget_s = budget_s
-        self._public_only = public_only
         self._insecure = insecure
         self._low_water = max(64, 2 * scheduler.limit)
 
@@ -109,12 +115,12 @@ class Fetching:
         self.delivered = 0
         """Outcomes ready for, or taken by, the consumer; in the end equal to `read`."""
         self.source_ended = False
-        self._out = Outlet(max(buffer, scheduler.limit))
+        self._out = OutcomeQueue(max(buffer, scheduler.limit))
         self._hungry = asyncio.Event()
-        self._crew = Crew(scheduler.limits.limit, self._hire, self._kick)
+        self._pool = TaskPool(scheduler.limits.limit, self._start_task, self._kick)
         self._workers: set[asyncio.Task[None]] = set()
         self._helpers: set[asyncio.Task[None]] = set()
-        self._looking = False
+        self._probing = False
         self._stopping = False
         self._started = False
 
@@ -150,7 +156,7 @@ class Fetching:
         self._stopping = True
         for helper in self._helpers:
             helper.cancel()
-        self._crew.wake_all()
+        self._pool.wake_all()
         if not self._workers:
             self._finish()
 
@@ -173,13 +179,13 @@ class Fetching:
         self._check_end()
 
     def answered_elsewhere(self, target: Target) -> None:
-        """Take note of a host that answered another process: whom to ask whether it is us."""
-        self._lookout.answered(target)
+        """Remember *target*, which answered another process, as a host to probe."""
+        self._judge.outage.answered(target)
 
     @property
     def known_alive(self) -> Target | None:
         """A host that answered lately."""
-        return self._lookout.latest
+        return self._judge.outage.latest
 
     def _hand_over(self, job: Job, at: float) -> bool:
         assert self._border is not None
@@ -234,7 +240,7 @@ class Fetching:
         """End everything at once; outcomes not yet taken are lost."""
         self._stopping = True
         self._finish()
-        self._crew.close()
+        self._pool.close()
         tasks = [*self._workers, *self._helpers]
         for task in tasks:
             task.cancel()
@@ -270,7 +276,9 @@ class Fetching:
         target = target_of(request)
         if isinstance(target, Outcome):
             return target
-        self._scheduler.add(target.host_key, Job(request, target), monotonic())
+        job, now = Job(request, target), monotonic()
+        job.queued_at = now
+        self._scheduler.add(target.host_key, job, now)
         return None
 
     # -- workers ---------------------------------------------------------------------------------
@@ -282,22 +290,31 @@ class Fetching:
             elif (job := self._next_job()) is not None:
                 await self._run(job)
             else:
-                await self._crew.rest()
+                await self._pool.rest()
 
     async def _run(self, job: Job) -> None:
         host, rules = job.target.host_key, self._rules
         started = monotonic()
         job.start_attempt(started, time(), self._budget_s)
         job.insecure = job.insecure or (self._insecure and job.target.scheme == "https")
-        public_only = self._public_only or job.public_only
-        headers, repeats_all = self._headers_for(job), rules.retry_all_methods
-        call = job.call(headers, rules.retries, public_only=public_only, repeats_all=repeats_all)
+        plan = job.plan(self._headers, rules.retries, repeats_all=rules.retry_all_methods)
+        for before in self._policies.before if job.own is None else self._policies.before_own:
+            need = before(job, plan)
+            if need is not None:
+                self._not_sent(job, need, started)
+                return
+        if job.own is not None:
+            self._own.prepare(plan)
         try:
-            result = await self._engine.attempt(call, job.budget_left_s)
+            result = await self._engine.attempt(plan, job.budget_left_s)
             now = monotonic()
-            self._count(job, result)
-            outcomes = self._judge.verdict(job, result, started, now, time())
-            if isinstance(result, Answer) and result.draft is not None:
+            if job.own is None:
+                if result.measures.peer is not None:
+                    self.stats.request_sent(result.measures.reused)
+                for after in self._policies.after:
+                    after(job, result)
+            outcomes = self._judge.decide(job, result, started, now, time())
+            if isinstance(result, Response) and result.draft is not None:
                 outcomes = job.with_body(result.draft, outcomes)
         except StoreError as error:
             if not error.out_of_descriptors:
@@ -311,9 +328,7 @@ class Fetching:
             return
         self._scheduler.done(host, now)
         if self._judge.outage.paused:
-            self._look_around()
-        else:
-            self._lookout.tell()
+            self._start_probe()
         for outcome in outcomes:
             self._hand_out(outcome)
         if self._judge.starved_since is not None:
@@ -323,37 +338,35 @@ class Fetching:
         if self.source_ended:
             await self._settle()
 
+    def _not_sent(self, job: Job, need: Failure | OwnRequest, now: float) -> None:
+        """Give back the slot of *job*: a policy fails it, or has it wait for another request."""
+        host = job.target.host_key
+        job.take_back_attempt()
+        if isinstance(need, OwnRequest):
+            self._own.hold_up(job, need, now)
+        self._scheduler.done(host, now, sent=False)
+        if isinstance(need, Failure):
+            self._hand_out(job.failed(need, now))
+
     def _check_descriptors(self, now: float) -> None:
         since = self._judge.starved_since
         if since is not None and now - since > STARVED_AT_MOST_S:
             raise NoDescriptorsError("no more files can be opened: raise that with 'ulimit -n'")
-
-    def _count(self, job: Job, result: Answer | Miss) -> None:
-        measures = result.measures
-        if measures.peer is not None:
-            self.stats.request_sent(measures.reused)
-        if not isinstance(result, Answer) and result.fault is Fault.PROXY:
-            self._lookout.lost(job.target, result.failure.detail)
-        elif not job.public_only:  # never probe hosts reached by a public redirect
-            if isinstance(result, Answer):
-                self._lookout.answered(job.target)
-            elif result.fault in (Fault.SILENT, Fault.OURS):
-                self._lookout.silent(job.target, result.failure.detail)
 
     def _next_job(self) -> Job | None:
         """Return what may start now; if nothing may, have a worker woken when something does."""
         scheduler, now = self._scheduler, monotonic()
         taken = None
         if self._sink is not None and self._sink.behind:
-            self._crew.call_at(now + BEHIND_S, now)
+            self._pool.call_at(now + BEHIND_S, now)
             return None
         if not self._judge.outage.paused:
             taken = scheduler.take(now)
             if taken is not None:
-                if self._crew.has_hands:
+                if self._pool.has_hands:
                     self._kick()
             elif (at := scheduler.next_start()) is not None:
-                self._crew.call_at(at, now)
+                self._pool.call_at(at, now)
         self._feed()
         return taken
 
@@ -379,11 +392,11 @@ class Fetching:
             return
         now, at = monotonic(), self._scheduler.next_start()
         if self._scheduler.has_doomed or (at is not None and at <= now):
-            self._crew.call_one()
+            self._pool.call_one()
         elif at is not None:
-            self._crew.call_at(at, now)
+            self._pool.call_at(at, now)
 
-    def _hire(self) -> None:
+    def _start_task(self) -> None:
         self._start(self._work(), self._workers)
 
     # -- delivery --------------------------------------------------------------------------------
@@ -394,19 +407,19 @@ class Fetching:
         await self._out.until_room()
 
     def _hand_out(self, outcome: Outcome) -> None:
+        if self._own and self._own.take(outcome, monotonic()):
+            self._kick()
+            return
         self.delivered += 1
         self._out.put(outcome)
         self._check_end()
 
     async def _settle(self) -> None:
         """At the end of the list: what is still held must be its hosts' own trouble, or ours."""
-        outage = self._judge.outage
-        if outage.held and not outage.paused and self._scheduler.idle:
-            if self._lookout.knows_somebody:
-                outage.suspect()
-                self._look_around()
-            else:  # a few hosts, none of which ever answered: nothing says that it's us
-                await self._heard()
+        for outcome in self._judge.settle_held(monotonic()):
+            await self._deliver(outcome)
+        if self._judge.outage.paused:
+            self._start_probe()
 
     def _check_end(self) -> None:
         if self.source_ended and self._may_end and self.delivered == self.read:
@@ -415,29 +428,27 @@ class Fetching:
     def _finish(self) -> None:
         self._out.close()
         self._hungry.set()
-        self._crew.wake_all()
+        self._pool.wake_all()
 
     # -- our own trouble -------------------------------------------------------------------------
 
-    def _look_around(self) -> None:
-        """Start looking whether the network is there, unless somebody does already."""
-        if not self._looking:
-            self._looking = True
-            self._help(self._look())
+    def _start_probe(self) -> None:
+        """Start probing whether the network is there, unless that goes on already."""
+        if not self._probing:
+            self._probing = True
+            self._help(self._probe_until_calm())
 
-    async def _look(self) -> None:
-        if not await self._lookout.until_calm():
-            raise OurSideDownError(self._lookout.why)
-        self._looking = False
+    async def _probe_until_calm(self) -> None:
+        if not await self._probe.until_calm():
+            raise OurSideDownError(self._judge.outage.why)
+        self._probing = False
         self._kick()
         if self.source_ended:
             await self._settle()
 
-    async def _heard(self) -> None:
-        """Somebody out there was heard: deliver what was held for the lack of it."""
-        outcomes = self._judge.heard(monotonic())
-        self._lookout.tell()
-        for outcome in outcomes:
+    async def _sign_of_life(self) -> None:
+        """A probe reached somebody: deliver what was held for the lack of it."""
+        for outcome in self._judge.sign_of_life(monotonic()):
             await self._deliver(outcome)
 
     # -- tasks -----------------------------------------------------------------------------------

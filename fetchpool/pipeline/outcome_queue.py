@@ -10,7 +10,7 @@ import asyncio
 from fetchpool.model.values import Outcome
 
 
-class Outlet:
+class OutcomeQueue:
     """Holds what the consumer has not taken yet, and what goes wrong until he has taken it all."""
 
     def __init__(self, most: int) -> None:

@@ -15,6 +15,7 @@ from fetchpool.config import Config, ConfigError
 from fetchpool.config.http_values import ProxyUrl
 from fetchpool.config.values import Unfit
 from fetchpool.http import Engine
+from fetchpool.http.decoding import ACCEPT_ENCODING
 from fetchpool.http.direct import DirectExchange
 from fetchpool.http.exchange import Exchange
 from fetchpool.http.receiver import BodyPolicy
@@ -35,8 +36,11 @@ from fetchpool.network.proxies import environment_has_proxy, environment_proxies
 from fetchpool.network.tls import why_no_roots
 from fetchpool.output.sinks import open_sink
 from fetchpool.pipeline.fetching import Border, Counters, Fetching, RunObserver
-from fetchpool.pipeline.headers import header_maker
 from fetchpool.pipeline.outcomes import Outcomes, RunningList
+from fetchpool.policies import Policy
+from fetchpool.policies.addresses import PublicOnly
+from fetchpool.policies.credentials import Credentials
+from fetchpool.policies.fields import UserFields
 from fetchpool.reporting.stats import Stats
 from fetchpool.scheduling.backlog import Spill
 from fetchpool.scheduling.job import Job, target_of
@@ -45,6 +49,7 @@ from fetchpool.scheduling.scheduler import Limits, Scheduler
 from fetchpool.sources import Codec, RequestReader, requests_from
 
 if TYPE_CHECKING:
+    from fetchpool.model.asking import Fields
     from fetchpool.model.bodies import Store
     from fetchpool.model.values import Request
 
@@ -189,9 +194,9 @@ class FetchPool:
                 config.outage_patience or math.inf,
                 config.retry_all_methods,
             ),
-            headers_for=header_maker(config),
+            headers=own_fields(config),
+            policies=policies_of(config),
             budget_s=config.timeout or None,
-            public_only=config.public_only,
             insecure=config.insecure,
             border=border,
             sink=self._store if isinstance(self._store, Sink) else None,
@@ -204,6 +209,27 @@ class FetchPool:
         if self._engine is None:
             raise RuntimeError("use the pool in 'async with FetchPool(...) as pool:'")
         return self._engine
+
+
+def own_fields(config: Config) -> Fields:
+    """Return the header fields that every request has, whoever it goes to."""
+    fields = (
+        ("Accept", "*/*"),
+        ("Accept-Encoding", ACCEPT_ENCODING),
+        ("User-Agent", config.user_agent_text),
+    )
+    return tuple(field for field in fields if field[1])
+
+
+def policies_of(config: Config) -> list[Policy]:
+    """Return what is added to requests and learnt from responses, in this order."""
+    policies: list[Policy] = [
+        UserFields(own_fields(config), config.header),
+        Credentials(config.user),
+    ]
+    if config.public_only:
+        policies.append(PublicOnly())
+    return policies
 
 
 def check_surroundings(config: Config) -> None:

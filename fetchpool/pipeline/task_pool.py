@@ -17,13 +17,15 @@ ALARM_SLACK_S = 0.0005
 """uvloop rounds timers to whole milliseconds: half of one keeps them from going off early."""
 
 
-class Crew:
+class TaskPool:
     """The workers at rest, up to *most* with those that work, and the alarm that wakes them."""
 
-    def __init__(self, most: int, hire: Callable[[], None], on_alarm: Callable[[], None]) -> None:
-        """Call *hire* for one more worker, *on_alarm* when the alarm finds nobody at rest."""
+    def __init__(
+        self, most: int, start_task: Callable[[], None], on_alarm: Callable[[], None]
+    ) -> None:
+        """Call *start_task* for one more worker, *on_alarm* when the alarm finds nobody at rest."""
         self._most = most
-        self._hire = hire
+        self._start_task = start_task
         self._on_alarm = on_alarm
         self._hired = 0
         self._resting: deque[asyncio.Future[None]] = deque()
@@ -42,10 +44,10 @@ class Crew:
         await waiting
 
     def call_one(self) -> None:
-        """Wake a worker, or hire one."""
+        """Wake a worker, or start_task one."""
         if not self._wake_one() and self._hired < self._most:
             self._hired += 1
-            self._hire()
+            self._start_task()
 
     def wake_all(self) -> None:
         """Wake everybody: there is an end to hear of."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from fetchpool.model.values import Outcome
 from fetchpool.output.ledger import Bitmap
 from fetchpool.pipeline.fetching import OurSideDownError, RunObserver
-from fetchpool.pipeline.outcome_queue import Outlet
+from fetchpool.pipeline.outcome_queue import OutcomeQueue
 from fetchpool.scaling import messages as say
 from fetchpool.scaling.link import NoWorkersError, StartWorker
 from fetchpool.scaling.outbox import Outbox, Shelf
@@ -111,7 +111,7 @@ class Dispatch:
         self.connections_opened = 0
         self.bytes_received = 0
         self.lowered_to: int | None = None
-        self._out = Outlet(BUFFER)
+        self._out = OutcomeQueue(BUFFER)
         self._hungry = asyncio.Event()
         self._over = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()

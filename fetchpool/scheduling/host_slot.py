@@ -27,8 +27,8 @@ GOLDEN = 0.6180339887498949
 class HostSlot(Generic[T]):
     """What waits for a host, what runs on it, and when it may be asked next."""
 
-    __slots__ = ("again", "backlogged", "competes", "counted_at", "had_s", "health", "host",
-                 "probes", "queue", "rate_limit", "ready", "refused", "running",
+    __slots__ = ("again", "backlogged", "competes", "counted_at", "had_s", "health", "held",
+                 "host", "own", "probes", "queue", "rate_limit", "ready", "refused", "running",
                  "timer")  # fmt: skip
 
     def __init__(self, host: str, most: int, host_rate: float) -> None:
@@ -36,6 +36,9 @@ class HostSlot(Generic[T]):
         self.queue: deque[T] = deque()
         self.again: list[tuple[float, int, T]] = []  # heap of retries and hops by their time
         self.refused: list[tuple[float, int, T]] = []  # heap of retries of refused requests
+        self.own: list[tuple[float, int, T]] = []  # heap of requests that policies make
+        self.held = False
+        """True while nothing starts but what is in `own`."""
         self.backlogged = 0
         self.running = 0
         self.health = HostHealth(most)
@@ -52,7 +55,8 @@ class HostSlot(Generic[T]):
     @property
     def waiting(self) -> int:
         """Requests that have not started, retries included."""
-        return len(self.queue) + len(self.again) + len(self.refused) + self.backlogged
+        again = len(self.again) + len(self.refused) + len(self.own)
+        return len(self.queue) + again + self.backlogged
 
     @property
     def is_full(self) -> bool:
@@ -63,8 +67,10 @@ class HostSlot(Generic[T]):
         """Return the earliest time a request may start; None if only an event can change it."""
         if self.running >= self.health.window:
             return None
-        if self.refused:
-            earliest = self._earliest_of_all()
+        if self.refused or self.own or self.held:
+            earliest = (
+                self._earliest_with_own() if self.own or self.held else self._earliest_of_all()
+            )
             if earliest is None:
                 return None
             at = earliest
@@ -80,10 +86,16 @@ class HostSlot(Generic[T]):
             at = self.rate_limit.ready_at
         return at
 
+    def _earliest_with_own(self) -> float | None:
+        """Return when one may start where policies make requests, but for pauses and rates."""
+        at = self.own[0][0] if self.own else None
+        others = None if self.held else self._earliest_of_all()
+        return others if at is None or (others is not None and others < at) else at
+
     def _earliest_of_all(self) -> float | None:
         """Return when one may start, but for pauses and rates, where refused ones wait, too."""
-        fair_at = self.fair_at()
-        if self._keeps_rest(fair_at):
+        fair_at = self.fair_at() if self.refused else None
+        if self.refused and self._keeps_rest(fair_at):
             return fair_at
         if self.queue or self.backlogged:
             return 0.0

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fetchpool.model.asking import NO_CHECKSUM, NOT_IDEMPOTENT, Fields, read_checksum
-from fetchpool.model.attempts import Call
+from fetchpool.model.attempts import Plan
 from fetchpool.model.urls import InvalidURLError, parse_url, redact
 from fetchpool.model.values import Failure, FailureKind, Outcome, Receipt, Request, Target
 
 if TYPE_CHECKING:
-    from fetchpool.model.attempts import Answer, Measures, Miss
+    from collections.abc import Callable
+
+    from fetchpool.model.attempts import FailedAttempt, Measures, Response
     from fetchpool.model.bodies import BodyWriter
 
 
@@ -54,10 +56,22 @@ class BodyProgress(msgspec.Struct, array_like=True):
         self.asked_rest = self.asked_rest or measures.resumed_at is not None
 
 
+class OwnRequest:
+    """A request that a policy makes for itself, and what waits for its response."""
+
+    __slots__ = ("on_end", "url", "waiting")
+
+    def __init__(self, url: str, on_end: Callable[[Outcome], None]) -> None:
+        """Call *on_end* once, with what became of the GET of *url*; `Outcome.body` has the body."""
+        self.url = url
+        self.on_end = on_end
+        self.waiting: list[Job] = []
+
+
 class Job:
     """The state of one request between its line and its outcome.
 
-    Attempts and hops follow each other: a job is in one place at a time, the scheduler or a worker.
+    Attempts and hops follow each other: a job is in one place at a time, the scheduler or a task.
     """
 
     __slots__ = (
@@ -67,8 +81,10 @@ class Job:
         "first",
         "first_byte_s",
         "insecure",
+        "own",
         "progress",
         "public_only",
+        "queued_at",
         "redirects",
         "refused",
         "request",
@@ -81,12 +97,16 @@ class Job:
         "uncounted_attempts",
     )
 
-    def __init__(self, request: Request, target: Target) -> None:
+    def __init__(self, request: Request, target: Target, own: OwnRequest | None = None) -> None:
         self.request = request
         self.first = target
         """The line's own URL: what user headers and credentials are bound to."""
         self.target = target
         """The current hop's."""
+        self.own = own
+        """The policy's request that this is; None = a line's."""
+        self.queued_at: float | None = None
+        """From when on it has waited for a slot; None = not known, as it waited on disk."""
         self.attempts = 0
         """Attempts made, each a request beyond redirects."""
         self.uncounted_attempts = 0
@@ -142,6 +162,13 @@ class Job:
             self.began = now
             self.started_at = epoch
 
+    def take_back_attempt(self) -> None:
+        """Undo `start_attempt`: nothing was sent."""
+        if not self.redirects:
+            self.attempts -= 1
+            if not self.attempts:
+                self.began = self.started_at = None
+
     def start_over(self) -> None:
         """Go back to the line's own URL for another attempt."""
         self.target = self.first
@@ -188,18 +215,21 @@ class Job:
             return False
         return progress.whole or (progress.rest_failed and self.counted_attempts > retries)
 
-    def call(self, headers: Fields, retries: int, *, public_only: bool, repeats_all: bool) -> Call:
-        """Return the next request as it is to be sent, with *headers*.
+    def plan(self, headers: Fields, retries: int, *, repeats_all: bool) -> Plan:
+        """Return the plan of the next request, with *headers* and nothing of any policy.
 
         With *repeats_all* it may be sent again by itself, whatever its method.
         """
-        whole = self.wants_whole(retries)
-        method, body = self.method, self.body
-        once = method in NOT_IDEMPOTENT and not repeats_all
-        return Call(
+        whole = self.progress is not None and self.wants_whole(retries)
+        if self.turned_get:
+            method, body, once = "GET", None, False
+        else:
+            method, body = self.request.method, self.request.body
+            once = method in NOT_IDEMPOTENT and not repeats_all
+        return Plan(
             self.target,
             headers,
-            public_only,
+            self.public_only,
             self.first,
             whole,
             method,
@@ -207,23 +237,24 @@ class Job:
             once,
             self.unanswered,
             self.request.checksum,
+            self.queued_at,
         )
 
-    def answered(self, answer: Answer, now: float) -> Outcome:
-        """Return the outcome of a complete answer."""
-        head, stored = answer.head, answer.stored
+    def answered(self, response: Response, now: float) -> Outcome:
+        """Return the outcome of a complete response."""
+        head, stored = response.head, response.stored
         ok = 200 <= head.status < 300
         return self._outcome(
             now,
             None if ok else Failure(FailureKind.STATUS, f"HTTP status {head.status}"),
-            answer.measures,
-            body_bytes=answer.body_bytes,
+            response.measures,
+            body_bytes=response.body_bytes,
             content_type=_text(head.get("content-type")),
             path=stored.path if stored else None,
-            sha256=answer.sha256,
+            sha256=response.sha256,
             body=stored.body if stored else None,
             receipt=stored.receipt if stored else None,
-            note=answer.note,
+            note=response.note,
         )
 
     def with_body(self, draft: BodyWriter, outcomes: list[Outcome]) -> list[Outcome]:
@@ -242,10 +273,10 @@ class Job:
             draft.discard()
         return outcomes
 
-    def missed(self, miss: Miss, now: float) -> Outcome:
-        """Return the outcome of an attempt without a complete answer."""
-        content_type = _text(miss.head.get("content-type")) if miss.head else None
-        return self._outcome(now, miss.failure, miss.measures, content_type=content_type)
+    def attempt_failed(self, failed: FailedAttempt, now: float) -> Outcome:
+        """Return the outcome of an attempt without a complete response."""
+        content_type = _text(failed.head.get("content-type")) if failed.head else None
+        return self._outcome(now, failed.failure, failed.measures, content_type=content_type)
 
     def failed(self, failure: Failure, now: float, measures: Measures | None = None) -> Outcome:
         """Return the outcome of a job that ends with *failure*."""

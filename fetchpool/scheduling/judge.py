@@ -1,6 +1,6 @@
 """What follows an attempt: an outcome, another attempt, the next hop, or a wait for better times.
 
-    Answer | Miss ──▶ Judge.verdict ──▶ outcomes to deliver
+    Response | FailedAttempt ──▶ Judge.decide ──▶ outcomes to deliver
                            │
                            └──▶ scheduler: again at …, host parked, window moved
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 from msgspec.structs import replace
 
-from fetchpool.model.attempts import Answer, Fault, Miss
+from fetchpool.model.attempts import FailedAttempt, Fault, Response
 from fetchpool.model.values import Failure, FailureKind, Outcome, is_redirect
 from fetchpool.scheduling.outage import Outage
 from fetchpool.scheduling.redirects import follow
@@ -23,7 +23,7 @@ from fetchpool.scheduling.retry import (
     LATER_STATUS,
     PASSING_STATUSES,
     RetryPolicy,
-    Setback,
+    Trouble,
     may_repeat,
     parse_retry_after,
 )
@@ -45,7 +45,7 @@ REFUSED_HERE = frozenset({FailureKind.INPUT, FailureKind.BLOCKED, FailureKind.IN
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """The settings that decide what follows an answer."""
+    """The settings that decide what follows an response."""
 
     retries: int = 2
     max_redirects: int = 10
@@ -79,6 +79,7 @@ class Judge:
         observer: Observer,
         random: Callable[[], float],
         hand_over: Callable[[Job, float], bool] | None = None,
+        on_outage: Callable[[bool], None] | None = None,
     ) -> None:
         """Ask *hand_over*, where there are others to go on with a job, whether one of them does."""
         self._scheduler = scheduler
@@ -87,7 +88,7 @@ class Judge:
         self._observer = observer
         self._random = random
         self._hand_over = hand_over
-        self.outage: Outage[Held] = Outage(rules.outage_patience_s)
+        self.outage: Outage[Held] = Outage(rules.outage_patience_s, on_outage)
         self.lowered_to: int | None = None
         """What `--limit` was lowered to because descriptors ran out; None = it wasn't."""
         self.starved_since: float | None = None
@@ -95,8 +96,8 @@ class Judge:
         self._has_answers = False
         self._back_since = float("-inf")  # the end of the last outage: what began before it is free
 
-    def verdict(
-        self, job: Job, result: Answer | Miss, started: float, now: float, epoch: float
+    def decide(
+        self, job: Job, result: Response | FailedAttempt, started: float, now: float, epoch: float
     ) -> list[Outcome]:
         """Take in what an attempt begun at *started* brought; return the outcomes it leads to.
 
@@ -104,69 +105,80 @@ class Judge:
         *now* and *started* are monotonic, *epoch* is the time of day, in seconds.
         """
         job.note(result.measures)
+        self._remember(job, result)
         if self.starved_since is not None and _had_descriptor(result):
             self.starved_since = None
         outcomes: list[Outcome] = []
-        if isinstance(result, Answer):
+        if isinstance(result, Response):
             self._has_answers = True
             if result.measures.peer is None:
                 self.outage.proxy_served()
-            if not self.outage.calm and not self.outage.near and not _may_be_proxys(result):
-                outcomes += self.heard(now)
+            if not self.outage.calm and not self.outage.local_error and not _may_be_proxys(result):
+                outcomes += self.sign_of_life(now)
             outcome = self._answered(job, result, started, now, epoch)
             if outcome is not None and not outcome.ok and self._ask_for_whole(job, now):
                 outcome = None
         else:
-            if _is_sign_of_life(result) and not self.outage.near:
-                outcomes += self.heard(now)
-            outcome = self._missed(job, result, started, now)
+            if _is_sign_of_life(result) and not self.outage.local_error:
+                outcomes += self.sign_of_life(now)
+            outcome = self._failed_attempt(job, result, started, now)
         if outcome is not None:
             outcomes.append(outcome)
         return outcomes
 
+    def _remember(self, job: Job, result: Response | FailedAttempt) -> None:
+        """Have the outage know whom to probe; never hosts reached by a public redirect."""
+        if not isinstance(result, Response) and result.fault is Fault.PROXY:
+            self.outage.behind_lost_proxy(job.target, result.failure.detail)
+        elif not job.public_only:
+            if isinstance(result, Response):
+                self.outage.answered(job.target)
+            elif result.fault in (Fault.SILENT, Fault.OURS):
+                self.outage.unanswered(job.target, result.failure.detail)
+
     # -- answers -------------------------------------------------------------------------------
 
     def _answered(
-        self, job: Job, answer: Answer, started: float, now: float, epoch: float
+        self, job: Job, response: Response, started: float, now: float, epoch: float
     ) -> Outcome | None:
-        head, host = answer.head, job.target.host_key
+        head, host = response.head, job.target.host_key
         job.status = head.status
         if head.status in PASSING_STATUSES:
-            return self._set_back(job, answer, started, now, epoch)
+            return self._told_to_wait(job, response, started, now, epoch)
         self._scheduler.answered(host, now, was_refused=job.refused)
         job.refused = False
         is_later = head.status == LATER_STATUS and head.get("retry-after") is not None
         if is_later and self._may_repeat(job):
-            return self._set_back(job, answer, started, now, epoch)
+            return self._told_to_wait(job, response, started, now, epoch)
         if not (self._rules.max_redirects and is_redirect(head)):
-            return job.answered(answer, now)
-        failure = follow(job, head, answer.measures.peer, self._rules.max_redirects)
+            return job.answered(response, now)
+        failure = follow(job, head, response.measures.peer, self._rules.max_redirects)
         if failure is not None:
-            return job.failed(failure, now, answer.measures)
+            return job.failed(failure, now, response.measures)
         self._go_on(job, now, now)
         return None
 
-    def _set_back(
-        self, job: Job, answer: Answer, started: float, now: float, epoch: float
+    def _told_to_wait(
+        self, job: Job, response: Response, started: float, now: float, epoch: float
     ) -> Outcome | None:
         """Decide after a response that says "not now"."""
-        head, host = answer.head, job.target.host_key
+        head, host = response.head, job.target.host_key
         self._scheduler.health(host).spoke = True
         retry_after_s = parse_retry_after(head.get("retry-after"), head.get("date"), epoch)
-        setback = Setback(FailureKind.STATUS, head.status, retry_after_s)
-        pause_s = self._policy.pause_s(setback, job.counted_attempts, self._random)
-        if not self._may_repeat(job, answer):
+        trouble = Trouble(FailureKind.STATUS, head.status, retry_after_s)
+        pause_s = self._policy.pause_s(trouble, job.counted_attempts, self._random)
+        if not self._may_repeat(job, response):
             pause_s = None
-        if setback.throttling:
-            host_pause_s = self._throttled(job, setback, started, now)
+        if trouble.throttling:
+            host_pause_s = self._throttled(job, trouble, started, now)
             if pause_s is not None and host_pause_s is not None:
                 pause_s = host_pause_s
         if pause_s is None:
-            return job.answered(answer, now)
+            return job.answered(response, now)
         self._again(job, pause_s, now)
         return None
 
-    def _throttled(self, job: Job, setback: Setback, started: float, now: float) -> float | None:
+    def _throttled(self, job: Job, trouble: Trouble, started: float, now: float) -> float | None:
         """Leave the host alone that refused *job*; return for how many seconds.
 
         None if nobody else waits: the host serves others well, and has refused this URL before.
@@ -174,47 +186,49 @@ class Judge:
         host = job.target.host_key
         health = self._scheduler.health(host)
         is_first, job.refused = not job.refused, True
-        if not is_first and not setback.retry_after_s and health.refuses_one_more():
+        if not is_first and not trouble.retry_after_s and health.refuses_one_more():
             return None
-        assert setback.status is not None
-        refusal = Refusal(setback.status, is_first, setback.retry_after_s)
+        assert trouble.status is not None
+        refusal = Refusal(trouble.status, is_first, trouble.retry_after_s)
         before = health.parked_until
         pause_s = self._scheduler.throttled(host, now, started, refusal, self._random())
-        self._note_parked(host, before, now, str(setback.status))
+        self._note_parked(host, before, now, str(trouble.status))
         return pause_s
 
     # -- misses --------------------------------------------------------------------------------
 
-    def _missed(self, job: Job, miss: Miss, started: float, now: float) -> Outcome | None:
-        may_repeat = self._may_repeat(job, miss)
-        if miss.fault is Fault.PROXY:
+    def _failed_attempt(
+        self, job: Job, failed: FailedAttempt, started: float, now: float
+    ) -> Outcome | None:
+        may_repeat = self._may_repeat(job, failed)
+        if failed.fault is Fault.PROXY:
             self.outage.lose_proxy(now)
             if not may_repeat:
-                return self._untold(job, miss, now)
+                return self._untold(job, failed, now)
             self._unmade(job, now)
             return None
-        if miss.head is not None:
-            job.status = miss.head.status
-        job.attempts += miss.measures.requests - 1
-        job.unanswered = job.unanswered or miss.measures.first_byte_s is None
-        silent = miss.fault in (Fault.OURS, Fault.SILENT)
+        if failed.head is not None:
+            job.status = failed.head.status
+        job.attempts += failed.measures.requests - 1
+        job.unanswered = job.unanswered or failed.measures.first_byte_s is None
+        silent = failed.fault in (Fault.OURS, Fault.SILENT)
         if silent and may_repeat and (self.outage.going_on or started < self._back_since):
             self._unspent(job, now, now)
             return None
-        match miss.fault:
+        match failed.fault:
             case Fault.DESCRIPTORS:
-                return self.out_of_descriptors(job, now, miss)
+                return self.out_of_descriptors(job, now, failed)
             case Fault.OURS:
-                self.outage.suspect(near=True)
+                self.outage.suspect(local_error=True)
             case Fault.SILENT:
                 self.outage.silent(job.target.host_key)
             case _:
                 pass
         health = self._scheduler.health(job.target.host_key)
-        if miss.measures.first_byte_s is not None:
+        if failed.measures.first_byte_s is not None:
             health.spoke = True
-        if miss.transient and miss.fault is not Fault.URL:
-            self._unreachable(job, miss, started, now)
+        if failed.transient and failed.fault is not Fault.URL:
+            self._unreachable(job, failed, started, now)
             # A host is given up for its silence only when we have looked that it's not ours: with
             # few hosts there are never enough silent ones in a row to make us look.
             given_up = health.fails_fast(now)
@@ -222,39 +236,47 @@ class Judge:
                 self.outage.suspect()
         if job.progress is not None and job.advanced and self._rules.retries:
             job.progress.uncounted += 1
-        setback = Setback(miss.failure.kind, transient=miss.transient)
-        pause_s = self._policy.pause_s(setback, job.counted_attempts, self._random)
-        if setback.passing and not may_repeat:
-            return job.missed(miss, now) if pause_s is None else self._untold(job, miss, now)
+        trouble = Trouble(failed.failure.kind, transient=failed.transient)
+        pause_s = self._policy.pause_s(trouble, job.counted_attempts, self._random)
+        if trouble.passing and not may_repeat:
+            return (
+                job.attempt_failed(failed, now)
+                if pause_s is None
+                else self._untold(job, failed, now)
+            )
         if pause_s is not None:
             self._again(job, pause_s, now)
             return None
         if self._ask_for_whole(job, now):
             return None
-        outcome = job.missed(miss, now)
+        outcome = job.attempt_failed(failed, now)
         if silent:
             self.outage.hold(Held(job, outcome))
             return None
         return outcome
 
-    def _may_repeat(self, job: Job, result: Answer | Miss | None = None) -> bool:
+    def _may_repeat(self, job: Job, result: Response | FailedAttempt | None = None) -> bool:
         """Tell whether *job*, of which an attempt brought *result*, may be begun once more."""
         if self._rules.retry_all_methods:
             return True
         return may_repeat(job.request.method, result, answered=job.turned_get)
 
-    def _untold(self, job: Job, miss: Miss, now: float) -> Outcome:
+    def _untold(self, job: Job, failed: FailedAttempt, now: float) -> Outcome:
         """Return the outcome of a request that may have been done, though nothing came of it."""
-        detail = f"{miss.failure.detail}; not sent again, as {job.request.method} isn't idempotent"
-        return job.missed(replace(miss, failure=replace(miss.failure, detail=detail)), now)
+        detail = (
+            f"{failed.failure.detail}; not sent again, as {job.request.method} isn't idempotent"
+        )
+        return job.attempt_failed(
+            replace(failed, failure=replace(failed.failure, detail=detail)), now
+        )
 
-    def _unreachable(self, job: Job, miss: Miss, started: float, now: float) -> None:
+    def _unreachable(self, job: Job, failed: FailedAttempt, started: float, now: float) -> None:
         """Take note of an attempt that got no connection, or not a word over it."""
-        host, failure = job.target.host_key, miss.failure
+        host, failure = job.target.host_key, failed.failure
         before = self._scheduler.health(host).parked_until
-        if miss.measures.peer is None:
+        if failed.measures.peer is None:
             self._scheduler.unreachable(host, now, started, failure)
-        elif miss.measures.first_byte_s is None:
+        elif failed.measures.first_byte_s is None:
             self._scheduler.silent(host, now, started, job.target.url, failure)
         self._note_parked(host, before, now, failure.detail)
 
@@ -264,16 +286,18 @@ class Judge:
         if pause_s > 0:
             self._observer.parked(host, pause_s, why)
 
-    def out_of_descriptors(self, job: Job, now: float, miss: Miss | None = None) -> Outcome | None:
+    def out_of_descriptors(
+        self, job: Job, now: float, failed: FailedAttempt | None = None
+    ) -> Outcome | None:
         """Put *job* back unspent, and do fewer at a time from now on.
 
-        Without a *miss* it was answered. What may not be sent again ends: its outcome is returned.
+        Without *failed* it had a response. Returns the outcome of one that may not be sent again.
         """
         if self._scheduler.limit == 1 and self.starved_since is None:
             self.starved_since = now
         running = self._scheduler.running
         self._scheduler.limit = self.lowered_to = max(1, min(self._scheduler.limit, running) - 1)
-        if not self._may_repeat(job, miss):
+        if not self._may_repeat(job, failed):
             detail = f"no file could be opened for its answer; a {job.request.method} is sent once"
             return job.failed(Failure(FailureKind.CONNECT, detail), now)
         self._unspent(job, now + DESCRIPTOR_PAUSE_S, now)
@@ -282,7 +306,8 @@ class Judge:
     # -- again ---------------------------------------------------------------------------------
 
     def _again(self, job: Job, pause_s: float, now: float) -> None:
-        self._observer.retried()
+        if job.own is None:
+            self._observer.retried()
         job.start_over()
         self._go_on(job, now + pause_s, now)
 
@@ -314,22 +339,37 @@ class Judge:
 
     def _go_on(self, job: Job, at: float, now: float) -> None:
         """Have *job* started again from *at* on, here or by whoever owns its host."""
-        if self._hand_over is None or not self._hand_over(job, at):
+        # What a policy asked for stays here: its policy is in this process.
+        ask = self._hand_over if job.own is None else None
+        if ask is None or not ask(job, at):
             self.take_over(job, at, now)
 
     def take_over(self, job: Job, at: float, now: float) -> None:
         """Have *job* started from *at* on, whoever began it."""
-        refused = job.refused and not job.redirects
-        self._scheduler.again(job.target.host_key, job, at, now, refused=refused)
+        refused, is_own = job.refused and not job.redirects, job.own is not None
+        job.queued_at = at
+        self._scheduler.again(job.target.host_key, job, at, now, refused=refused, is_own=is_own)
 
     # -- our own trouble -----------------------------------------------------------------------
 
-    def heard(self, now: float) -> list[Outcome]:
+    def settle_held(self, now: float) -> list[Outcome]:
+        """Nothing else runs or waits: have probed whether what is held is our own trouble.
+
+        Where no host has ever answered nothing says so: returns its outcomes, all there are.
+        """
+        if not self.outage.held or self.outage.paused or not self._scheduler.idle:
+            return []
+        if self.outage.latest is None:
+            return self.sign_of_life(now)
+        self.outage.suspect()
+        return []
+
+    def sign_of_life(self, now: float) -> list[Outcome]:
         """Something came from outside: return the outcomes that were held for the lack of it.
 
-        After an outage there are none: what was held is tried again, unspent.
+        After an outage there are none: what was held is tried again, uncounted.
         """
-        held, ours = self.outage.heard()
+        held, ours = self.outage.sign_of_life()
         if not ours:
             return [each.outcome for each in held]
         self._back_since = now
@@ -339,9 +379,9 @@ class Judge:
         return []
 
 
-def _had_descriptor(result: Answer | Miss) -> bool:
+def _had_descriptor(result: Response | FailedAttempt) -> bool:
     """Return True if *result* shows that a descriptor was free for it."""
-    if isinstance(result, Answer):
+    if isinstance(result, Response):
         return True
     return result.fault is not Fault.DESCRIPTORS and result.failure.kind not in REFUSED_HERE
 
@@ -350,11 +390,11 @@ GATEWAY_TROUBLE = frozenset({502, 503, 504})
 """Statuses by which a proxy says that it doesn't get through."""
 
 
-def _may_be_proxys(answer: Answer) -> bool:
+def _may_be_proxys(response: Response) -> bool:
     """Return True if *answer*, to a request through a proxy, may be the proxy's own word."""
-    return answer.measures.peer is None and answer.head.status in GATEWAY_TROUBLE
+    return response.measures.peer is None and response.head.status in GATEWAY_TROUBLE
 
 
-def _is_sign_of_life(miss: Miss) -> bool:
-    """Return True if *miss* shows that something outside was heard."""
-    return miss.fault in (Fault.URL, Fault.HOST) and miss.failure.kind not in REFUSED_HERE
+def _is_sign_of_life(failed: FailedAttempt) -> bool:
+    """Return True if *failed* shows that something outside was heard."""
+    return failed.fault in (Fault.URL, Fault.HOST) and failed.failure.kind not in REFUSED_HERE

@@ -11,14 +11,20 @@ a second looks whether the world is there. If it is while we only suspect, what 
 hosts' own failure; if it comes back after an outage, what was held is tried again, unspent.
 
 A proxy that can't be reached, or doesn't take us, is known to be ours: there is nothing to suspect
-and nothing to hold, and only a look at the proxy itself ends it, not what was still on its way.
+and nothing to hold, and only a probe of the proxy itself ends it, not what was still on its way.
 
-Pure: `now` is monotonic seconds.
+All of it is decided here: `judge` tells it what attempts brought, `pipeline.outage_probe` what
+probes found, and `pipeline.fetching` starts nothing while it is `paused`. Pure: `now` is monotonic
+seconds.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from fetchpool.model.values import Target
 
 T = TypeVar("T")
 
@@ -35,16 +41,33 @@ GIVE_UP_AFTER_S = 180.0
 """How long an outage may last before the run stops, where nobody says otherwise."""
 
 
+KNOWN_ALIVE = 5
+"""Hosts that answered lately, remembered to probe whether the network is there."""
+
+NOTHING_REACHABLE = "nothing can be reached from here any more"
+
+
 class Outage(Generic[T]):
     """Watches all hosts together; holds what failed silently until it is known why."""
 
-    def __init__(self, patience_s: float | None = None) -> None:
-        """Give up after *patience_s* of an outage (None = `GIVE_UP_AFTER_S`)."""
+    def __init__(
+        self, patience_s: float | None = None, on_change: Callable[[bool], None] | None = None
+    ) -> None:
+        """Give up after *patience_s* of an outage (None = `GIVE_UP_AFTER_S`).
+
+        Call *on_change* with True when one begins, with False when it ends.
+        """
         self._patience_s = patience_s
+        self._on_change = on_change
+        self.why = NOTHING_REACHABLE
+        """What is down, as far as is known: for whom the run ends by it."""
+        self._alive: deque[Target] = deque(maxlen=KNOWN_ALIVE)
+        self._unanswered: deque[Target] = deque(maxlen=KNOWN_ALIVE)
+        self._behind_lost: dict[str, Target] = {}
         self.suspected = False
-        self.near = False
-        """True while it is suspected for trouble near us: an answer may have been on its way since
-        before that, so only a look can tell."""
+        self.local_error = False
+        """True while it is suspected for what our own system reported: a response may have been on
+        its way since before that, so only a probe can tell."""
         self.since: float | None = None
         """When the outage began; None while there is none."""
         self.proxy_lost = False
@@ -69,26 +92,59 @@ class Outage(Generic[T]):
         """True while nothing may start."""
         return self.suspected or self.since is not None
 
+    # -- whom to probe ---------------------------------------------------------------------------
+
+    def answered(self, target: Target) -> None:
+        """Remember a host that has just answered."""
+        if not self._alive or self._alive[-1].host_key != target.host_key:
+            self._alive.append(target)
+
+    def unanswered(self, target: Target, detail: str) -> None:
+        """Remember one that has not, and how: probed where no host has ever answered."""
+        self._unanswered.append(target)
+        self.why = f"{NOTHING_REACHABLE}: {detail}"
+
+    def behind_lost_proxy(self, target: Target, detail: str) -> None:
+        """Remember whose proxy can't be reached, or doesn't take us: it alone is probed.
+
+        One for each scheme is enough: that is what proxies are named for.
+        """
+        self._behind_lost[target.scheme] = target
+        self.why = detail
+
+    @property
+    def latest(self) -> Target | None:
+        """The host that answered last."""
+        return self._alive[-1] if self._alive else None
+
+    @property
+    def to_probe(self) -> list[Target]:
+        """Whom to probe: all of them where a proxy is lost, else one that is reached will do."""
+        if self.proxy_lost:
+            return list(self._behind_lost.values())
+        return list(self._alive or self._unanswered)
+
+    # -- what attempts and probes show -----------------------------------------------------------
+
     def silent(self, host: str) -> None:
-        """Take note of a silent failure at *host*."""
+        """Count a silent failure at *host*."""
         self._silent.add(host)
         if len(self._silent) >= SILENT_HOSTS:
             self.suspect()
 
-    def suspect(self, *, near: bool = False) -> None:
-        """Look whether it is us; *near*: trouble is near us already, such as no route."""
+    def suspect(self, *, local_error: bool = False) -> None:
+        """Have hosts probed; *local_error*: our own system reported it, such as no route."""
         self.suspected = not self.going_on
-        self.near = self.proxy_lost or (self.suspected and (self.near or near))
+        self.local_error = self.proxy_lost or (self.suspected and (self.local_error or local_error))
 
     def lose_proxy(self, now: float) -> None:
         """A proxy can't be reached, or doesn't take us."""
-        if self.since is None:
-            self.since = now if self._unproven is None else self._unproven
         self.suspected = False
-        self.proxy_lost = self.near = True
+        self.proxy_lost = self.local_error = True
+        self._begin(now if self._unproven is None else self._unproven)
 
     def proxy_served(self) -> None:
-        """Take note of an answer that came through a proxy."""
+        """A response came through a proxy: it works again."""
         self._unproven = None
 
     @property
@@ -105,21 +161,37 @@ class Outage(Generic[T]):
     def confirm(self, now: float) -> None:
         """A probe was silent, too: it is us."""
         self.suspected = False
-        self.near = self.proxy_lost
-        if self.since is None:
-            self.since = now
+        self.local_error = self.proxy_lost
+        self._begin(now)
 
-    def heard(self) -> tuple[list[T], bool]:
-        """Take note of evidence of life; return what was held, and whether it was our trouble."""
+    def reached(self, now: float) -> bool:
+        """A probe reached somebody; return whether that ends it: not where a proxy comes and goes
+        for too long."""
+        if self.relapsed and self.hopeless(now):
+            return False
+        self._behind_lost.clear()
+        self.why = NOTHING_REACHABLE
+        return True
+
+    def sign_of_life(self) -> tuple[list[T], bool]:
+        """Something came from outside; return what was held, and whether it was our trouble."""
         ours = self.going_on
         if self.proxy_lost:
             self._unproven = self.since
         self.since = None
         self.proxy_lost = False
-        self.suspected = self.near = False
+        self.suspected = self.local_error = False
         self._silent.clear()
         held, self.held = self.held, []
+        if ours and self._on_change is not None:
+            self._on_change(False)
         return held, ours
+
+    def _begin(self, since: float) -> None:
+        if self.since is None:
+            self.since = since
+            if self._on_change is not None:
+                self._on_change(True)
 
     def hopeless(self, now: float) -> bool:
         """Return True if the outage has lasted too long for this run."""

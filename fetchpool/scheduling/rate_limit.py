@@ -32,3 +32,7 @@ class RateLimit:
     def start(self, now: float) -> None:
         """Record that a request starts at *now* (not before `ready_at`)."""
         self._theoretical = max(self._theoretical, now) + self._interval_s
+
+    def take_back(self) -> None:
+        """Undo the last `start`: nothing was sent."""
+        self._theoretical -= self._interval_s

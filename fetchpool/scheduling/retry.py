@@ -1,7 +1,7 @@
 """Whether a request is tried again, and how much later.
 
     no response ─┐
-    408, 5xx    ─┼─▶ Setback ──▶ RetryPolicy.pause_s ──▶ seconds, or None: that was the last attempt
+    408, 5xx    ─┼─▶ Trouble ──▶ RetryPolicy.pause_s ──▶ seconds, or None: that was the last attempt
     429, 503    ─┘
 
 How long the whole host of a 429 or 503 is left alone is `host_health`'s matter. Pure: clock
@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 import msgspec
 
 from fetchpool.model.asking import NOT_IDEMPOTENT
-from fetchpool.model.attempts import Answer, Miss
+from fetchpool.model.attempts import FailedAttempt, Response
 from fetchpool.model.values import FailureKind
 
 MAX_RETRY_AFTER_S = 300.0
@@ -73,7 +73,7 @@ _DELAY = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _LONGEST_DATE = 64  # the longest form, of RFC 850, has 33 characters
 
 
-class Setback(msgspec.Struct, frozen=True):
+class Trouble(msgspec.Struct, frozen=True):
     """Why an attempt was no success."""
 
     kind: FailureKind
@@ -103,8 +103,8 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     retries: int
     """Further attempts after a passing fault, whichever it is; 0 = a URL is requested once."""
 
-    def pause_s(self, setback: Setback, counted: int, random: Callable[[], float]) -> float | None:
-        """Return the seconds to the next attempt, None if *setback* is the URL's outcome.
+    def pause_s(self, trouble: Trouble, counted: int, random: Callable[[], float]) -> float | None:
+        """Return the seconds to the next attempt, None if *trouble* is the URL's outcome.
 
         *counted* is how many attempts count by now, this one included, at least 1. *random* returns
         numbers from 0 up to 1: our own pause doubles each time and lies at random in the upper half
@@ -114,16 +114,16 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         §10.2.3 binds it to none), not on a 3xx: browsers ignore it there, and ten hops of five
         minutes each would hold up the end of a run for an hour.
         """
-        if not setback.passing or counted > self.retries:
+        if not trouble.passing or counted > self.retries:
             return None
-        if setback.retry_after_s:  # zero asks for nothing: the pause is ours
-            return min(setback.retry_after_s, MAX_RETRY_AFTER_S)
+        if trouble.retry_after_s:  # zero asks for nothing: the pause is ours
+            return min(trouble.retry_after_s, MAX_RETRY_AFTER_S)
         doublings = min(max(counted - 1, 0), 10)  # far beyond the cap, far below an overflow
-        longest_s = min(FIRST_PAUSE_S[setback.kind] * 2.0**doublings, MAX_BACKOFF_S)
+        longest_s = min(FIRST_PAUSE_S[trouble.kind] * 2.0**doublings, MAX_BACKOFF_S)
         return longest_s * (0.5 + 0.5 * random())
 
 
-def may_repeat(method: str, result: Answer | Miss | None, *, answered: bool) -> bool:
+def may_repeat(method: str, result: Response | FailedAttempt | None, *, answered: bool) -> bool:
     """Return whether a request with *method* may be sent again by itself (RFC 9110 §9.2.2).
 
     What isn't idempotent only if it is known not to have been done: nothing of it has left, or the
@@ -134,7 +134,7 @@ def may_repeat(method: str, result: Answer | Miss | None, *, answered: bool) -> 
         return True
     if answered or result is None:
         return False
-    if isinstance(result, Answer):
+    if isinstance(result, Response):
         return result.head.status in NOT_DONE_STATUSES
     return not result.measures.sent
 

@@ -125,17 +125,38 @@ class Scheduler(Generic[T]):
         if slot.ready is None and not slot.is_full:
             self._place(slot, now)
 
-    def again(self, host: str, item: T, at: float, now: float, *, refused: bool = False) -> None:
+    def again(
+        self,
+        host: str,
+        item: T,
+        at: float,
+        now: float,
+        *,
+        refused: bool = False,
+        is_own: bool = False,
+    ) -> None:
         """Put a retry or a redirect's next hop before all new requests, to start from *at* on.
 
         Fresh ones go first while the host is in doubt. What was *refused* before waits for a
-        moment in which it can't be for the others' sake (see `throttling`).
+        moment in which it can't be for the others' sake (see `throttling`). What a policy asked
+        for (*is_own*) goes before everything, and is all that starts while the host is held.
         """
         slot = self._slot(host)
         self._waiting += 1
-        heap = slot.refused if refused else slot.again
+        heap = slot.own if is_own else slot.refused if refused else slot.again
         heapq.heappush(heap, (at, next(self._ticket), item))
-        if slot.ready is None or refused:
+        if slot.ready is None or refused or is_own:
+            self._place(slot, now)
+
+    def hold(self, host: str) -> None:
+        """Start nothing more at *host*, which has something running, but what policies ask for."""
+        self._slots[host].held = True
+
+    def release(self, host: str, now: float) -> None:
+        """Start requests to *host* again."""
+        slot = self._slots.get(host)
+        if slot is not None and slot.held:
+            slot.held = False
             self._place(slot, now)
 
     # -- out -----------------------------------------------------------------------------------
@@ -178,9 +199,13 @@ class Scheduler(Generic[T]):
             self._place(slot, now)
         return None
 
-    def done(self, host: str, now: float) -> None:
-        """Record that a request of *host* has ended, in any way."""
+    def done(self, host: str, now: float, *, sent: bool = True) -> None:
+        """Free the slot of a request to *host*, which has ended, or was not *sent* at all."""
         slot = self._slots[host]
+        if not sent:
+            for rate in (slot.rate_limit, self._rate_limit):
+                if rate is not None:
+                    rate.take_back()
         self._count_running(slot, -1, now)
         self._place(slot, now)
 
@@ -302,6 +327,9 @@ class Scheduler(Generic[T]):
         return waiting >= IN_MEMORY_PER_HOST or (waiting > 0 and self._in_memory >= IN_MEMORY_TOTAL)
 
     def _pop(self, slot: HostSlot[T], now: float) -> T:
+        if slot.own and (slot.held or slot.own[0][0] <= now):
+            self._waiting -= 1
+            return heapq.heappop(slot.own)[2]
         if slot.refused and slot.takes_refused(now):
             self._waiting -= 1
             return heapq.heappop(slot.refused)[2]
@@ -317,7 +345,7 @@ class Scheduler(Generic[T]):
     def _pop_any(self, slot: HostSlot[T]) -> T:
         """Return what waits at a host that is given up."""
         self._waiting -= 1
-        for heap in (slot.again, slot.refused):
+        for heap in (slot.own, slot.again, slot.refused):
             if heap:
                 return heapq.heappop(heap)[2]
         if not slot.queue:

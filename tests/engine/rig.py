@@ -15,7 +15,7 @@ from fetchpool.http.exchange import Exchange
 from fetchpool.http.receiver import BodyPolicy
 from fetchpool.http.session import SessionExchange
 from fetchpool.http.watch import Timeouts
-from fetchpool.model.attempts import Answer, Call, Miss
+from fetchpool.model.attempts import FailedAttempt, Plan, Response
 from fetchpool.model.urls import parse_url
 from fetchpool.network.connector import FetchConnector
 from fetchpool.output.sinks.memory import MemoryStore
@@ -94,19 +94,19 @@ class Rig:
     scheme: str
     host: str = "127.0.0.1"
 
-    def call(self, path: str = "/", *, public_only: bool = False) -> Call:
-        """Return the call for *path* of the site."""
+    def plan(self, path: str = "/", *, public_only: bool = False) -> Plan:
+        """Return the plan for *path* of the site."""
         target = parse_url(f"{self.scheme}://{self.host}:{self.site.port}{path}")
-        return Call(target, HEADERS, public_only)
+        return Plan(target, HEADERS, public_only)
 
-    async def get(self, path: str = "/", *, public_only: bool = False) -> Answer | Miss:
+    async def get(self, path: str = "/", *, public_only: bool = False) -> Response | FailedAttempt:
         """Make an attempt at *path* of the site."""
-        return await self.engine.attempt(self.call(path, public_only=public_only), None)
+        return await self.engine.attempt(self.plan(path, public_only=public_only), None)
 
 
-def body_of(result: Answer | Miss) -> bytes:
+def body_of(result: Response | FailedAttempt) -> bytes:
     """Return the body of a complete answer."""
-    assert isinstance(result, Answer), result
+    assert isinstance(result, Response), result
     assert result.stored is not None
     assert result.stored.body is not None
     return result.stored.body

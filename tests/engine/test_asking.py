@@ -14,7 +14,7 @@ from fetchpool.http.direct.sending import Sender
 from fetchpool.http.framing import body_length
 from fetchpool.http.watch import Timeouts, Watch
 from fetchpool.model.asking import METHODS
-from fetchpool.model.attempts import Answer, Call, Miss
+from fetchpool.model.attempts import FailedAttempt, Plan, Response
 from fetchpool.model.values import FailureKind, Head
 from tests.engine.rig import HEADERS, Rig, Visit, body_of, rig
 from tests.loops import Run
@@ -29,13 +29,13 @@ def way(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def call_of(it: Rig, method: str, body: bytes | None = None, **more: Any) -> Call:
-    return Call(it.call("/x").target, HEADERS, method=method, body=body, **more)
+def call_of(it: Rig, method: str, body: bytes | None = None, **more: Any) -> Plan:
+    return Plan(it.plan("/x").target, HEADERS, method=method, body=body, **more)
 
 
 async def ask(
     it: Rig, method: str, body: bytes | None = None, *, once: bool = False
-) -> Answer | Miss:
+) -> Response | FailedAttempt:
     return await it.engine.attempt(call_of(it, method, body, once=once), None)
 
 
@@ -93,7 +93,7 @@ def test_small_body_leaves_with_its_head(
             authority.ca.configure_trust(trust)
             contexts = {"server_tls": authority.fresh(), "client_tls": trust}
         async with rig(behave, way=way, **cast("Any", contexts)) as it:
-            assert isinstance(await ask(it, "POST", b"a=1"), Answer)
+            assert isinstance(await ask(it, "POST", b"a=1"), Response)
 
     run(work())
     assert read[0].endswith(b"\r\n\r\na=1")
@@ -121,7 +121,7 @@ def test_answer_to_head_ends_with_its_head_whatever_it_says(
         async with rig(behave, way=way) as it:
             for _ in range(2):
                 answer = await ask(it, "HEAD")
-                assert isinstance(answer, Answer), answer
+                assert isinstance(answer, Response), answer
                 assert (answer.head.status, answer.stored, answer.body_bytes) == (status, None, 0)
             assert it.site.connections == 1
 
@@ -136,7 +136,7 @@ def test_body_of_an_answer_to_head_is_no_other_answers(run: Run, way: str) -> No
 
     async def work() -> None:
         async with rig(behave, way=way) as it:
-            assert isinstance(await ask(it, "HEAD"), Answer)
+            assert isinstance(await ask(it, "HEAD"), Response)
             await it.site.closed.wait()
 
     run(work())
@@ -152,7 +152,7 @@ def test_head_framed_in_two_ways_is_refused_for_head_too(run: Run, way: str) -> 
     async def work() -> None:
         async with rig(behave, way=way) as it:
             miss = await ask(it, "HEAD")
-            assert isinstance(miss, Miss)
+            assert isinstance(miss, FailedAttempt)
             assert miss.failure.kind is FailureKind.PROTOCOL
 
     run(work())
@@ -180,7 +180,7 @@ def test_answer_that_comes_before_the_body_is_sent_counts(run: Run, way: str, cl
         async with rig(behave, way=way) as it:
             for number in (1, 2):
                 answer = await ask(it, "POST", BIG)
-                assert isinstance(answer, Answer), answer
+                assert isinstance(answer, Response), answer
                 assert answer.head.status == 413
                 assert it.site.connections == number  # nothing may follow half a request
             done.set()
@@ -265,7 +265,7 @@ def test_server_that_hangs_up_is_sent_it_once(run: Run, way: str, end: bytes) ->
         async with rig(behave, way=way) as it:
             await it.get("/kept")
             miss = await ask(it, "POST", b"a", once=True)
-            assert isinstance(miss, Miss)
+            assert isinstance(miss, FailedAttempt)
             assert miss.measures.sent
         assert sum(head.startswith("POST") for _, head in it.site.requests) == 1
 
@@ -275,13 +275,13 @@ def test_server_that_hangs_up_is_sent_it_once(run: Run, way: str, end: bytes) ->
 def test_nothing_has_left_where_there_is_no_connection(run: Run, way: str) -> None:
     async def work() -> None:
         async with rig(echo, way=way) as it:
-            target = it.call("/").target
+            target = it.plan("/").target
         miss = None
         async with rig(echo, way=way) as other:
-            call = Call(target, HEADERS, method="POST", body=b"a", once=True)
+            plan = Plan(target, HEADERS, method="POST", body=b"a", once=True)
             with suppress(ConnectionError):
-                miss = await other.engine.attempt(call, None)
-        assert isinstance(miss, Miss)
+                miss = await other.engine.attempt(plan, None)
+        assert isinstance(miss, FailedAttempt)
         assert not miss.measures.sent
 
     run(work())

@@ -12,14 +12,14 @@ from fetchpool.http.core import TICK_S, Engine
 from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.receiver import BodyPolicy, Receiver
 from fetchpool.http.watch import Timeouts, Watch
-from fetchpool.model.attempts import Answer, Call, Miss
+from fetchpool.model.attempts import FailedAttempt, Plan, Response
 from fetchpool.model.bodies import Store
 from fetchpool.model.urls import parse_url
 from fetchpool.model.values import Failure, FailureKind, Head, Target
 from fetchpool.network.connector import FetchConnector
 from fetchpool.output.sinks.memory import MemoryStore
 
-CALL = Call(parse_url("http://a.test/1"), ())
+PLAN = Plan(parse_url("http://a.test/1"), ())
 HUNG_UP = ExchangeError(Failure(FailureKind.CONNECT, "closed"), transient=True)
 STALE = ExchangeError(Failure(FailureKind.CONNECT, "closed"), transient=True, stale=True)
 NO_HTTP = ExchangeError(Failure(FailureKind.PROTOCOL, "no HTTP"))
@@ -35,7 +35,7 @@ class Scripted:
         self.fresh: list[bool] = []
         self.look: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
 
-    async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
+    async def send(self, plan: Plan, watch: Watch, receiver: Receiver) -> None:
         self.fresh.append(watch.fresh)
         end = self.ends.pop(0)
         if end is not UNREACHABLE:
@@ -44,7 +44,7 @@ class Scripted:
             raise end
         receiver.head(Head(200, (("content-length", "0"),)), 0)
 
-    async def weigh(self, call: Call, error: ExchangeError) -> ExchangeError:
+    async def weigh(self, plan: Plan, error: ExchangeError) -> ExchangeError:
         await self.look()
         return error
 
@@ -62,12 +62,14 @@ class Wires:
         pass
 
 
-def attempt(script: Scripted, *, call: Call = CALL, budget_s: float | None = None) -> Answer | Miss:
-    async def once() -> Answer | Miss:
+def attempt(
+    script: Scripted, *, plan: Plan = PLAN, budget_s: float | None = None
+) -> Response | FailedAttempt:
+    async def once() -> Response | FailedAttempt:
         connector = cast("FetchConnector", Wires())
         engine = Engine(script, connector, Timeouts(), BodyPolicy(), cast("Store", MemoryStore()))
         try:
-            return await engine.attempt(call, budget_s)
+            return await engine.attempt(plan, budget_s)
         finally:
             await engine.close()
 
@@ -83,7 +85,7 @@ def test_a_look_at_the_proxy_is_not_timed_as_the_exchange_is() -> None:
     script = Scripted(HUNG_UP)
     script.look = several_ticks
     result = attempt(script, budget_s=TICK_S / 2)
-    assert isinstance(result, Miss)
+    assert isinstance(result, FailedAttempt)
     assert result.failure is HUNG_UP.failure
 
 
@@ -91,7 +93,7 @@ def test_a_look_at_the_proxy_is_not_timed_as_the_exchange_is() -> None:
 def test_kept_connection_that_fails_is_excused_once_by_a_new_one(kept: ExchangeError) -> None:
     script = Scripted(kept, OK)
     result = attempt(script)
-    assert isinstance(result, Answer)
+    assert isinstance(result, Response)
     assert (script.fresh, result.measures.requests) == ([False, True], 1)
 
 
@@ -104,12 +106,12 @@ def test_new_connection_that_fails_alike_shows_that_it_is_the_request(
 ) -> None:
     script = Scripted(kept, new)
     result = attempt(script)
-    assert isinstance(result, Miss)
+    assert isinstance(result, FailedAttempt)
     assert result.failure is new.failure
     assert (script.fresh, result.measures.requests) == ([False, True], requests)
 
 
 def test_what_wants_a_new_connection_gets_one_at_once() -> None:
     script = Scripted(HUNG_UP)
-    result = attempt(script, call=Call(CALL.target, (), fresh=True))
+    result = attempt(script, plan=Plan(PLAN.target, (), fresh=True))
     assert (script.fresh, result.measures.requests) == ([True], 1)

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 import pytest
 
 from fetchpool import Config, FetchPool, Outcome
-from fetchpool.model.attempts import Miss
+from fetchpool.model.attempts import FailedAttempt
 from fetchpool.model.values import FailureKind
 from tests.engine.rig import Visit, body_of, rig
 from tests.loops import LOOPS, Run
@@ -65,7 +65,7 @@ def test_framing_that_breaks_after_the_head_was_read_is_told_at_once(
     async def work() -> None:
         async with rig(behave, way=way) as it:
             result = await it.get()
-            assert isinstance(result, Miss)
+            assert isinstance(result, FailedAttempt)
             assert result.failure.kind is FailureKind.PROTOCOL
             await it.site.closed.wait()
 
@@ -118,7 +118,7 @@ def test_url_that_gets_no_http_is_asked_for_twice_at_most(run: Run, way: str) ->
         async with rig(behave, way=way) as it:
             await asyncio.gather(*(it.get(f"/{number}") for number in range(8)))
             result = await it.get("/bad")
-            assert isinstance(result, Miss)
+            assert isinstance(result, FailedAttempt)
             assert result.failure.kind is FailureKind.PROTOCOL
             assert sum("/bad" in head for _, head in it.site.requests) == 2
 
@@ -181,7 +181,7 @@ def test_body_that_only_the_end_of_tls_ends_is_whole_where_that_was_said(
             if says_goodbye:
                 assert body_of(result) == b"all there is"
             else:
-                assert isinstance(result, Miss)
+                assert isinstance(result, FailedAttempt)
                 assert result.failure.kind is FailureKind.TRUNCATED
                 assert result.transient
                 assert "close_notify" in result.failure.detail

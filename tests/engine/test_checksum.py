@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace as changed
 
 from fetchpool.http.receiver import WHOLE_BODY_BYTES, BodyPolicy
-from fetchpool.model.attempts import Answer, Miss
+from fetchpool.model.attempts import FailedAttempt, Response
 from fetchpool.model.values import FailureKind
 from tests.engine.rig import Behaviour, Rig, Visit, body_of, rig
 from tests.loops import Run
@@ -35,8 +35,8 @@ def serving(body: bytes, status: int = 200, *fields: bytes) -> Behaviour:
     return behave
 
 
-async def ask(it: Rig, checksum: str, method: str = "GET") -> Answer | Miss:
-    call = changed(it.call("/x"), checksum=checksum, method=method)
+async def ask(it: Rig, checksum: str, method: str = "GET") -> Response | FailedAttempt:
+    call = changed(it.plan("/x"), checksum=checksum, method=method)
     return await it.engine.attempt(call, None)
 
 
@@ -53,7 +53,7 @@ def test_body_is_held_to_its_checksum(run: Run, way: str, function: str, body: b
                 assert body_of(await ask(it, text)) == body
             wrong = sum_of(body + b"!", function)
             miss = await ask(it, wrong)
-            assert isinstance(miss, Miss)
+            assert isinstance(miss, FailedAttempt)
             assert miss.failure.kind is FailureKind.CHECKSUM
             assert miss.transient
             assert wrong in miss.failure.detail
@@ -73,9 +73,9 @@ def test_sum_is_that_of_the_body_as_stored(run: Run, way: str) -> None:
         async with rig(served, way=way, policy=policy) as it:
             answer = await ask(it, sum_of(good))
             assert body_of(answer) == good
-            assert isinstance(answer, Answer)
+            assert isinstance(answer, Response)
             assert answer.sha256 == (sum_of(good) if policy.sha256 else None)
-            assert isinstance(await ask(it, sum_of(bad)), Miss)
+            assert isinstance(await ask(it, sum_of(bad)), FailedAttempt)
 
     run(work(BodyPolicy(), SMALL, packed))
     run(work(BodyPolicy(sha256=True), SMALL, packed))
@@ -87,7 +87,7 @@ def test_error_page_was_promised_by_nobody(run: Run, status: int) -> None:
     async def work() -> None:
         policy = BodyPolicy(keep_errors=True)
         async with rig(serving(SMALL, status), policy=policy) as it:
-            assert isinstance(await ask(it, sum_of(BIG)), Answer)
+            assert isinstance(await ask(it, sum_of(BIG)), Response)
 
     run(work())
 
@@ -99,7 +99,7 @@ def test_answer_without_a_body_is_held_to_nothing(run: Run) -> None:
 
     async def work() -> None:
         async with rig(head) as it:
-            assert isinstance(await ask(it, sum_of(BIG), "HEAD"), Answer)
+            assert isinstance(await ask(it, sum_of(BIG), "HEAD"), Response)
 
     run(work())
 
@@ -119,7 +119,7 @@ def test_each_hash_is_made_once_and_only_where_asked(
     async def work(policy: BodyPolicy, checksum: str | None, expected: list[str]) -> None:
         made.clear()
         async with rig(serving(SMALL), policy=policy) as it:
-            call = changed(it.call(), checksum=checksum)
+            call = changed(it.plan(), checksum=checksum)
             assert body_of(await it.engine.attempt(call, None)) == SMALL
         assert sorted(made) == expected
 

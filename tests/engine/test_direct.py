@@ -18,7 +18,7 @@ from fetchpool.http.direct.exchange import Origin
 from fetchpool.http.exchange import Exchange
 from fetchpool.http.session import SessionExchange
 from fetchpool.http.watch import Timeouts
-from fetchpool.model.attempts import Answer, Call, Miss
+from fetchpool.model.attempts import FailedAttempt, Plan, Response
 from fetchpool.model.urls import parse_url
 from fetchpool.model.values import FailureKind
 from fetchpool.network.connector import FetchConnector, UnfitLibraryError, lending, make_connector
@@ -114,7 +114,7 @@ def test_unwanted_body_is_read_to_its_end_to_keep_the_connection(run: Run) -> No
         async with rig(replies(lambda head: missing)) as it:
             for _ in range(3):
                 result = await it.get()
-                assert isinstance(result, Answer)
+                assert isinstance(result, Response)
                 assert (result.head.status, result.stored) == (404, None)
             assert it.site.connections == 1
 
@@ -217,7 +217,7 @@ def test_connection_unfit_for_another_request_is_closed(run: Run, data: bytes) -
     async def work() -> None:
         async with rig(answer_then_wait(data)) as it:
             result = await it.get()
-            assert isinstance(result, Answer)
+            assert isinstance(result, Response)
             if result.head.status == 200:
                 assert body_of(result) == b"yes"
             await it.site.closed.wait()
@@ -275,7 +275,7 @@ def test_server_that_speaks_first_is_taken_at_its_word(run: Run) -> None:
                 assert body_of(await it.get()) == b"early"
             async with rig(banner) as it:
                 result = await it.get()
-                assert isinstance(result, Miss)
+                assert isinstance(result, FailedAttempt)
                 assert result.failure.kind is FailureKind.PROTOCOL
 
     run(work())
@@ -307,7 +307,7 @@ def test_new_connection_closed_without_an_answer_is_a_miss(run: Run) -> None:
     async def work() -> None:
         async with rig(_close_at_once) as it:
             result = await it.get()
-            assert isinstance(result, Miss)
+            assert isinstance(result, FailedAttempt)
             assert (result.failure.kind, result.transient) == (FailureKind.CONNECT, True)
             assert len(it.site.requests) == 1
 
@@ -337,7 +337,7 @@ def test_silence_times_out_and_closes_the_connection(run: Run) -> None:
     async def work() -> None:
         async with rig(_never_answer, timeouts=Timeouts(silence_s=0.05)) as it:
             result = await it.get()
-            assert isinstance(result, Miss)
+            assert isinstance(result, FailedAttempt)
             assert result.failure.kind is FailureKind.TIMEOUT
             await it.site.closed.wait()
 
@@ -379,7 +379,7 @@ def test_public_only_refuses_a_kept_connection_and_sends_nothing(run: Run) -> No
         async with rig(echo) as it:
             await it.get("/1")
             result = await it.get("/2", public_only=True)
-            assert isinstance(result, Miss)
+            assert isinstance(result, FailedAttempt)
             assert result.failure.kind is FailureKind.BLOCKED
             assert body_of(await it.get("/3")) == b"/3"
             assert [head.split(" ")[1] for _, head in it.site.requests] == ["/1", "/3"]
@@ -407,7 +407,7 @@ def test_both_ways_use_one_connection_in_turn(run: Run) -> None:
 
 def request_for(url: str, *fields: tuple[str, str], force_close: bool = False) -> bytes:
     target = parse_url(url)
-    return Origin(target, force_close=force_close).request(Call(target, fields))
+    return Origin(target, force_close=force_close).request(Plan(target, fields))
 
 
 def test_request_keeps_the_urls_bytes() -> None:
@@ -445,9 +445,9 @@ def test_header_that_would_be_two_is_refused(field: tuple[str, str]) -> None:
 def test_other_headers_make_another_request() -> None:
     target = parse_url("http://h.example/x")
     origin = Origin(target, force_close=False)
-    assert b"A: 1" in origin.request(Call(target, (("A", "1"),)))
-    assert b"A: 2" in origin.request(Call(target, (("A", "2"),)))
-    assert b"A: " not in origin.request(Call(target, ()))
+    assert b"A: 1" in origin.request(Plan(target, (("A", "1"),)))
+    assert b"A: 2" in origin.request(Plan(target, (("A", "2"),)))
+    assert b"A: " not in origin.request(Plan(target, ()))
 
 
 # --- which way

@@ -16,16 +16,16 @@ from fetchpool.http.direct.protocol import ClientProtocol, receive_buffer
 from fetchpool.http.direct.sending import Departures
 from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.framing import MAX_HEAD_BYTES, MAX_HEADERS, MAX_INTERIM, MAX_LINE_BYTES
-from fetchpool.http.receiver import Appetite, BodyPolicy, Receiver
+from fetchpool.http.receiver import BodyAction, BodyPolicy, Receiver
 from fetchpool.http.watch import Timeouts, Watch
-from fetchpool.model.attempts import Answer, Call, Miss
+from fetchpool.model.attempts import FailedAttempt, Plan, Response
 from fetchpool.model.urls import parse_url
 from fetchpool.model.values import FailureKind
 from fetchpool.network.connector import Handler
 from fetchpool.output.sinks.memory import MemoryStore
 from tests.engine.rig import Visit, rig
 
-CALL = Call(parse_url("http://h.example/"), ())
+PLAN = Plan(parse_url("http://h.example/"), ())
 POLICY = BodyPolicy(max_bytes=100_000, keep_errors=True)
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -96,7 +96,7 @@ def read(loop: asyncio.AbstractEventLoop, parts: list[bytes], *, ended: bool = T
     handler = Handler(loop)
     handler.connection_made(Wire())
     protocol = ClientProtocol(handler, loop, Departures(loop))
-    receiver = Receiver(CALL, POLICY, MemoryStore())
+    receiver = Receiver(PLAN, POLICY, MemoryStore())
     done = protocol.send(b"", Watch(Timeouts(), None, 0.0, None), receiver)
     protocol.leave(0.0)
     for part in parts:
@@ -109,7 +109,7 @@ def read(loop: asyncio.AbstractEventLoop, parts: list[bytes], *, ended: bool = T
         return None
     try:
         done.result()
-        if receiver.appetite is not Appetite.NONE:
+        if receiver.action is not BodyAction.CLOSE:
             receiver.finish()
     except (ExchangeError, BodyError) as error:
         return (receiver.answer, error.failure)
@@ -123,7 +123,7 @@ def test_more_behind_an_answer_that_came_before_its_request_is_nobodys(
     handler.connection_made(Wire())
     handler.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     protocol = ClientProtocol(handler, loop, Departures(loop))
-    receiver = Receiver(CALL, POLICY, MemoryStore())
+    receiver = Receiver(PLAN, POLICY, MemoryStore())
     done = protocol.send(b"", Watch(Timeouts(), None, 0.0, None), receiver)
     more = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
     receive_buffer[: len(more)] = more
@@ -163,7 +163,7 @@ def test_request_that_cannot_leave_keeps_no_other_from_leaving() -> None:
             handler = Handler(loop)
             handler.connection_made(wire)
             watch = Watch(Timeouts(), None, 0.0, None)
-            receiver = Receiver(CALL, POLICY, MemoryStore())
+            receiver = Receiver(PLAN, POLICY, MemoryStore())
             answers.append(ClientProtocol(handler, loop, departures).send(b"GET", watch, receiver))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -263,8 +263,8 @@ class Pair:
             return [self._outcome(await each.get()) for each in (reference, direct)]
 
     @staticmethod
-    def _outcome(result: Answer | Miss) -> object:
-        if isinstance(result, Answer):
+    def _outcome(result: Response | FailedAttempt) -> object:
+        if isinstance(result, Response):
             return (result.head, result.stored)
         return (result.failure, result.transient, result.head, result.measures.wire_bytes)
 

@@ -30,7 +30,7 @@ from fetchpool.network.connector import (
 from fetchpool.network.resolver import LookupFailedError
 
 KEY = ConnectionKey("a.test", 443, True, True, None, None, None)
-REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 443)")
+REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "Connect plan failed ('127.0.0.1', 443)")
 UNVERIFIED = ssl.SSLCertVerificationError(1, "[SSL] certificate verify failed")
 UNVERIFIED.verify_message = "certificate has expired"
 UNVERIFIED.reason = "CERTIFICATE_VERIFY_FAILED"

@@ -17,7 +17,7 @@ from fetchpool.http.direct.sending import Departures
 from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.receiver import BodyPolicy, Receiver
 from fetchpool.http.watch import Timeouts, Watch
-from fetchpool.model.attempts import Call
+from fetchpool.model.attempts import Plan
 from fetchpool.model.urls import parse_url
 from fetchpool.network.connector import Handler
 from fetchpool.output.sinks.memory import MemoryStore
@@ -62,7 +62,7 @@ def read(loop: asyncio.AbstractEventLoop, parts: list[bytes]) -> object:
     handler = Handler(loop)
     handler.connection_made(Wire())
     protocol = ClientProtocol(handler, loop, Departures(loop))
-    receiver = Receiver(Call(parse_url("http://h.example/"), ()), BodyPolicy(), MemoryStore())
+    receiver = Receiver(Plan(parse_url("http://h.example/"), ()), BodyPolicy(), MemoryStore())
     done = protocol.send(b"", Watch(Timeouts(), None, 0.0, None), receiver)
     protocol.leave(0.0)
     for part in parts:

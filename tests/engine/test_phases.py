@@ -12,7 +12,7 @@ from contextlib import closing
 import pytest
 
 from fetchpool.http.watch import Timeouts
-from fetchpool.model.attempts import Miss
+from fetchpool.model.attempts import FailedAttempt
 from fetchpool.model.values import FailureKind
 from fetchpool.network.resolver import RememberingResolver
 from tests.engine.rig import Behaviour, Rig, Visit, exchange_of, rig
@@ -95,7 +95,7 @@ def test_end_of_an_exchange_says_where_it_came(
 async def check(it: Rig, kind: str, detail: str) -> None:
     """Make an attempt and assert that it fails so."""
     result = await it.get()
-    assert isinstance(result, Miss)
+    assert isinstance(result, FailedAttempt)
     assert result.failure.kind is FailureKind(kind), result.failure
     assert result.failure.detail.startswith(detail)
 
@@ -171,7 +171,7 @@ def test_tls_connection_that_ends_after_its_handshake_says_so(
         behave = ending(b"", end)
         async with rig(behave, way=way, server_tls=tls, client_tls=trust) as it:
             result = await it.get()
-            assert isinstance(result, Miss)
+            assert isinstance(result, FailedAttempt)
             assert result.failure.kind is FailureKind.CONNECT
             assert result.failure.detail.endswith(" after the request was sent")
 
@@ -238,8 +238,8 @@ def test_name_that_is_not_found_in_time_was_being_looked_up(
 def test_budget_that_is_used_up_says_where(run: Run, way: str) -> None:
     async def work() -> None:
         async with rig(ending(CUT_BODY, stall), way=way) as it:
-            result = await it.engine.attempt(it.call(), 0.3)
-            assert isinstance(result, Miss)
+            result = await it.engine.attempt(it.plan(), 0.3)
+            assert isinstance(result, FailedAttempt)
             expected = "took longer than --timeout allows, within the body"
             assert result.failure.detail == expected
 

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from fetchpool.http import Engine, receiver, resuming
 from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.framing import body_length
-from fetchpool.http.receiver import Appetite, BodyPolicy, Receiver
+from fetchpool.http.receiver import BodyAction, BodyPolicy, Receiver
 from fetchpool.http.resuming import Reply, Resumption, representation
 from fetchpool.http.watch import Timeouts, Watch
-from fetchpool.model.attempts import Answer, Call, Miss
+from fetchpool.model.attempts import FailedAttempt, Plan, Response
 from fetchpool.model.bodies import PartWriter, Representation
 from fetchpool.model.urls import parse_url
 from fetchpool.model.values import Failure, FailureKind, Head, Target
@@ -39,7 +39,7 @@ TOTAL = len(BODY)
 CUT = 1000
 ETAG = '"v1"'
 TARGET = parse_url("http://h.example/big")
-CALL = Call(TARGET, (("Accept", "*/*"), ("Accept-Encoding", "gzip, br")))
+PLAN = Plan(TARGET, (("Accept", "*/*"), ("Accept-Encoding", "gzip, br")))
 
 Fields = tuple[tuple[str, str], ...]
 
@@ -72,19 +72,19 @@ class Script:
     """An exchange that gives the answers it was given."""
 
     answers: list[Say]
-    calls: list[Call] = field(default_factory=list)
+    plans: list[Plan] = field(default_factory=list)
 
     def asked(self, name: str) -> list[str | None]:
         """Return the header *name* of each request."""
-        fields = [{key.lower(): value for key, value in call.headers} for call in self.calls]
+        fields = [{key.lower(): value for key, value in plan.headers} for plan in self.plans]
         return [each.get(name) for each in fields]
 
-    async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
-        self.calls.append(call)
+    async def send(self, plan: Plan, watch: Watch, receiver: Receiver) -> None:
+        self.plans.append(plan)
         say = self.answers.pop(0)
         if say.status:
             head = Head(say.status, say.fields)
-            if receiver.head(head, body_length(head)) is Appetite.NONE:
+            if receiver.head(head, body_length(head)) is BodyAction.CLOSE:
                 return
             for at in range(0, len(say.body), 77):
                 if not receiver.feed(memoryview(say.body)[at : at + 77]):
@@ -93,7 +93,7 @@ class Script:
             raise say.error
         receiver.finish(proven=say.proven)
 
-    async def weigh(self, call: Call, error: ExchangeError) -> ExchangeError:
+    async def weigh(self, plan: Plan, error: ExchangeError) -> ExchangeError:
         return error
 
     async def reachable(self, target: Target) -> bool:
@@ -122,17 +122,17 @@ def opened(dest: Path) -> Iterator[DirectoryStore]:
 
 
 def attempts(
-    dest: Path, *answers: Say, call: Call = CALL, policy: BodyPolicy | None = None, count: int = 2
-) -> tuple[list[Answer | Miss], Script]:
+    dest: Path, *answers: Say, plan: Plan = PLAN, policy: BodyPolicy | None = None, count: int = 2
+) -> tuple[list[Response | FailedAttempt], Script]:
     """Make *count* attempts, each by a process of its own, and return what came of them."""
     script = Script(list(answers))
 
-    async def attempt() -> Answer | Miss:
+    async def attempt() -> Response | FailedAttempt:
         with opened(dest) as store:
             connector = cast("FetchConnector", _Wires())
             engine = Engine(script, connector, Timeouts(), policy or BodyPolicy(), store)
             try:
-                return await engine.attempt(call, None)
+                return await engine.attempt(plan, None)
             finally:
                 await engine.close()
 
@@ -163,15 +163,15 @@ def rest(start: int = CUT, body: bytes = BODY, etag: str | None = ETAG, **fields
     return Say(206, tuple((k, v) for k, v in named.items() if v), body[start:])
 
 
-def stored(result: Answer | Miss, dest: Path) -> bytes:
-    assert isinstance(result, Answer), result
+def stored(result: Response | FailedAttempt, dest: Path) -> bytes:
+    assert isinstance(result, Response), result
     assert result.stored is not None
     assert result.stored.path is not None
     return (dest / result.stored.path).read_bytes()
 
 
-def failure(result: Answer | Miss) -> FailureKind:
-    assert isinstance(result, Miss), result
+def failure(result: Response | FailedAttempt) -> FailureKind:
+    assert isinstance(result, FailedAttempt), result
     return result.failure.kind
 
 
@@ -186,7 +186,7 @@ def test_only_the_rest_is_asked_for_and_appended(tmp_path: Path, sha256: bool) -
     assert script.asked("if-range") == [None, ETAG]
     assert script.asked("accept-encoding") == ["gzip, br", "identity"]
     assert script.asked("accept") == ["*/*", "*/*"]
-    assert isinstance(second, Answer)
+    assert isinstance(second, Response)
     assert (second.body_bytes, second.measures.wire_bytes) == (TOTAL, TOTAL)
     assert second.sha256 == (hashlib.sha256(BODY).hexdigest() if sha256 else None)
     assert parts_in(tmp_path) == []
@@ -194,36 +194,36 @@ def test_only_the_rest_is_asked_for_and_appended(tmp_path: Path, sha256: bool) -
 
 def test_rest_that_makes_the_promised_body_is_appended(tmp_path: Path) -> None:
     for function in ("md5", "sha256"):
-        call = msgspec.structs.replace(CALL, checksum=hashlib.new(function, BODY).hexdigest())
-        (_, second), script = attempts(tmp_path / function, cut(whole()), rest(), call=call)
+        plan = msgspec.structs.replace(PLAN, checksum=hashlib.new(function, BODY).hexdigest())
+        (_, second), script = attempts(tmp_path / function, cut(whole()), rest(), plan=plan)
         assert stored(second, tmp_path / function) == BODY
         assert script.asked("range") == [None, f"bytes={CUT}-"]
 
 
 def test_rest_that_makes_another_body_has_the_whole_asked_for_at_once(tmp_path: Path) -> None:
-    call = msgspec.structs.replace(CALL, checksum=hashlib.sha256(OTHER).hexdigest())
-    (_, second), script = attempts(tmp_path, cut(whole()), rest(), whole(OTHER), call=call)
+    plan = msgspec.structs.replace(PLAN, checksum=hashlib.sha256(OTHER).hexdigest())
+    (_, second), script = attempts(tmp_path, cut(whole()), rest(), whole(OTHER), plan=plan)
     assert stored(second, tmp_path) == OTHER
     assert script.asked("range") == [None, f"bytes={CUT}-", None]
     assert parts_in(tmp_path) == []
 
 
 def test_of_a_body_that_was_not_promised_nothing_remains(tmp_path: Path) -> None:
-    call = msgspec.structs.replace(CALL, checksum=hashlib.sha256(OTHER).hexdigest())
-    (_, second), _ = attempts(tmp_path, cut(whole()), rest(), whole(), call=call)
+    plan = msgspec.structs.replace(PLAN, checksum=hashlib.sha256(OTHER).hexdigest())
+    (_, second), _ = attempts(tmp_path, cut(whole()), rest(), whole(), plan=plan)
     assert failure(second) is FailureKind.CHECKSUM
     assert (files_in(tmp_path), parts_in(tmp_path)) == ({}, [])
 
 
 def test_what_the_answer_with_the_rest_leaves_out_is_known(tmp_path: Path) -> None:
     (_, second), _ = attempts(tmp_path, cut(whole()), rest())
-    assert isinstance(second, Answer)
+    assert isinstance(second, Response)
     assert (second.head.status, second.head.get("content-type")) == (206, "text/plain")
 
 
 def test_what_the_answer_with_the_rest_says_counts(tmp_path: Path) -> None:
     (_, second), _ = attempts(tmp_path, cut(whole()), rest(content_type="text/html"))
-    assert isinstance(second, Answer)
+    assert isinstance(second, Response)
     assert second.head.get_all("content-type") == ["text/html"]
 
 
@@ -247,7 +247,7 @@ def test_the_rest_may_break_off_as_well(tmp_path: Path) -> None:
         policy=BodyPolicy(sha256=True),
     )  # fmt: skip
     assert stored(results[-1], tmp_path) == BODY
-    assert isinstance(results[-1], Answer)
+    assert isinstance(results[-1], Response)
     assert results[-1].sha256 == hashlib.sha256(BODY).hexdigest()
     assert script.asked("range") == [None, f"bytes={CUT}-", f"bytes={CUT + 500}-"]
     assert results[1].measures.wire_bytes == CUT + 500
@@ -293,7 +293,7 @@ def test_answers_that_say_nothing_about_the_range_keep_the_part(
 ) -> None:
     later = Say(status, (("content-length", "0"), ("location", "/else")))
     results, script = attempts(tmp_path, cut(whole()), later, rest(), count=3)
-    assert isinstance(results[1], Answer)
+    assert isinstance(results[1], Response)
     assert results[1].head.status == status
     assert stored(results[2], tmp_path) == BODY
     assert script.asked("range")[1:] == [f"bytes={CUT}-"] * 2
@@ -306,7 +306,7 @@ def test_answers_that_say_nothing_about_the_range_keep_the_part(
 def test_a_whole_answer_replaces_the_part(tmp_path: Path, etag: str | None) -> None:
     (_, second), script = attempts(tmp_path, cut(whole()), whole(OTHER, etag))
     assert stored(second, tmp_path) == OTHER
-    assert len(script.calls) == 2
+    assert len(script.plans) == 2
     assert parts_in(tmp_path) == []
 
 
@@ -356,19 +356,19 @@ def test_the_whole_is_asked_for_even_if_another_part_came_meanwhile(tmp_path: Pa
     attempts(tmp_path, cut(whole()), count=1)
 
     class Busy(Script):
-        async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
+        async def send(self, plan: Plan, watch: Watch, receiver: Receiver) -> None:
             try:
-                await super().send(call, watch, receiver)
+                await super().send(plan, watch, receiver)
             finally:
                 writer = store.open(TARGET, Head(200, ()), Representation(TARGET.url, ETAG, TOTAL))
                 writer.write(BODY[:50])
                 writer.suspend()
 
-    async def run() -> Answer | Miss:
+    async def run() -> Response | FailedAttempt:
         connector = cast("FetchConnector", _Wires())
         engine = Engine(script, connector, Timeouts(), BodyPolicy(), store)
         try:
-            return await engine.attempt(CALL, None)
+            return await engine.attempt(PLAN, None)
         finally:
             await engine.close()
 
@@ -409,9 +409,9 @@ def test_a_206_to_the_whole_body_asked_for_anew_is_never_a_body(tmp_path: Path) 
 
 def test_the_users_own_range_is_the_users(tmp_path: Path) -> None:
     attempts(tmp_path, cut(whole()), count=1)
-    own = Call(TARGET, (("rAnge", "bytes=5-"), ("Accept-Encoding", "gzip")))
-    (result,), script = attempts(tmp_path, rest(5), call=own, count=1)
-    assert script.calls == [own]
+    own = Plan(TARGET, (("rAnge", "bytes=5-"), ("Accept-Encoding", "gzip")))
+    (result,), script = attempts(tmp_path, rest(5), plan=own, count=1)
+    assert script.plans == [own]
     assert stored(result, tmp_path) == BODY[5:]
 
 
@@ -464,16 +464,16 @@ def test_the_cap_is_on_the_whole_body(tmp_path: Path) -> None:
 
 def test_a_hop_goes_on_at_its_own_url_only(tmp_path: Path) -> None:
     cdn = parse_url("http://cdn.example/1")
-    hop = msgspec.structs.replace(CALL, target=cdn, named_by=TARGET)
-    attempts(tmp_path, cut(whole()), call=hop, count=1)
+    hop = msgspec.structs.replace(PLAN, target=cdn, named_by=TARGET)
+    attempts(tmp_path, cut(whole()), plan=hop, count=1)
     moved = Say(302, (("location", "/"), ("content-length", "0")))
     elsewhere = msgspec.structs.replace(hop, target=parse_url("http://cdn.example/2"))
-    for call, say, asked in (
-        (CALL, moved, None),
+    for plan, say, asked in (
+        (PLAN, moved, None),
         (elsewhere, cut(whole(OTHER, None)), None),
         (hop, rest(), f"bytes={CUT}-"),
     ):
-        (result,), script = attempts(tmp_path, say, call=call, count=1)
+        (result,), script = attempts(tmp_path, say, plan=plan, count=1)
         assert script.asked("range") == [asked]
     assert stored(result, tmp_path) == BODY
 
@@ -576,25 +576,25 @@ def test_whatever_the_answers_a_stored_body_is_one_version_whole(
     follow = iter(says)
 
     class Server(Script):
-        async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
-            asked = dict(call.headers).get("Range", "bytes=0-")
+        async def send(self, plan: Plan, watch: Watch, receiver: Receiver) -> None:
+            asked = dict(plan.headers).get("Range", "bytes=0-")
             say = next(follow, None)
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
             self.answers.append(whole() if say is None else say(start))
-            await super().send(call, watch, receiver)
+            await super().send(plan, watch, receiver)
 
-    async def run() -> Answer:
+    async def run() -> Response:
         for _ in itertools.count():
             with opened(dest) as store:
                 store.recover((), goes_on=True)
                 engine = Engine(
                     Server([]), cast(Any, _Wires()), Timeouts(), BodyPolicy(sha256=sha256), store
                 )
-                result = await engine.attempt(CALL, None)
+                result = await engine.attempt(PLAN, None)
                 await engine.close()
             for body in files_in(dest).values():
                 assert body in VERSIONS.values()
-            if isinstance(result, Answer) and result.stored is not None:
+            if isinstance(result, Response) and result.stored is not None:
                 return result
         raise AssertionError
 

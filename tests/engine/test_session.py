@@ -10,7 +10,7 @@ from aiohttp.client_proto import ResponseHandler
 from fetchpool import Config, FetchPool
 from fetchpool.http.direct import DirectExchange
 from fetchpool.http.session import SessionExchange
-from fetchpool.model.attempts import Answer, Miss
+from fetchpool.model.attempts import FailedAttempt, Response
 from fetchpool.model.values import FailureKind
 from fetchpool.network.connector import UnfitLibraryError, why_not_guardable
 from tests.engine.rig import Visit, body_of, rig
@@ -45,7 +45,7 @@ async def test_refusal_before_the_request_has_left_is_told_as_such() -> None:
     async with rig(behave, way="session") as it:
         for _ in range(20):
             result = await it.get()
-            assert isinstance(result, Miss)
+            assert isinstance(result, FailedAttempt)
             assert result.failure.kind is FailureKind.PROTOCOL
         await it.site.closed.wait()
 
@@ -60,7 +60,7 @@ async def test_refusal_within_a_body_that_is_being_read_ends_it() -> None:
 
     async with rig(behave, way="session") as it:
         result = await it.get()
-        assert isinstance(result, Miss)
+        assert isinstance(result, FailedAttempt)
         assert "endless chunk extensions" in (result.failure.detail or "")
         await it.site.closed.wait()
 
@@ -73,7 +73,9 @@ async def test_surplus_closes_the_connection_and_costs_the_next_url_nothing() ->
 
     async with rig(behave, way="session") as it:
         results = [await it.get() for _ in range(3)]
-        assert [isinstance(result, Answer) and body_of(result) for result in results] == [b"ok"] * 3
+        assert [isinstance(result, Response) and body_of(result) for result in results] == [
+            b"ok"
+        ] * 3
         assert it.site.connections == 3
 
 
@@ -89,6 +91,6 @@ async def test_proxy_that_breaks_off_is_told_of_with_where_it_did(said: bytes, w
         proxy = f"http://127.0.0.1:{it.site.port}"
         it.engine._exchange = SessionExchange(it.connector, lambda target: proxy)
         result = await it.get()
-        assert isinstance(result, Miss)
+        assert isinstance(result, FailedAttempt)
         assert result.failure.kind is FailureKind.CONNECT
         assert "the proxy closed the connection " + where in result.failure.detail

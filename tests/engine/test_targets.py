@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fetchpool.http import Engine
 from fetchpool.http.receiver import BodyPolicy
 from fetchpool.http.watch import Timeouts
-from fetchpool.model.attempts import Call
+from fetchpool.model.attempts import Plan
 from fetchpool.model.urls import InvalidURLError, parse_url
 from fetchpool.network.connector import FetchConnector
 from fetchpool.output.sinks.memory import MemoryStore
@@ -86,7 +86,7 @@ async def test_proxy_is_asked_for_the_url_as_it_is(way: str) -> None:
         try:
             urls = [parse_url(f"http://h.example:81{path}") for path in TARGETS]
             for url in urls:
-                await engine.attempt(Call(url, HEADERS), None)
+                await engine.attempt(Plan(url, HEADERS), None)
         finally:
             await engine.close()
         lines = [head.partition("\r\n")[0] for _, head in it.site.requests]

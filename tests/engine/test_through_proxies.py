@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fetchpool.model.attempts import Answer, Call, Miss
+from fetchpool.model.attempts import FailedAttempt, Plan, Response
 from fetchpool.model.urls import parse_url
 from fetchpool.model.values import FailureKind
 from fetchpool.network.tls import ClientContext
@@ -63,8 +63,10 @@ async def proxied(
         yield it
 
 
-async def get(it: Rig, url: str, *fields: tuple[str, str], **options: Any) -> Answer | Miss:
-    return await it.engine.attempt(Call(parse_url(url), fields, **options), None)
+async def get(
+    it: Rig, url: str, *fields: tuple[str, str], **options: Any
+) -> Response | FailedAttempt:
+    return await it.engine.attempt(Plan(parse_url(url), fields, **options), None)
 
 
 ORIGINS = ["http://a.example/1", "http://b.example:81/2?", "http://127.0.0.1:9/3"]
@@ -160,7 +162,7 @@ def test_tunnel_to_another_than_the_origin_is_refused(
         async with rig(echo, client_tls=trusting(authority)) as it:
             it.engine._exchange = exchange_of(way, it.connector, proxy.url)
             result = await get(it, server.url("/").replace("http:", "https:"))
-            assert isinstance(result, Miss)
+            assert isinstance(result, FailedAttempt)
             assert result.failure.kind is FailureKind.TLS
             assert not server.counts.hits
             assert [asked.method for asked in proxy.asked] == ["CONNECT"]
@@ -178,7 +180,7 @@ def test_dot_behind_a_name_is_no_part_of_a_certificate_in_a_tunnel(
         async with rig(echo, client_tls=trusting(authority)) as it:
             it.engine._exchange = exchange_of(way, it.connector, proxy.url)
             result = await get(it, f"https://localhost.:{server.port}/")
-            assert isinstance(result, Answer), result.failure
+            assert isinstance(result, Response), result.failure
             assert [asked.target for asked in proxy.asked] == [f"localhost.:{server.port}"]
 
     with CountingServer(context=authority.contexts["good"]) as server, KeepingProxy() as proxy:
@@ -224,7 +226,7 @@ def test_bodies_and_heads_go_through_a_proxy_as_without_one(
             assert body_of(await get(it, f"{origin}/1")) == b"got "
             sent = await get(it, f"{origin}/2", method="POST", body=b"x" * 200_000, once=True)
             assert body_of(sent) == b"got " + b"x" * 200_000
-            assert isinstance(await get(it, f"{origin}/3", method="HEAD"), Answer)
+            assert isinstance(await get(it, f"{origin}/3", method="HEAD"), Response)
             assert body_of(await get(it, f"{origin}/4")) == b"got "
             numbers, heads = zip(*it.site.requests, strict=True)
             start = "" if in_tunnel else origin
@@ -275,9 +277,9 @@ def test_proxy_that_closes_a_kept_connection_costs_no_attempt(run: Run, way: str
 def test_address_in_a_url_is_judged_on_a_kept_connection_too(run: Run, way: str) -> None:
     async def work() -> None:
         async with proxied(echo, way) as it:
-            assert isinstance(await get(it, ORIGINS[0], public_only=True), Answer)
+            assert isinstance(await get(it, ORIGINS[0], public_only=True), Response)
             result = await get(it, "http://10.0.0.1/", public_only=True)
-            assert isinstance(result, Miss)
+            assert isinstance(result, FailedAttempt)
             assert result.failure.kind is FailureKind.BLOCKED
             assert len(it.site.requests) == 1
 
@@ -356,7 +358,7 @@ def test_end_of_tls_has_to_be_said_by_a_proxy_or_within_its_tunnel(
             if says_goodbye:
                 assert body_of(result) == b"all there is"
             else:
-                assert isinstance(result, Miss)
+                assert isinstance(result, FailedAttempt)
                 assert result.failure.kind is FailureKind.TRUNCATED
             await it.site.closed.wait()
 

@@ -15,7 +15,7 @@ import pytest
 from fetchpool.http import Engine
 from fetchpool.http.receiver import BodyPolicy
 from fetchpool.http.watch import Timeouts
-from fetchpool.model.attempts import Answer, Call
+from fetchpool.model.attempts import Plan, Response
 from fetchpool.model.urls import parse_url
 from fetchpool.network.connector import FetchConnector, Handler
 from fetchpool.output.sinks.memory import MemoryStore
@@ -125,8 +125,8 @@ def test_bytes_that_lie_unread_on_a_kept_connection_answer_nobody(
 
         async def get(path: str) -> bytes:
             url = f"{'https' if tls else 'http'}://127.0.0.1:{server.port}{path}"
-            result = await engine.attempt(Call(parse_url(url), ()), None)
-            assert isinstance(result, Answer), result
+            result = await engine.attempt(Plan(parse_url(url), ()), None)
+            assert isinstance(result, Response), result
             return body_of(result)
 
         try:

@@ -27,16 +27,16 @@ from fetchpool.http.decoding import PIECE_BYTES, BodyError, make_decoder
 from fetchpool.http.direct.protocol import ClientProtocol, receive_buffer
 from fetchpool.http.direct.sending import Departures
 from fetchpool.http.exchange import ExchangeError
-from fetchpool.http.receiver import Appetite, BodyPolicy, Receiver
+from fetchpool.http.receiver import BodyAction, BodyPolicy, Receiver
 from fetchpool.http.unpacking import MUCH_BYTES, STEP_PIECES, Unpacking
 from fetchpool.http.watch import Timeouts, Watch
-from fetchpool.model.attempts import Miss
+from fetchpool.model.attempts import FailedAttempt
 from fetchpool.model.values import FailureKind
 from fetchpool.network.connector import Handler
 from fetchpool.output.sinks.directory import DirectoryStore
 from fetchpool.output.sinks.memory import MemoryStore
 from tests.engine.rig import Behaviour, Rig, Visit, body_of, rig
-from tests.engine.test_direct_laws import CALL, POLICY, Wire, broken_answers, read
+from tests.engine.test_direct_laws import PLAN, POLICY, Wire, broken_answers, read
 from tests.loops import Run
 from tests.servers.tls import Authority
 from tests.stores.bodies import files_in
@@ -333,7 +333,7 @@ def test_bodies_that_are_none_end_as_ever(run: Run, way: str, name: str, tmp_pat
             gate = gated(it)
             it.engine._store = store = directory(tmp_path)
             result = await result_of(asyncio.create_task(it.get()), gate)
-            assert isinstance(result, Miss)
+            assert isinstance(result, FailedAttempt)
             assert result.failure.kind is kind
             assert gate.steps
             store.close()
@@ -362,7 +362,7 @@ def test_a_bomb_delays_nobody_and_is_stopped(run: Run, way: str) -> None:
                     gate.open()
                 stepping.cancel()
             result = await bomb
-            assert isinstance(result, Miss)
+            assert isinstance(result, FailedAttempt)
             assert result.failure.kind is FailureKind.TOO_BIG
             assert others == gate.steps >= (100 << 20) // (STEP_PIECES * PIECE_BYTES) // 2
 
@@ -404,7 +404,7 @@ def test_an_attempt_that_ends_during_a_step_leaves_nothing(
         async with rig(behave, way=way) as it:
             gate = gated(it)
             it.engine._store = store = directory(tmp_path)
-            task = asyncio.create_task(it.engine.attempt(it.call(), None))
+            task = asyncio.create_task(it.engine.attempt(it.plan(), None))
             await gate.step()
             gate.open()
             await gate.step()  # so part of the body is kept already
@@ -416,7 +416,7 @@ def test_an_attempt_that_ends_during_a_step_leaves_nothing(
                 (watch,) = it.engine._watches
                 watch._budget_end = 0.0
                 result = await task
-                assert isinstance(result, Miss)
+                assert isinstance(result, FailedAttempt)
                 assert result.failure.kind is FailureKind.TIMEOUT
             gate.open()
             await it.site.closed.wait()
@@ -472,14 +472,14 @@ async def _read_in_steps(parts: list[bytes], opens: list[bool]) -> object:
     handler.connection_made(valve)
     protocol = ClientProtocol(handler, loop, Departures(loop))
     gate = Gate()
-    receiver = Receiver(CALL, POLICY, MemoryStore(), None, gate)
+    receiver = Receiver(PLAN, POLICY, MemoryStore(), None, gate)
 
     async def exchange() -> None:
         answer = protocol.send(b"", Watch(Timeouts(), None, 0.0, None), receiver)
         while not await answer:
             assert not valve.reading
             answer = await protocol.catch_up()
-        if receiver.appetite is not Appetite.NONE:
+        if receiver.action is not BodyAction.CLOSE:
             receiver.finish()
 
     async def turns() -> None:

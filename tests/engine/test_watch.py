@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchpool.http.watch import SPEED_WINDOW_S, Timeouts, Watch
+from fetchpool.model.attempts import Timeline
+from fetchpool.model.values import Phase
 
 NO_LIMITS = Timeouts(connect_s=0.0, silence_s=0.0, min_speed=0.0)
 TICK_S = 0.1
@@ -253,3 +255,28 @@ def test_a_shift_changes_nothing_but_the_time_of_day(
             if length:
                 clock.received(length, at)
         assert clocks[0].overdue(now) == clocks[1].overdue(now + round(shift))
+
+
+def test_steps_of_a_new_connection_are_told_apart_in_the_timeline() -> None:
+    clock = watch(now=1.0)
+    for at, phase in enumerate((Phase.LOOKUP, Phase.CONNECT, Phase.TUNNEL, Phase.HANDSHAKE), 2):
+        clock.entered(phase, float(at))
+    clock.connected(6.0, None, reused=False)
+    clock.departed(7.0)
+    clock.received(1, 8.0)
+    clock.received(1, 9.0)
+    assert clock.timeline(0.5, 10.0) == Timeline(
+        queued=0.5, started=1.0, dns=3.0, tcp=4.0, tls=6.0, sent=7.0, first_byte=8.0,
+        last_byte=9.0, ended=10.0,
+    )  # fmt: skip
+
+
+def test_timeline_of_an_attempt_that_ends_early_claims_no_step_it_did_not_pass() -> None:
+    clock = watch()
+    assert clock.timeline(None, 1.0) == Timeline(None, 0.0, None, None, None, None, None, None, 1.0)
+    clock.entered(Phase.CONNECT, 1.0)  # to an address: no name is looked up
+    assert clock.timeline(None, 2.0).tcp is None
+    clock.entered(Phase.HANDSHAKE, 3.0)
+    assert (clock.timeline(None, 4.0).tcp, clock.timeline(None, 4.0).tls) == (3.0, None)
+    clock.connected(5.0, None, reused=False)
+    assert (clock.timeline(None, 6.0).tls, clock.timeline(None, 6.0).sent) == (5.0, None)

@@ -75,7 +75,7 @@ class Decoder(ABC):
         Decoding happens while the result is iterated, in any thread, and every piece is about the
         same work: where there is much to undo and nothing comes of it, pieces are empty. Take all
         of them before the next `feed` or before *chunk*'s memory is used again, or leave the body.
-        Raises `BodyError`, from the call or between two pieces.
+        Raises `BodyError`, from the plan or between two pieces.
         """
 
     @abstractmethod

@@ -195,7 +195,7 @@ class _MemberLayer(Layer):
     @staticmethod
     @abstractmethod
     def _unread(member: _Member) -> bytes:
-        """Return the input that *member* has given back for the next call."""
+        """Return the input that *member* has given back for the next plan."""
 
 
 class _ZlibLayer(_MemberLayer):

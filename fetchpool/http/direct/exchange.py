@@ -17,8 +17,8 @@ from fetchpool.http.direct.sending import Departures
 from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.faults import translate
 from fetchpool.http.gateway import Gateway, Gateways
-from fetchpool.http.receiver import Appetite, Receiver
-from fetchpool.model.attempts import Call
+from fetchpool.http.receiver import BodyAction, Receiver
+from fetchpool.model.attempts import Plan
 from fetchpool.model.values import Target
 from fetchpool.network.connector import (
     FetchConnector,
@@ -95,20 +95,20 @@ class Origin:
             wanted.public_only, wanted.fresh = public_only, fresh
         return cast("ClientRequest", wanted)
 
-    def request(self, call: Call) -> bytes:
-        """Return the head of *call*, with a whole URL to a proxy, as it goes over the wire.
+    def request(self, plan: Plan) -> bytes:
+        """Return the head of *plan*, with a whole URL to a proxy, as it goes over the wire.
 
         Raises ValueError for a field that holds a line end: it would be a field of its own.
         """
-        if call.headers is not self._fields:  # mostly the same object again
-            self._rest = self._compose(call.headers)
-            self._fields = call.headers
-        target, method = call.target, call.method
+        if plan.headers is not self._fields:  # mostly the same object again
+            self._rest = self._compose(plan.headers)
+            self._fields = plan.headers
+        target, method = plan.target, plan.method
         path = (target.path if self.shelf is None else target.url).encode("ascii")
-        if method == "GET" and call.body is None:
+        if method == "GET" and plan.body is None:
             return b"GET " + path + self._rest
-        more = "" if call.length is None else f"Content-Length: {call.length}\r\n"
-        if call.once and not self._force_close:
+        more = "" if plan.length is None else f"Content-Length: {plan.length}\r\n"
+        if plan.once and not self._force_close:
             more += "Connection: close\r\n"
         return f"{method} ".encode() + path + self._rest[:-2] + f"{more}\r\n".encode()
 
@@ -138,33 +138,33 @@ class DirectExchange:
         self._departures = Departures(self._loop)
         self._origins: dict[tuple[str | int, ...], Origin] = {}
 
-    async def send(self, call: Call, watch: Watch, receiver: Receiver) -> None:
-        """Send *call*; see `Exchange.send`."""
-        target, connector = call.target, self._connector
+    async def send(self, plan: Plan, watch: Watch, receiver: Receiver) -> None:
+        """Send *plan*; see `Exchange.send`."""
+        target, connector = plan.target, self._connector
         handler = protocol = approve = None
         try:
             proxy = self._proxy_for(target)
             origin = self._origin(target, proxy)
             if origin.gateway is not None:
-                approve = partial(origin.gateway.judge, call)
-                if call.public_only:
+                approve = partial(origin.gateway.judge, plan)
+                if plan.public_only:
                     refuse_literal(origin.host)
-            request = origin.request(call)
-            is_new = call.once or watch.fresh
+            request = origin.request(plan)
+            is_new = plan.once or watch.fresh
             handler = None if is_new else connector.take(origin.connection_key, origin.shelf)
             if handler is None:
                 watcher.set(watch)
-                wanted = origin.wanted(public_only=call.public_only, fresh=call.once)
+                wanted = origin.wanted(public_only=plan.public_only, fresh=plan.once)
                 handler = await connector.open(wanted)
             else:
                 watch.connected(watch.started_at, handler.peer, reused=True)
-                if call.public_only and handler.peer is not None:
+                if plan.public_only and handler.peer is not None:
                     refuse_non_public(handler.peer)
             protocol = self._borrow(handler)
-            if call.method == "GET" and call.body is None:
+            if plan.method == "GET" and plan.body is None:
                 answer = protocol.send(request, watch, receiver, approve)
             else:
-                answer = protocol.send(request, watch, receiver, approve, call.method, call.body)
+                answer = protocol.send(request, watch, receiver, approve, plan.method, plan.body)
             while not await answer:
                 answer = await protocol.catch_up()
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError) as error:
@@ -176,7 +176,7 @@ class DirectExchange:
                 connector.release(
                     origin.connection_key, handler, reusable=reusable, shelf=origin.shelf
                 )
-        if receiver.appetite is not Appetite.NONE:
+        if receiver.action is not BodyAction.CLOSE:
             receiver.finish(proven=protocol.proven)
 
     def _borrow(self, handler: Handler) -> ClientProtocol:
@@ -198,9 +198,9 @@ class DirectExchange:
             origin = self._origins[key] = Origin(target, gateway, force_close=force_close)
         return origin
 
-    async def weigh(self, call: Call, error: ExchangeError) -> ExchangeError:
+    async def weigh(self, plan: Plan, error: ExchangeError) -> ExchangeError:
         """See `Exchange.weigh`."""
-        return await self._gateways.weigh(call, error)
+        return await self._gateways.weigh(plan, error)
 
     async def reachable(self, target: Target) -> bool:
         """See `Exchange.reachable`."""

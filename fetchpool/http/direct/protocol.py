@@ -29,7 +29,7 @@ from fetchpool.http.direct.sending import Sender
 from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.faults import translate
 from fetchpool.http.heads import HeadReader
-from fetchpool.http.receiver import Appetite
+from fetchpool.http.receiver import BodyAction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -353,7 +353,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         else:
             self._stage = Stage.RAW
             self._left = length
-        if self._receiver.head(head, length) is Appetite.NONE:
+        if self._receiver.head(head, length) is BodyAction.CLOSE:
             self._end(None, reusable=self._is_all(rest))
         elif length == len(rest):
             self._left = 0

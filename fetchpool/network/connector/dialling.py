@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from ipaddress import ip_address
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohappyeyeballs
@@ -54,7 +55,7 @@ def _enter(phase: Phase) -> None:
     """Tell the watcher of this connection which phase its making has reached."""
     current = watcher.get()
     if current is not None:
-        current.entered(phase)
+        current.entered(phase, monotonic())
 
 
 class Dialler(aiohttp.TCPConnector):

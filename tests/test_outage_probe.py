@@ -1,4 +1,4 @@
-"""The lookout: how long it believes that a late answer means a network that was gone."""
+"""The probe: how long it believes that a late answer means a network that was gone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from fetchpool.model.urls import parse_url
 from fetchpool.pipeline import outage_probe as room
-from fetchpool.pipeline.outage_probe import Lookout
+from fetchpool.pipeline.outage_probe import OutageProbe
 from fetchpool.scheduling.outage import Outage
 
 if TYPE_CHECKING:
@@ -40,17 +40,17 @@ class Told:
 
 async def suspicions(number: int) -> Counter[bool]:
     """Return the outages told by *number* looks that are all late, and reach somebody."""
-    outage: Outage[Held] = Outage()
     told = Told()
+    outage: Outage[Held] = Outage(on_change=told.outage)
 
     async def on_life() -> None:
-        outage.heard()
+        outage.sign_of_life()
 
-    lookout = Lookout(cast("Engine", FarWorld()), outage, on_life, told)
-    lookout.answered(parse_url("http://far.test/"))
+    probe = OutageProbe(cast("Engine", FarWorld()), outage, on_life)
+    outage.answered(parse_url("http://far.test/"))
     for _ in range(number):
         outage.suspect()
-        assert await lookout.until_calm()
+        assert await probe.until_calm()
     assert not outage.paused
     return told.counts
 

@@ -1,0 +1,44 @@
+"""What is added to a request, and learnt from its response: one file for each policy.
+
+scheduler ──job──▶ before(job, plan), policy by policy ──▶ exchange ──▶ after(job, report)
+                     │ Failure: the job ends, nothing is sent
+                     └ OwnRequest: its host waits for that, then the job is asked about again
+
+`pipeline.pool.policies_of` has the list, in its order.
+"""
+
+from __future__ import annotations
+
+from fetchpool.model.attempts import Plan, Report
+from fetchpool.model.values import Failure
+from fetchpool.scheduling.job import Job, OwnRequest
+
+__all__ = ["OwnRequest", "Policies", "Policy"]
+
+
+class Policy:
+    """One policy: overrides what it needs. What it doesn't override costs nothing."""
+
+    holds_for_own = False
+    """Whether `before` is asked about requests of our own, too."""
+
+    def before(self, job: Job, plan: Plan) -> Failure | OwnRequest | None:
+        """Add to *plan* what the next request for *job* needs; None = send it.
+
+        A `Failure` ends the job without a request. An `OwnRequest` is made first, once however
+        often it is returned: while it runs, no other request to the job's host starts.
+        """
+        return None
+
+    def after(self, job: Job, report: Report) -> None:
+        """Learn from the *report* of an attempt; not called for requests of our own."""
+
+
+class Policies:
+    """The methods to call for each request, in the order of the list."""
+
+    def __init__(self, policies: list[Policy]) -> None:
+        asked = [each for each in policies if type(each).before is not Policy.before]
+        self.before = tuple(each.before for each in asked)
+        self.before_own = tuple(each.before for each in asked if each.holds_for_own)
+        self.after = tuple(each.after for each in policies if type(each).after is not Policy.after)

@@ -1,0 +1,1 @@
+"""Policies: what they add to requests, and the requests they make themselves."""
