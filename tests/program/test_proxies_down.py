@@ -222,7 +222,7 @@ def test_url_at_which_the_proxy_hangs_up_from_the_start_costs_the_others_nothing
     result = fetch(tmp_path, [bad, *good], proxy.url, *options)
     found = {record["url"]: record["error"] for record in result.records}
     assert found == {bad: "connect", **dict.fromkeys(good)}, result.stderr
-    assert "our network" not in (tmp_path / "log").read_text().replace("-", " ")
+    assert result.returncode == 1
 
 
 def test_tls_that_fails_with_the_proxy_is_no_urls_failure(
