@@ -409,8 +409,7 @@ FOREIGN = [
     ("http://a.example/\n".encode("utf-16-be"), "UTF-16BE", "iconv"),
     (b"\xfe\xff" + "http://a/".encode("utf-16-be"), "UTF-16", "iconv"),
     ("http://a/\n".encode("utf-32"), "UTF-32", "iconv"),
-    (b"\x1f\x8b\x08\0\0\0\0\0", "gzip", "gzip -dc"),
-    (b"\x28\xb5\x2f\xfd\x04", "zstd", "zstd -dc"),
+    (b"PK\x03\x04zipped", "a zip archive", "unzip -p"),
 ]
 
 

@@ -29,6 +29,9 @@ def detail(line: str) -> str:
     return found.detail
 
 
+NO_SCHEME = "the scheme is missing; write https:// before the host, or add --default-scheme https"
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -98,13 +101,13 @@ def test_what_stands_behind_a_url_is_said_and_never_sent(line: str, reason: str)
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("www.h.example", "the scheme is missing; write https:// before the host: https://www.h.example"),
-        ("h.example:8080/a", "the scheme is missing; write https:// before the host: https://h.example:8080/a"),
-        ("localhost:8080", "the scheme is missing; write https:// before the host: https://localhost:8080"),
-        ("127.0.0.1/x?a=b", "the scheme is missing; write https:// before the host: https://127.0.0.1/x?a=b"),
-        ("//h.example/a", "the scheme is missing; write https:// before the host: https://h.example/a"),
-        ("user:pw@h.example/a", "the scheme is missing; write https:// before the host"),
-        ("www.v.example/@chan/x", "the scheme is missing; write https:// before the host"),
+        ("www.h.example", f"{NO_SCHEME}: https://www.h.example"),
+        ("h.example:8080/a", f"{NO_SCHEME}: https://h.example:8080/a"),
+        ("localhost:8080", f"{NO_SCHEME}: https://localhost:8080"),
+        ("127.0.0.1/x?a=b", f"{NO_SCHEME}: https://127.0.0.1/x?a=b"),
+        ("//h.example/a", f"{NO_SCHEME}: https://h.example/a"),
+        ("user:pw@h.example/a", NO_SCHEME),
+        ("www.v.example/@chan/x", NO_SCHEME),
         ("/a/b.pdf", "a path without a host"),
         ("../a/b.pdf", "a path without a host"),
         ("\\\\server\\share", "a path without a host"),

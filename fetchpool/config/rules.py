@@ -21,6 +21,7 @@ RIVALS = (
     (("retry_failed", "once", "fresh"), "each keeps other records of the earlier run"),
     (("retry_kinds", "once", "fresh"), "it selects what --retry-failed fetches"),
     (("fresh", "add"), "one keeps nothing, the other what is there"),
+    (("default_scheme", "base"), "each completes what lacks a scheme in its own way"),
 )
 """Settings of which at most one may be set, and why.
 

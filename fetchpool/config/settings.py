@@ -2,7 +2,8 @@
 
 A field's annotation is the option: its panel in the help, its kind of value, the sentence that
 explains it. Command line, environment variables, TOML keys, `fetchpool config`, help and reference
-are all made from these (`options()`). Those of the network are in `network_settings`.
+are all made from these (`options()`). Those of the network are in `network_settings`, those of
+lists in `list_settings`.
 """
 
 import dataclasses
@@ -16,7 +17,8 @@ from fetchpool.config.expressions import FailIf, FailureKinds, exceeds, matches
 from fetchpool.config.forms import check_directory, check_file, check_text_file
 from fetchpool.config.http_values import Headers, ParameterNames, ProxyUrl
 from fetchpool.config.label_values import Labels
-from fetchpool.config.network_settings import NetworkSettings
+from fetchpool.config.list_settings import ListSettings
+from fetchpool.config.list_values import Columns
 from fetchpool.config.options import Also, Option, Panel, checked_value
 from fetchpool.config.request_values import Body, Credentials, JsonBody, Method, ask_of
 from fetchpool.config.rules import check_together
@@ -41,6 +43,7 @@ from fetchpool.config.values import (
     seconds,
 )
 from fetchpool.model.asking import Ask
+from fetchpool.model.reading import Reading
 
 PROJECT_URL = "https://fetchpool.example/"
 """Sent with the name, for whoever reads a server's log; a reserved name until there is a site."""
@@ -82,7 +85,7 @@ DRY_RUN = Option(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Config(NetworkSettings):
+class Config(ListSettings):
     """Every setting of a run; the defaults are those of the command line.
 
     Raises:
@@ -90,6 +93,19 @@ class Config(NetworkSettings):
             option, what it accepts, and what to try.
     """
 
+    column: Annotated[
+        Takes[tuple[tuple[str, str], ...], FieldsGiven],
+        Panel.IO,
+        Columns(),
+        "Which column gives url, method, headers, body, name or checksum; repeatable",
+        Also(
+            example="url=image_link",
+            more="NAME is a column's name in the header, its number from 1, or a key of JSON. "
+            "`headers` holds a JSON object, or lines `Name: value`. What a row says wins over what "
+            "the run says; an empty cell says nothing. Only the column of the URL is found without "
+            "being named.",
+        ),
+    ] = default(())
     records: Annotated[
         Takes[str | None, PathGiven],
         Panel.IO,
@@ -448,6 +464,11 @@ class Config(NetworkSettings):
     def ask(self) -> Ask:
         """The method, fields and body for lines of a list, and for URLs given as texts."""
         return ask_of(self)
+
+    @property
+    def reading(self) -> Reading:
+        """How lists are read."""
+        return Reading(self.input_format, self.column, self.carry, self.default_scheme, self.base)
 
     @property
     def keepalive_s(self) -> float:

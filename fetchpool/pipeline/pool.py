@@ -132,7 +132,7 @@ class FetchPool:
         The loop may be left early (see `Outcomes`).
         """
         self._opened()
-        return Outcomes(self, requests_from(urls, self.config.ask))
+        return Outcomes(self, requests_from(urls, self.config.ask, self.config.reading))
 
     def begin(self, reader: RequestReader) -> RunningList:
         """Begin the list that *reader* reads: `Outcomes` calls this.

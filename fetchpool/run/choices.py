@@ -35,8 +35,8 @@ def check_call(sources: object) -> None:
     )
 
 
-def run_options(config: Config) -> RunOptions:
-    """Return what of *config* decides how the run's directory is used."""
+def run_options(config: Config, mark: str) -> RunOptions:
+    """Return what of *config* decides how the run's directory is used; *mark* is the lists'."""
     flag = Flag.PLAIN
     if config.retry_failed:
         flag = Flag.RETRY_FAILED
@@ -56,6 +56,7 @@ def run_options(config: Config) -> RunOptions:
         ),
         config.durability,
         config.add,
+        mark,
     )
 
 

@@ -70,7 +70,7 @@ def _run_and_report(config: Config, sources: Sequence[str], output: str | None) 
                 stdin=stdin,
             )
         except tuple(_STATUS) as error:
-            reporter.error(str(error))
+            reporter.error(str(error), error.samples if isinstance(error, InputError) else ())
             status = status_of(error) or ExitStatus.BUG
             if config.metrics_file is not None and _may_be_written(config, sources, output):
                 _write_refusal(config, status, began_at, reporter)

@@ -34,7 +34,7 @@ from fetchpool.run.account import Account
 from fetchpool.run.choices import check_targets, destination, run_options
 from fetchpool.run.command import status_of
 from fetchpool.scheduling.job import target_of
-from fetchpool.sources import Sources, open_sources
+from fetchpool.sources import InputError, Sources, open_sources
 
 MOST_HOSTS = 50_000
 """Hosts that are kept at a cut, some 10 MB; beyond twice as many, those with fewest URLs go."""
@@ -144,7 +144,7 @@ def show_requests(config: Config, sources: Sequence[str], output: str | None) ->
         except Exception as error:
             if (status := status_of(error)) is None:
                 raise
-            reporter.error(str(error))
+            reporter.error(str(error), error.samples if isinstance(error, InputError) else ())
             return status
     return ExitStatus.OK
 
@@ -156,18 +156,25 @@ def _show(config: Config, sources: Sequence[str], output: str | None, scratch: P
     check_targets(config, dest, sources)
     stdin = sys.stdin.buffer if sys.stdin is not None else None
     tally = _Tally(config, sources)
-    with open_sources(sources, stdin, named=config.add, ask=config.ask) as lists:
+    with open_sources(
+        sources, stdin, named=config.add, ask=config.ask, reading=config.reading
+    ) as lists:
         if dest is None:
             _write(lists, config, tally, lambda _: False)
         else:
             preview = Preview(
-                dest, run_options(config), sources, named=output is not None, scratch=scratch
+                dest,
+                run_options(config, lists.mark),
+                sources,
+                named=output is not None,
+                scratch=scratch,
             )
             with closing(preview):
                 _write(lists, config, tally, preview.is_answered)
     if not config.quiet:
         glyphs = glyphs_for(sys.stderr, environ)
-        Writer(sys.stderr).write("".join(f"{line}\n" for line in tally.lines(glyphs)))
+        taken = [f"fetchpool: {shown(form, glyphs)}" for form in lists.forms]
+        Writer(sys.stderr).write("".join(f"{line}\n" for line in (*taken, *tally.lines(glyphs))))
 
 
 def _write(

@@ -100,14 +100,22 @@ class Output(Struct, frozen=True):
 
 
 async def open_output(
-    stack: AsyncExitStack, config: Config, layout: Layout, names: Sequence[str], *, named: bool
+    stack: AsyncExitStack,
+    config: Config,
+    layout: Layout,
+    names: Sequence[str],
+    *,
+    named: bool,
+    mark: str = "",
 ) -> Output:
-    """Take the directories of *layout* until *stack* is unwound, for a run over the lists *names*.
+    """Take the directories of *layout* until *stack* is unwound, for the lists *names*.
+
+    *mark* says how they are read (see `Sources.mark`).
 
     *named* says that the user chose DEST. Raises what `RunDirectory.open` does.
     """
     directory = await asyncio.to_thread(
-        RunDirectory.open, layout, run_options(config), named=named, sources=names
+        RunDirectory.open, layout, run_options(config, mark), named=named, sources=names
     )
     stack.callback(_close_quietly, directory)
     directories = make_budget(config.limit).directories

@@ -73,7 +73,9 @@ def run(
         raise OutputError(f"cannot write --records {config.records}: it is closed")
     with (
         hiding(config.secret_param),
-        open_sources(sources, stdin, named=config.add, ask=config.ask) as lists,
+        open_sources(
+            sources, stdin, named=config.add, ask=config.ask, reading=config.reading
+        ) as lists,
     ):
         dest = destination(config, sources, given)
         layout = None if dest is None else Layout(dest)
@@ -144,7 +146,9 @@ class Runner:
         call = self._call
         if call.layout is None:
             return None
-        return await open_output(stack, call.config, call.layout, call.names, named=call.named)
+        return await open_output(
+            stack, call.config, call.layout, call.names, named=call.named, mark=call.lists.mark
+        )
 
     async def _fetcher(self, stack: AsyncExitStack, output: Output | None) -> Fetcher:
         """Return what fetches the list until *stack* is unwound: this process, or several."""

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from fetchpool.pipeline.fetcher import Fetcher
     from fetchpool.run.call import Call
 
+_FORMS_TOLD = 8
+"""Lists of which it is said what they were taken for, where there are several."""
+
 
 class Telling:
     """Reporter, log file and counters of a run."""
@@ -46,9 +49,13 @@ class Telling:
             self.reporter.warn(
                 "--cleanup-closed does nothing on this Python, which closes TLS connections itself."
             )
+        taken = call.lists.forms
+        if call.lists.several:
+            self._tell_forms(taken)
+            taken = []
         self.reporter.start(
             Heading(
-                source=call.title,
+                source=taken[0] if taken else call.title,
                 destination=call.dest_text,
                 limit=budget.limit,
                 per_host=config.per_host,
@@ -58,6 +65,13 @@ class Telling:
             )
         )
         self.events.event("run-started", source=call.title, destination=call.dest_text)
+
+    def _tell_forms(self, taken: list[str]) -> None:
+        """Say what some of several lists were taken for."""
+        for form in taken[:_FORMS_TOLD]:
+            self.reporter.warn(form)
+        if len(taken) > _FORMS_TOLD:
+            self.reporter.warn(f"and {len(taken) - _FORMS_TOLD} more lists that are no plain ones")
 
     def stopping(self, reason: str) -> None:
         """Note that somebody asked the run to stop."""

@@ -6,7 +6,7 @@ requests_from(iterable) ──────────────────�
 
 from fetchpool.sources.codec import Codec
 from fetchpool.sources.counter import RequestCounter
-from fetchpool.sources.kinds import InputError, SourceReadError
+from fetchpool.sources.errors import InputError, SourceReadError
 from fetchpool.sources.lines import MAX_LINE, Batch
 from fetchpool.sources.lists import Sources, open_sources
 from fetchpool.sources.reader import AsyncReader, Reader, RequestReader, requests_from

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from fetchpool.sources.kinds import InputError, SourceReadError
-from fetchpool.sources.lines import count_requests
+from fetchpool.sources.errors import InputError, SourceReadError
 from fetchpool.sources.lists import Sources
 
 
@@ -36,10 +35,10 @@ class RequestCounter:
     def run(self) -> None:
         """Count in the calling thread. What can't be read ends it: the run itself will say so."""
         try:
-            for piece in self._sources.stretches():
+            for count in self._sources.counts():
                 if self._stopped:
                     return
-                self.so_far += count_requests(piece)
+                self.so_far += count
         except (OSError, InputError, SourceReadError):
             return
         self.total = self.so_far

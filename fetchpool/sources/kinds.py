@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import selectors
-import shlex
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -15,20 +14,10 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from fetchpool.model.urls import display, redact
-from fetchpool.sources.lines import BLANKS, BLOCK, MAX_LINE, Stretch, foreign_format, stretches
-
-_HEAD = 4096
-"""Bytes looked at to tell text from something else."""
+from fetchpool.sources.errors import InputError, SourceReadError
+from fetchpool.sources.lines import BLANKS, BLOCK
 
 _FORMS = "a source is a file, - for standard input, or a URL that begins with http:// or https://"
-
-
-class InputError(Exception):
-    """A list can't be read, and nothing was fetched yet; the message says what to do."""
-
-
-class SourceReadError(Exception):
-    """A list can't be read on."""
 
 
 class Source(Protocol):
@@ -39,8 +28,11 @@ class Source(Protocol):
     seekable: bool
     """Whether it can be read again from its start: all but a stream."""
 
-    def stretches(self) -> Iterator[Stretch]:
-        """Read the list from its start; OSError or `InputError` where that fails."""
+    def blocks(self) -> Iterator[bytes]:
+        """Read the list from its start, `BLOCK` bytes at most at a time; raises OSError."""
+
+    def descriptor(self) -> int | None:
+        """Return a descriptor of the whole file that the caller closes; None if it is no file."""
 
     def close(self) -> None:
         """Give descriptors back; a thread that is reading keeps its own until it is done."""
@@ -57,10 +49,12 @@ class ArgumentSource:
         self._line = os.fsencode(text)
         self.name = redact(valid_text(text))
 
-    def stretches(self) -> Iterator[Stretch]:
+    def blocks(self) -> Iterator[bytes]:
         """Yield the one line."""
-        length = len(self._line)
-        yield Stretch(self._line[:MAX_LINE], length if length > MAX_LINE else 0)
+        return (self._line[at : at + BLOCK] for at in range(0, len(self._line), BLOCK))
+
+    def descriptor(self) -> None:
+        """Return None."""
 
     def close(self) -> None:
         """Do nothing."""
@@ -77,14 +71,13 @@ class FileSource:
     seekable = True
 
     def __init__(self, name: str, path: Path | int, *, keep_open: bool) -> None:
-        """Open *path*, or take a copy of a descriptor; OSError, or `InputError` if not text."""
+        """Open *path*, or take a copy of a descriptor; raises OSError."""
         self.name = name
         self._path = path
         descriptor = _opened(path)
         try:
             self._start = os.lseek(descriptor, 0, os.SEEK_CUR)
             self._status = os.fstat(descriptor)
-            check_format(os.pread(descriptor, _HEAD, self._start), name)
         except BaseException:
             os.close(descriptor)
             raise
@@ -93,19 +86,14 @@ class FileSource:
         if not keep_open:
             os.close(descriptor)
 
-    def stretches(self) -> Iterator[Stretch]:
+    def blocks(self) -> Iterator[bytes]:
         """Read from where the file stood when it was opened: for standard input not always 0."""
-        descriptor = self._descriptor()
+        descriptor = self.descriptor()
         position = self._start
-
-        def read() -> bytes:
-            nonlocal position
-            block = os.pread(descriptor, BLOCK, position)
-            position += len(block)
-            return block
-
         try:
-            yield from stretches(read)
+            while block := os.pread(descriptor, BLOCK, position):
+                position += len(block)
+                yield block
         finally:
             os.close(descriptor)
 
@@ -116,7 +104,7 @@ class FileSource:
                 os.close(self._kept)
                 self._kept = None
 
-    def _descriptor(self) -> int:
+    def descriptor(self) -> int:
         """Return a descriptor of the file that the caller closes."""
         with self._lock:  # a copy of a number that `close` frees could be one of another file
             if self._kept is not None:
@@ -138,49 +126,37 @@ class StreamSource:
         self.name = name
         self._origin = origin
 
-    def stretches(self) -> Iterator[Stretch]:
+    def blocks(self) -> Iterator[bytes]:
         """Read to the end; what was read is never held back for more to come."""
-        if isinstance(self._origin, int):
-            yield from self._from_descriptor(self._origin)
-        elif isinstance(self._origin, Path):
+        origin = self._origin
+        if isinstance(origin, int):
+            yield from _blocks(lambda: _read_when_ready(origin, BLOCK))
+        elif isinstance(origin, Path):
             # Opening a named pipe waits for its writer, which is why it is not done earlier.
-            descriptor = os.open(self._origin, os.O_RDONLY)
+            descriptor = os.open(origin, os.O_RDONLY)
             try:
-                yield from self._from_descriptor(descriptor)
+                yield from _blocks(lambda: _read_when_ready(descriptor, BLOCK))
             finally:
                 os.close(descriptor)
         else:
-            yield from stretches(self._checked(self._origin.read))
+            yield from _blocks(lambda: origin.read(BLOCK))
+
+    def descriptor(self) -> None:
+        """Return None."""
 
     def close(self) -> None:
         """Do nothing: the thread that reads closes what it opened."""
 
-    def _from_descriptor(self, descriptor: int) -> Iterator[Stretch]:
-        return stretches(self._checked(lambda size: _read_when_ready(descriptor, size)))
 
-    def _checked(self, read: Callable[[int], bytes]) -> Callable[[], bytes]:
-        """Return *read* for blocks, that looks at the first one before it hands it out."""
-        started = False
-
-        def read_block() -> bytes:
-            nonlocal started
-            if started:
-                return read(BLOCK)
-            started = True
-            head = read(BLOCK)
-            # A byte order mark may come in two pieces.
-            while head and len(head) < 4 and b"\n" not in head and (more := read(BLOCK - 4)):
-                head += more
-            check_format(head, self.name)
-            return head
-
-        return read_block
+def _blocks(read: Callable[[], bytes]) -> Iterator[bytes]:
+    while block := read():
+        yield block
 
 
 def source_of(name: str, stdin: BinaryIO | None, *, keep_open: bool) -> Source:
     """Return the source that *name* means, checked as far as that can be done without waiting.
 
-    Raises `InputError` if it is not there, can't be read, or is visibly no text in UTF-8.
+    Raises `InputError` if it is not there or can't be read.
     """
     if not name:
         raise InputError(f"the name of a list is empty; {_FORMS}")
@@ -197,17 +173,6 @@ def source_of(name: str, stdin: BinaryIO | None, *, keep_open: bool) -> Source:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise InputError(f"{shown} can't be read: {why}; {_FORMS}") from None
-
-
-def check_format(head: bytes, name: str) -> None:
-    """Raise `InputError` with the command that helps if *head* begins something else than text."""
-    found = foreign_format(head)
-    if found is not None:
-        what, command = found
-        if name == "-":
-            raise InputError(f"standard input is {what}; try: … | {command} | fetchpool get -")
-        file = shlex.quote(display(name))
-        raise InputError(f"{display(name)} is {what}; try: {command} {file} | fetchpool get -")
 
 
 def valid_text(name: str) -> str:

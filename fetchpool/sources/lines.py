@@ -11,7 +11,7 @@ skipped, but keeps its number.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -49,7 +49,10 @@ BLANKS = (
 Not U+202D and U+202E: who overrides the direction of a URL wants it to look like another one.
 """
 
-_PLAIN = bytes(range(0x20, 0x7F)) + b"\r\n"
+_PLAIN = bytes(range(0x20, 0x7F)).translate(None, b'"<') + b"\r\n"
+_QUOTED = re.compile(rb"(?:\A|\n)[ \r]*'")
+_WRAPS = {'"': '"', "'": "'", "<": ">"}
+"""What may stand around a whole line."""
 _CONTROLS = {
     "\t": "a tab in the line, as in a row of a table; keep the URL alone on its line (cut -f)",
     "\r": "a carriage return in the line; if it ends one, convert the list (tr '\\r' '\\n')",
@@ -62,28 +65,20 @@ _BLANK = b"|".join(re.escape(char.encode()) for char in BLANKS)
 _LEAD = re.escape(bytes(sorted({char.encode()[0] for char in BLANKS})))
 _SKIPPED = re.compile(rb"\n(?=[" + _LEAD + rb"#\n])(?:" + _BLANK + rb")*+(?=[#\n])")
 
-_COMPRESSED = {
-    b"\x1f\x8b": "gzip",
-    b"BZh9": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-}
-_WIDE = {
-    b"\xff\xfe\x00\x00": "UTF-32",
-    b"\x00\x00\xfe\xff": "UTF-32",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
-}
-
 
 class Batch(msgspec.Struct, gc=False):
-    """Some requests of a list; none if the lines read were all comments and blanks."""
+    """Some requests of a list; none if the lines read were all comments and blanks.
+
+    "Lines" are rows, or what else has a number, where a list has no lines.
+    """
 
     requests: list[Request]
     skipped: int
     """Blank lines and comments among the lines of this batch."""
     lines: int
     """Lines read so far, from the beginning, skipped ones included."""
+    weight: int = 0
+    """Bytes that the requests bring along; 0 = not worth counting."""
 
 
 class Stretch(NamedTuple):
@@ -105,43 +100,24 @@ class Origin(NamedTuple):
     """How its lines are asked for."""
 
 
-def foreign_format(head: bytes) -> tuple[str, str] | None:
-    """Return what the first bytes of a list are, if no text in UTF-8, and the command that helps.
-
-    Without a byte order mark, UTF-16 is known by the NULs at every other byte that URLs have there.
-    """
-    for magic, name in _COMPRESSED.items():
-        if head.startswith(magic):
-            return f"{name}-compressed", f"{name} -dc"
-    for mark, name in _WIDE.items():
-        if head.startswith(mark):
-            return f"{name} text", f"iconv -f {name} -t UTF-8"
-    even, odd = head[::2], head[1::2]
-    if len(head) >= 8:
-        for nuls, others, name in ((odd, even, "UTF-16LE"), (even, odd, "UTF-16BE")):
-            if nuls.count(0) * 4 > len(nuls) * 3 and others.count(0) * 4 < len(others):
-                return f"{name} text", f"iconv -f {name} -t UTF-8"
-    return None
-
-
-def stretches(read: Callable[[], bytes]) -> Iterator[Stretch]:
-    """Cut what *read* returns (at most `BLOCK` bytes a call, b"" at the end) at line feeds.
+def stretches(blocks: Iterable[bytes], longest: int = MAX_LINE) -> Iterator[Stretch]:
+    """Cut *blocks* (of at most `BLOCK` bytes) at line feeds.
 
     A line comes out as soon as its end was read; a last line without line feed at the end. Of a
-    line longer than `MAX_LINE` only the beginning is kept while its end is looked for.
+    line longer than *longest* bytes only the beginning is kept while its end is looked for.
     """
     held = b""  # the beginning of a line whose end was not read yet
     dropped = 0  # bytes of that line beyond *held*
-    while block := read():
+    for block in blocks:
         first = block.find(b"\n")
         if first < 0:
             held += block
-            dropped += max(0, len(held) - MAX_LINE)
-            held = held[:MAX_LINE]
+            dropped += max(0, len(held) - longest)
+            held = held[:longest]
             continue
         length = len(held) + dropped + first
-        if length > MAX_LINE:
-            yield Stretch((held + block[:first])[:MAX_LINE], length)
+        if length > longest:
+            yield Stretch((held + block[:first])[:longest], length)
             held, dropped, block = b"", 0, block[first + 1 :]
         last = block.rfind(b"\n")
         if last >= 0:
@@ -206,8 +182,8 @@ def problem_in(url: str) -> str | None:
 
 
 def _is_plain(data: bytes) -> bool:
-    """Tell whether *data* is printable ASCII, with carriage returns at line ends only."""
-    if data.translate(None, _PLAIN):
+    """Tell whether *data* is printable ASCII, nothing wrapped, carriage returns at line ends."""
+    if data.translate(None, _PLAIN) or (b"'" in data and _QUOTED.search(data)):
         return False
     returns = data.count(b"\r")
     return returns == 0 or returns == data.count(b"\r\n") + data.endswith(b"\r")
@@ -233,10 +209,20 @@ def _parse_any(lines: list[bytes], seq: int, origin: Origin) -> list[Request]:
     for raw in lines:
         url = text_of_line(raw).strip(BLANKS)
         if url and url[0] != "#":
+            if url[0] in _WRAPS:
+                url = unwrapped(url)
             line = None if name is None else seq - first_seq + 1
             requests.append(Request(url, seq, name, line, problem_in(url)))
         seq += 1
     return requests
+
+
+def unwrapped(text: str) -> str:
+    """Return what of *text*, stripped, is a URL in quotes or pointed brackets, else *text*."""
+    inner = text[1:-1].strip(BLANKS)
+    if _WRAPS.get(text[0]) != text[-1] or len(text) < 3 or text[-1] in inner:
+        return text
+    return inner
 
 
 def _too_long(piece: Stretch, seq: int, origin: Origin) -> Request | None:

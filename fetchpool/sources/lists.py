@@ -3,57 +3,116 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from fetchpool.model.asking import PLAIN, Ask
+from fetchpool.model.reading import AS_LINES, Reading
 from fetchpool.model.urls import display
-from fetchpool.sources.kinds import (
-    ArgumentSource,
-    InputError,
-    Source,
-    SourceReadError,
-    source_of,
-)
-from fetchpool.sources.lines import BATCH, Batch, Origin, Stretch, batches
+from fetchpool.sources.errors import InputError, SourceReadError
+from fetchpool.sources.foreign import check_readable
+from fetchpool.sources.forms import Form, Plain, form_of
+from fetchpool.sources.head import Head, beginning
+from fetchpool.sources.kinds import ArgumentSource, Source, source_of
+from fetchpool.sources.lines import BATCH, BLOCK, Batch, Origin
+from fetchpool.sources.packed import unpacked
 
 _KEPT_OPEN = 8
 """Lists whose descriptor stays open for them to be read again: few, as sockets need theirs."""
 
 
 def open_sources(
-    names: Sequence[str], stdin: BinaryIO | None, *, named: bool = False, ask: Ask = PLAIN
+    names: Sequence[str],
+    stdin: BinaryIO | None,
+    *,
+    named: bool = False,
+    ask: Ask = PLAIN,
+    reading: Reading = AS_LINES,
 ) -> Sources:
     """Return the lists that *names* mean: files, `-` for *stdin*, or http(s) URLs themselves.
 
-    Files are looked at (there, readable, text in UTF-8); a pipe is opened when its turn comes.
+    Files are looked at (there, readable, of which form); a pipe is opened when its turn comes.
     With *named*, requests of a single list name it, too; all are asked for as *ask* says.
-    Raises `InputError` for the first name that can't be read.
+    Raises `InputError` for the first name that can't be read, or whose form can't be told.
     """
     if list(names).count("-") > 1:
         raise InputError("standard input (-) can be read only once")
-    opened: list[Source] = []
+    opened: list[_List] = []
     try:
         for name in names:
-            opened.append(source_of(name, stdin, keep_open=len(opened) < _KEPT_OPEN))
+            source = source_of(name, stdin, keep_open=len(opened) < _KEPT_OPEN)
+            opened.append(_List(source, reading))
+            opened[-1].look()
     except InputError:
-        for source in opened:
-            source.close()
+        for each in opened:
+            each.source.close()
         raise
     return Sources(opened, named=named, ask=ask)
+
+
+class _List:
+    """One list: where it is from, and its form as soon as that is known."""
+
+    def __init__(self, source: Source, reading: Reading) -> None:
+        self.source = source
+        self.form: Form | None = Plain() if isinstance(source, ArgumentSource) else None
+        self.name = "standard input" if source.name == "-" else display(source.name)
+        self._reading = reading
+        self._blocks: Iterator[bytes] | None = None
+
+    def look(self) -> None:
+        """Find out the form of a list that can be read again."""
+        if self.form is None and self.source.seekable:
+            try:
+                self.form = self._form(unpacked(self.source.blocks(), self.name))[0]
+            except OSError as error:
+                raise _trouble(error, self.source, handed_out=False) from error
+
+    def batches(self, origin: Origin, max_lines: int) -> Iterator[Batch]:
+        """Read it from its start, a stream once."""
+        if self.form is None:
+            blocks = unpacked(self.source.blocks(), self.name)
+            self.form, taken = self._form(blocks)
+            pieces = (taken[at : at + BLOCK] for at in range(0, len(taken), BLOCK))
+            self._blocks = chain(pieces, blocks)
+        return self.form.batches(self, origin, max_lines)
+
+    def counts(self) -> Iterator[int]:
+        """Yield how many requests it holds, in pieces."""
+        return iter(()) if self.form is None else self.form.counts(self)
+
+    def blocks(self) -> Iterator[bytes]:
+        """Read it, unpacked."""
+        if self._blocks is not None:
+            return self._blocks
+        return unpacked(self.source.blocks(), self.name)
+
+    def descriptor(self) -> int | None:
+        """Return a descriptor of the file, if it is one, that the caller closes."""
+        return self.source.descriptor()
+
+    def _form(self, blocks: Iterator[bytes]) -> tuple[Form, bytes]:
+        """Return the form of what begins with *blocks*, and what was taken of them."""
+        stream = not self.source.seekable
+        taken, whole = beginning(blocks, stream=stream)
+        check_readable(taken, self.source.name)
+        head = Head(taken, self.name, whole=whole, stream=stream, descriptor=self.descriptor)
+        return form_of(head, self._reading), taken
 
 
 class Sources:
     """Lists read one after another; made by `open_sources`, closed by `close` or a `with` block.
 
-    `batches` and `stretches` block and are meant for a thread; everything else may be called from
+    `batches` and `counts` block and are meant for a thread; everything else may be called from
     the event loop meanwhile.
     """
 
-    def __init__(self, sources: Sequence[Source], *, named: bool = False, ask: Ask = PLAIN) -> None:
-        self._sources = sources
+    def __init__(self, lists: Sequence[_List], *, named: bool = False, ask: Ask = PLAIN) -> None:
+        self._lists = lists
+        self._sources = [each.source for each in lists]
         self._ask = ask
-        self.named = named or len(sources) > 1
+        self.named = named or len(lists) > 1
         """Whether requests name their list, and the line in it."""
 
     @property
@@ -81,6 +140,24 @@ class Sources:
         only_urls = all(isinstance(source, ArgumentSource) for source in self._sources)
         return f"{len(self._sources)} {'URLs' if only_urls else 'lists'}"
 
+    @property
+    def forms(self) -> list[str]:
+        """What the lists were taken for that are more than a URL a line: `urls.csv: table, …`.
+
+        Of a stream once its first batch was read.
+        """
+        return [
+            f"{each.name}: {each.form.title}"
+            for each in self._lists
+            if each.form is not None and each.form.title
+        ]
+
+    @property
+    def mark(self) -> str:
+        """What decides which lines become which requests; empty for plain lists."""
+        marks = [each.form.mark if each.form is not None else "" for each in self._lists]
+        return "\n".join(marks) if any(marks) else ""
+
     def batches(self, max_lines: int = BATCH) -> Iterator[Batch]:
         """Read all lists in batches of up to *max_lines* lines; blocks while a pipe is silent.
 
@@ -90,20 +167,20 @@ class Sources:
         """
         lines = 0
         handed_out = False
-        for source in self._sources:
-            origin = Origin(lines + 1, source.name if self.named else None, self._ask)
+        for each in self._lists:
+            origin = Origin(lines + 1, each.source.name if self.named else None, self._ask)
             try:
-                for batch in batches(source.stretches(), origin, max_lines):
+                for batch in each.batches(origin, max_lines):
                     lines = batch.lines
                     handed_out = handed_out or bool(batch.requests)
                     yield batch
             except (OSError, InputError) as error:
-                raise _trouble(error, source, handed_out=handed_out) from error
+                raise _trouble(error, each.source, handed_out=handed_out) from error
 
-    def stretches(self) -> Iterator[Stretch]:
-        """Read the whole lines of all lists, without making requests of them; blocks."""
-        for source in self._sources:
-            yield from source.stretches()
+    def counts(self) -> Iterator[int]:
+        """Yield how many requests the lists hold, in pieces; blocks. For lists read again."""
+        for each in self._lists:
+            yield from each.counts()
 
     def close(self) -> None:
         """Give all descriptors back; a thread still in `batches` closes its own when it ends."""
@@ -128,4 +205,6 @@ def _trouble(error: OSError | InputError, source: Source, *, handed_out: bool) -
         message = f"{display(source.name)} can't be read: {error.strerror or error}"
     else:
         message = str(error)
-    return SourceReadError(message) if handed_out else InputError(message)
+    if handed_out:
+        return SourceReadError(message)
+    return InputError(message, error.samples if isinstance(error, InputError) else ())

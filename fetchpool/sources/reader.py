@@ -13,13 +13,18 @@ from contextlib import suppress
 from typing import Protocol, cast
 
 from fetchpool.model.asking import PLAIN, Ask, problem_in_ask, problem_in_baggage
+from fetchpool.model.reading import AS_LINES, Reading
 from fetchpool.model.urls import text_of_line
+from fetchpool.model.urls.completing import completed
 from fetchpool.model.values import Request
 from fetchpool.sources.codec import asked
 from fetchpool.sources.lines import BATCH, BLANKS, Batch, problem_in
 
 WINDOW = 2 * BATCH
 """Requests read ahead of the consumer: two batches, one to work on while one is read."""
+
+_WEIGHT = 4 << 20
+"""Bytes that requests read ahead may bring along: rows can be long."""
 
 _ENDS = BLANKS + "\n"
 
@@ -116,6 +121,7 @@ class Reader:
             else:
                 self._pending.requests += batch.requests
                 self._pending.skipped += batch.skipped
+                self._pending.weight += batch.weight
                 self._pending.lines = batch.lines
             waiter, self._waiter = self._waiter, None
         self._wake(waiter)
@@ -126,7 +132,7 @@ class Reader:
     def _has_room(self) -> bool:
         if self._ended or self._pending is None:
             return True
-        return len(self._pending.requests) < self._window
+        return len(self._pending.requests) < self._window and self._pending.weight < _WEIGHT
 
     def _wake(self, waiter: asyncio.Future[None] | None) -> None:
         """Let the waiting `next_batch` go on; called in the thread."""
@@ -142,9 +148,12 @@ class AsyncReader:
     Cancelling `next_batch` cancels what the iterable is waiting for: a generator ends by that.
     """
 
-    def __init__(self, items: AsyncIterable[str | Request], ask: Ask = PLAIN) -> None:
+    def __init__(
+        self, items: AsyncIterable[str | Request], ask: Ask = PLAIN, reading: Reading = AS_LINES
+    ) -> None:
         self._items = aiter(items)
         self._ask = ask
+        self._reading = reading
         self._taken = 0
         self._error: Exception | None = None
 
@@ -155,7 +164,7 @@ class AsyncReader:
         try:
             item = await anext(self._items)
             self._taken += 1
-            return _batch_of(item, self._taken, self._ask)
+            return _batch_of(item, self._taken, self._ask, self._reading)
         except StopAsyncIteration:
             return None
         except Exception as error:
@@ -169,7 +178,9 @@ class AsyncReader:
 
 
 def requests_from(
-    items: Iterable[str | Request] | AsyncIterable[str | Request], ask: Ask = PLAIN
+    items: Iterable[str | Request] | AsyncIterable[str | Request],
+    ask: Ask = PLAIN,
+    reading: Reading = AS_LINES,
 ) -> RequestReader:
     """Return a reader of *items*, each one request, numbered from 1 if it has no number yet.
 
@@ -185,21 +196,23 @@ def requests_from(
     if isinstance(items, str | bytes | Request):
         raise TypeError("URLs are given as an iterable: put a single one into a list")
     if isinstance(items, AsyncIterable):
-        return AsyncReader(items, ask)
-    return Reader(_batches_of(iter(items), ask))
+        return AsyncReader(items, ask, reading)
+    return Reader(_batches_of(iter(items), ask, reading))
 
 
-def _batches_of(items: Iterator[str | Request], ask: Ask) -> Iterator[Batch]:
+def _batches_of(items: Iterator[str | Request], ask: Ask, reading: Reading) -> Iterator[Batch]:
     for seq, item in enumerate(items, 1):
-        yield _batch_of(item, seq, ask)
+        yield _batch_of(item, seq, ask, reading)
 
 
-def _batch_of(item: str | Request, seq: int, ask: Ask) -> Batch:
+def _batch_of(item: str | Request, seq: int, ask: Ask, reading: Reading) -> Batch:
     """Return *item*, the *seq*-th of its iterable, as a batch of its own."""
     if isinstance(item, str):
         url = _url_of(item)
         if not url or url[0] == "#":
             return Batch([], 1, seq)
+        if reading.completes:
+            url = completed(url, reading.scheme, reading.base)
         request = Request(url, seq, None, None, problem_in(url))
         return Batch([request if ask is PLAIN else asked(request, ask)], 0, seq)
     if isinstance(item, Request):

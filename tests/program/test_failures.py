@@ -152,19 +152,20 @@ def test_list_without_any_url_says_so_and_advises_nothing(tmp_path: Path) -> Non
     hosts = [f"www.h{n}.example/x" for n in range(40)]
     lines = ["name;town", NO_URL, "ftp://example.org/", *hosts]
     write_list(tmp_path / "urls.txt", lines)
-    plain = run_fetchpool(["get", "urls.txt", "-q"], cwd=tmp_path)
+    plain = run_fetchpool(["get", "urls.txt", "--input-format", "lines", "-q"], cwd=tmp_path)
     assert plain.returncode == 1
     first = "fetchpool: none of the 43 lines is an http(s) URL; 0 ok, 43 failed (input 43), "
     assert plain.stderr.startswith(first)
     groups = [line for line in listed(plain.stderr) if line.startswith("  input")]
     assert groups == [
-        "  input: the scheme is missing; write https:// before the host (40)",
+        "  input: the scheme is missing; write https:// before the host, or add "
+        "--default-scheme https (40)",
         "  input: no URL; one begins with http:// or https:// (2)",
         "  input: ftp is not fetched here; curl or wget can (1)",
     ]
     assert f"    line 2  {NO_URL}" in listed(plain.stderr)
     assert "--retry-failed" not in plain.stderr
-    screen = fetchpool_in_pty(["get", "urls.txt"], cwd=tmp_path)
+    screen = fetchpool_in_pty(["get", "urls.txt", "--input-format", "lines"], cwd=tmp_path)
     text = OURS.sub(b"", screen.output).decode()
     assert "\nNone of the 43 lines is an http(s) URL.\r\n" in text
     assert NO_URL in text
@@ -218,7 +219,9 @@ def test_reader_that_stops_reading_the_list_holds_nothing_for_ever(
     """With `all` the list may be longer than any pipe: a reader that leaves ends it."""
     urls = [f"{NO_URL} {i} {'x' * 200}" for i in range(3000)]
     write_list(tmp_path / "urls.txt", urls)
-    with start(["get", "urls.txt", "-q", "--failures", "all"], cwd=tmp_path) as process:
+    with start(
+        ["get", "urls.txt", "--input-format", "lines", "-q", "--failures", "all"], cwd=tmp_path
+    ) as process:
         assert process.stderr is not None
         assert b"3000 failed" in process.stderr.readline()
         process.stderr.close()

@@ -2,6 +2,7 @@
 
 parsing      text → Target, or why it is no URL
 mistakes     what is wrong with a line that is no URL, and what to do about it
+completing   a bare host or a path, made a URL
 redaction    what is hidden of a URL, or of any line
 userinfo     where credentials are in a line that is no URL
 display      text from a list or a server on a terminal

@@ -98,9 +98,11 @@ def _of_no_scheme(text: str) -> str:
     if text.startswith("<"):
         return "a line of HTML or XML; keep only its URL on the line"
     if would_be(text) or text.startswith("//") or "@" in text:
-        return "the scheme is missing; write https:// before the host"
+        return (
+            "the scheme is missing; write https:// before the host, or add --default-scheme https"
+        )
     if text.startswith(("/", "./", "../", "\\")):
-        return "a path without a host; write the whole URL, https:// and the host before it"
+        return "a path without a host; add --base URL, or write https:// and the host before it"
     return "no URL; one begins with http:// or https://"
 
 

@@ -63,6 +63,8 @@ class RunOptions(msgspec.Struct, frozen=True):
     durability: Durability = "batch"
     add: bool = False
     """The records of other lists stay, those of this one come to them."""
+    mark: str = ""
+    """What decides which lines become which requests (see `Sources.mark`)."""
 
 
 class FileStamp(msgspec.Struct, frozen=True):
@@ -86,6 +88,8 @@ class SourceStamp(msgspec.Struct, frozen=True):
     name: str
     file: FileStamp | None = None
     """None for a URL, which is its own list."""
+    mark: str = ""
+    """What decides which of its lines become which requests; empty for a URL a line."""
 
 
 class ListState(msgspec.Struct, frozen=True):
@@ -217,15 +221,15 @@ def _source_name(source: str, base: Path) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-def stamp_sources(sources: Sequence[str]) -> tuple[SourceStamp, ...] | None:
-    """Return the stamps of *sources*, or None if one is no regular file and no URL.
+def stamp_sources(sources: Sequence[str], mark: str = "") -> tuple[SourceStamp, ...] | None:
+    """Return the stamps of *sources*, read as *mark* says; None if one is no file and no URL.
 
     None as well for no source at all: an iterable of a program can't be read again.
     """
     stamps = []
     for source in sources:
         if is_url(source):
-            stamps.append(SourceStamp(redact(source)))
+            stamps.append(SourceStamp(redact(source), mark=mark))
             continue
         try:
             found = os.stat(source)  # noqa: PTH116  # `-` must not become a path
@@ -234,7 +238,7 @@ def stamp_sources(sources: Sequence[str]) -> tuple[SourceStamp, ...] | None:
         if source == STANDARD_INPUT or not modes.S_ISREG(found.st_mode):
             return None
         name = source.encode("utf-8", "replace").decode()
-        stamps.append(SourceStamp(name, FileStamp.of(found)))
+        stamps.append(SourceStamp(name, FileStamp.of(found), mark))
     return tuple(stamps) or None
 
 

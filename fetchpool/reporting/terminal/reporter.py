@@ -100,10 +100,15 @@ class Reporter:
         if not self._quiet:
             self._message(text)
 
-    def error(self, text: str) -> None:
-        """Print why the exit status won't be 0, in one line, the only one with quiet."""
+    def error(self, text: str, samples: Sequence[str] = ()) -> None:
+        """Print why the exit status won't be 0, in one line, the only one with quiet.
+
+        Without quiet, *samples* of the list stand below, one a line.
+        """
         if not (self._quiet and self._said_why):
             self._message(text)
+        for sample in () if self._quiet else samples:
+            self._line(f"  {shown(redact_in(sample), self._glyphs, _LONGEST_MESSAGE)}")
         self._said_why = True
 
     def finish(self, summary: Summary, failures: Sequence[FailureGroup] = ()) -> None:
