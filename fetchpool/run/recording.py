@@ -13,7 +13,7 @@ from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
 from fetchpool.model.bodies import StoreError
-from fetchpool.output.export import Table
+from fetchpool.output.export import Dialect, Table
 from fetchpool.output.ledger.record import expected_keys
 from fetchpool.output.records import RecordsError, RecordsFile, WholeRecords, open_records
 from fetchpool.run.account import Account
@@ -188,5 +188,7 @@ def record_nothing(call: Call) -> None:
 def _opened(
     call: Call, keys: Collection[str], *, has_ledger: bool
 ) -> RecordsFile | WholeRecords | None:
-    opener = partial(open_records, call.config, Table(keys), has_ledger=has_ledger)
+    # A sheet goes in and a sheet comes out, in its own dialect: that of a pipe isn't known yet.
+    dialect = Dialect() if call.lists.sheet is None else Dialect(*call.lists.sheet)
+    opener = partial(open_records, call.config, Table(keys, dialect=dialect), has_ledger=has_ledger)
     return opened("--records", call.config.records, opener)

@@ -153,6 +153,12 @@ class Sources:
         ]
 
     @property
+    def sheet(self) -> tuple[str, bool] | None:
+        """How a single list is written that is a spreadsheet's table (`Form.sheet`); else None."""
+        form = self._lists[0].form if len(self._lists) == 1 else None
+        return None if form is None else form.sheet
+
+    @property
     def mark(self) -> str:
         """What decides which lines become which requests; empty for plain lists."""
         marks = [each.form.mark if each.form is not None else "" for each in self._lists]

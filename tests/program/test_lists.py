@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 from pathlib import Path
@@ -51,6 +52,21 @@ def test_only_urls_are_asked_for(server: CountingServer, tmp_path: Path, form: s
         seqs = found
         name = "standard input" if args == ["-"] else args[0]
         assert f"fetchpool: {name}: " in result.stderr  # what it was taken for
+
+
+def test_a_spreadsheet_goes_in_and_one_comes_out(server: CountingServer, tmp_path: Path) -> None:
+    rows = f'Name;ok;Link\r\nMüller;ja;{server.url("/1")}\r\n"a;b";nein;{server.url("/2")}\r\n'
+    (tmp_path / "sheet.csv").write_text(f"\ufeff{rows}", newline="")
+    result = run_fetchpool(["get", "sheet.csv", "--records", "out.csv"], cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    text = (tmp_path / "out.csv").read_bytes()
+    assert text.startswith(b"\xef\xbb\xbfName;ok;seq;url;fetchpool_ok;")
+    table = list(csv.DictReader(text.decode("utf-8-sig").splitlines(), delimiter=";"))
+    found = {row["Name"]: (row["ok"], row["fetchpool_ok"], row["url"]) for row in table}
+    assert found == {
+        "Müller": ("ja", "true", server.url("/1")),
+        "a;b": ("nein", "true", server.url("/2")),
+    }
 
 
 def test_what_cannot_be_told_asks_for_nothing(server: CountingServer, tmp_path: Path) -> None:

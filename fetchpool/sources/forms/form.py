@@ -30,6 +30,10 @@ class Form(ABC):
     mark = ""
     """What decides which of its lines become which requests; empty for a plain list."""
 
+    sheet: tuple[str, bool] | None = None
+    """Of a table as spreadsheets write it (`,` or `;`): what stands between its cells, and whether
+    it begins with a byte order mark."""
+
     @abstractmethod
     def batches(self, data: Data, origin: Origin, max_lines: int = BATCH) -> Iterator[Batch]:
         """Yield the requests of *data* in batches, each as soon as what it is made of was read.

@@ -31,6 +31,9 @@ from fetchpool.sources.head import LINES, Head
 from fetchpool.sources.lines import BATCH, BLANKS, Batch, Origin, Stretch, stretches
 from fetchpool.sources.making import MAX_ROW, Maker, given_by, row_of
 
+SPREADSHEETS = ",;"
+"""What spreadsheets write between the cells of a table."""
+BOM = b"\xef\xbb\xbf"
 DELIMITERS = {"tsv": "\t", "csv": ";,|"}
 _LIKE_URL = re.compile(r"[/=&?%]|\.[A-Za-z]\w{0,4}\Z")
 _END = "\0\n"
@@ -146,7 +149,10 @@ def _table(split: Split, head: Head, reading: Reading, *, asked: bool) -> Form |
     if columns is None:
         return None
     header = split.rows[0].line + 1 if has_header else 0
-    return Table(split.delimiter, columns, reading, header, has_names=has_names)
+    table = Table(split.delimiter, columns, reading, header, has_names=has_names)
+    if split.delimiter in SPREADSHEETS:
+        table.sheet = (split.delimiter, head.data.startswith(BOM))
+    return table
 
 
 def _is_header(
