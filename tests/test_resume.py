@@ -57,6 +57,14 @@ def parts(folder: Path) -> list[Path]:
     return sorted((folder / "out" / ".fetchpool" / "parts").iterdir())
 
 
+def sizes(folder: Path) -> list[int]:
+    """Return the lengths of the parts; of one that is being renamed, none."""
+    try:
+        return [path.stat().st_size for path in parts(folder)]
+    except FileNotFoundError:
+        return []
+
+
 @contextmanager
 def stalling(server: RangeServer, folder: Path, received: int) -> Iterator[Running]:
     """Fetch `/big`, which stalls, until *received* bytes of it are on disk; then the block runs."""
@@ -64,7 +72,7 @@ def stalling(server: RangeServer, folder: Path, received: int) -> Iterator[Runni
     with start(["get", "list.txt", "-o", "out", "--hash"], cwd=folder) as program:
         assert server.stalled.wait(30)
         eventually(
-            lambda: received in [path.stat().st_size for path in parts(folder)],
+            lambda: received in sizes(folder),
             "all that was sent is on disk",
         )
         yield program

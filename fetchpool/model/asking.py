@@ -12,8 +12,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-import msgspec
-
 Fields: TypeAlias = tuple[tuple[str, str], ...]
 """Header fields as names and values, in the order sent."""
 
@@ -113,6 +111,8 @@ def _is_row(row: object) -> bool:
         return False
     try:
         row.decode()
+        import msgspec  # most starts don't need it
+
         msgspec.json.decode(row, type=dict[str, msgspec.Raw])
     except (ValueError, RecursionError):  # msgspec's own errors are ValueErrors
         return False

@@ -292,11 +292,18 @@ def test_credentials_that_are_taken_again_let_the_run_go_on(
 def test_proxy_that_thaws_lets_the_run_go_on(
     tmp_path: Path, hosts: CountingServer, proxy: MoodyProxy, scheme: str
 ) -> None:
-    async def thaw_later() -> None:
-        asyncio.get_running_loop().call_later(3.0, setattr, proxy, "frozen", False)
+    async def thaw_when_it_is_missed() -> None:
+        log = tmp_path / "log"
+        while not (log.exists() and "our-network-down" in log.read_text()):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        proxy.frozen = False
 
+    async def begin() -> None:
+        thawing.append(asyncio.ensure_future(thaw_when_it_is_missed()))
+
+    thawing: list[asyncio.Future[None]] = []
     freeze(proxy)
-    proxy.call(thaw_later())
+    proxy.call(begin())
     urls = urls_of(hosts, 2)
     options = ["--connect-timeout", "1", "--read-timeout", "1"]
     check_complete(fetch(tmp_path, urls, proxy.url, *options), urls)

@@ -28,21 +28,21 @@ MARKED = ["--secret-param", "token", "--secret-param", "api key", "--retries", "
 _BROKEN = """
 import os
 from fetchpool.http.direct import DirectExchange
-from fetchpool.pipeline.fetching import Fetching
+from fetchpool.scheduling.judge import Judge
 
 send = DirectExchange.send
 
-async def break_down(self, call, *rest):
-    if "/crash" in call.target.url:
-        raise ValueError(f"a bug at {call.target.url}, {call!r}")
-    return await send(self, call, *rest)
+async def break_down(self, plan, *rest):
+    if "/crash" in plan.target.url:
+        raise ValueError(f"a bug at {plan.target.url}, {plan!r}")
+    return await send(self, plan, *rest)
 
-def break_off(self, job, result):
+def break_off(self, job, *rest):
     raise KeyError(job.target.url, job.request)
 
 DirectExchange.send = break_down
 if "BREAK_OFF" in os.environ:
-    Fetching._count = break_off
+    Judge.decide = break_off
 """
 """A `sitecustomize` for every process of a run: bugs whose messages tell what they are about."""
 

@@ -116,6 +116,10 @@ def test_reader_that_leaves_is_noticed_though_a_batch_is_not_full(
 # -- a reader that is slow
 
 
+AS_LINES = ["--input-format", "lines"]
+"""For a list of lines most of which are no URLs."""
+
+
 def _mostly_no_urls(server: CountingServer) -> list[str]:
     """Return a list whose records are many and whose requests are few."""
     return [server.url(f"/{i}") if i % 40 == 0 else f"{NO_URL} {i}" for i in range(24_000)]
@@ -126,7 +130,7 @@ def test_slow_reader_holds_the_fetching_back_and_gets_everything(
 ) -> None:
     urls = _mostly_no_urls(server)
     write_list(tmp_path / "urls.txt", urls)
-    args = ["get", "urls.txt", "--no-body", "--records", "-", "-q"]
+    args = ["get", "urls.txt", *AS_LINES, "--no-body", "--records", "-", "-q"]
     with start(args, cwd=tmp_path, stdout=PIPE) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline()]
@@ -144,7 +148,7 @@ def test_second_signal_ends_a_run_whose_reader_has_stopped_reading(
 ) -> None:
     urls = _mostly_no_urls(server)
     write_list(tmp_path / "urls.txt", urls)
-    args = ["get", "urls.txt", "-o", "out", "-q"]
+    args = ["get", "urls.txt", *AS_LINES, "-o", "out", "-q"]
     with start([*args, "--records", "-"], cwd=tmp_path, stdout=PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -165,7 +169,7 @@ def test_second_signal_after_the_workers_ended_loses_nothing_they_said(
 ) -> None:
     urls = _mostly_no_urls(server)
     write_list(tmp_path / "urls.txt", urls)
-    args = ["get", "urls.txt", "-o", "out", "-q", "--workers", "2"]
+    args = ["get", "urls.txt", *AS_LINES, "-o", "out", "-q", "--workers", "2"]
     with start([*args, "--records", "-"], cwd=tmp_path, stdout=PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -185,7 +189,7 @@ def test_pipe_that_somebody_made_non_blocking_gets_every_record(
     write_list(tmp_path / "urls.txt", urls)
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    args = ["get", "urls.txt", "--no-body", "--records", "-", "-q"]
+    args = ["get", "urls.txt", *AS_LINES, "--no-body", "--records", "-", "-q"]
     with start(args, cwd=tmp_path, stdout=writing) as process:
         os.close(writing)
         eventually(lambda: server.counts.hits, "a request")

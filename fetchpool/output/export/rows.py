@@ -202,7 +202,7 @@ _values = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def _values_of(row: msgspec.Raw) -> dict[str, msgspec.Raw]:
     try:
         return _values.decode(row)
-    except msgspec.DecodeError:  # edited by a stranger: no object
+    except msgspec.DecodeError:  # somebody has edited it: no object
         return {}
 
 

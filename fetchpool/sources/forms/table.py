@@ -179,8 +179,8 @@ def _comma_belongs_to_url(
 ) -> bool:
     """Tell whether what looks like rows, the URL first, are URLs with *delimiter* in them.
 
-    Raises `InputError` where it can't be told: a row requested whole sends a stranger's server
-    what isn't for it.
+    Raises `InputError` where it can't be told: a row that is requested whole tells its server what
+    the other cells hold.
     """
     if split.delimiter == "\t" or 0 not in candidates or len(candidates) > 1:
         return False
