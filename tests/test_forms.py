@@ -41,6 +41,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+ROOT = Path(__file__).parent.parent
+
 H = "https://h.example"
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
@@ -283,6 +285,9 @@ def numbers_of(path: Path) -> Iterator[int]:
 
 def test_every_format_of_the_option_has_its_form() -> None:
     assert set(TABLE_OF_FORMS) | {"auto"} == set(INPUT_FORMATS)
+    documented = (ROOT / "docs" / "lists.md").read_text(encoding="utf-8")
+    for name in TABLE_OF_FORMS:
+        assert f"| `{name}` |" in documented
 
 
 # --- what is asked where it can't be told

@@ -308,11 +308,10 @@ class Fetching:
         try:
             result = await self._engine.attempt(plan, job.budget_left_s)
             now = monotonic()
-            if job.own is None:
-                if result.measures.peer is not None:
-                    self.stats.request_sent(result.measures.reused)
-                for after in self._policies.after:
-                    after(job, result)
+            if job.own is None and result.measures.peer is not None:
+                self.stats.request_sent(result.measures.reused)
+            for after in self._policies.after if job.own is None else self._policies.after_own:
+                after(job, result)
             outcomes = self._judge.decide(job, result, started, now, time())
             if isinstance(result, Response) and result.draft is not None:
                 outcomes = job.with_body(result.draft, outcomes)

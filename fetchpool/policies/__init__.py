@@ -19,8 +19,8 @@ __all__ = ["OwnRequest", "Policies", "Policy"]
 class Policy:
     """One policy: overrides what it needs. What it doesn't override costs nothing."""
 
-    holds_for_own = False
-    """Whether `before` is asked about requests of our own, too."""
+    for_own_too = False
+    """Whether `before` and `after` are called for requests of our own, too."""
 
     def before(self, job: Job, plan: Plan) -> Failure | OwnRequest | None:
         """Add to *plan* what the next request for *job* needs; None = send it.
@@ -31,7 +31,7 @@ class Policy:
         return None
 
     def after(self, job: Job, report: Report) -> None:
-        """Learn from the *report* of an attempt; not called for requests of our own."""
+        """Learn from the *report* of an attempt, a failed one and a redirect's hop included."""
 
 
 class Policies:
@@ -40,5 +40,7 @@ class Policies:
     def __init__(self, policies: list[Policy]) -> None:
         asked = [each for each in policies if type(each).before is not Policy.before]
         self.before = tuple(each.before for each in asked)
-        self.before_own = tuple(each.before for each in asked if each.holds_for_own)
-        self.after = tuple(each.after for each in policies if type(each).after is not Policy.after)
+        self.before_own = tuple(each.before for each in asked if each.for_own_too)
+        told = [each for each in policies if type(each).after is not Policy.after]
+        self.after = tuple(each.after for each in told)
+        self.after_own = tuple(each.after for each in told if each.for_own_too)

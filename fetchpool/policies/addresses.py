@@ -13,7 +13,7 @@ class PublicOnly(Policy):
     Without it that holds for the hops behind a public redirect alone (`Job.public_only`).
     """
 
-    holds_for_own = True
+    for_own_too = True
 
     def before(self, job: Job, plan: Plan) -> None:
         """See `Policy.before`."""

@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from fetchpool import Config, FetchPool
-from fetchpool.model.attempts import Plan
+from fetchpool.model.attempts import Plan, Report
 from fetchpool.model.values import Failure, FailureKind, Outcome
 from fetchpool.pipeline import pool as room
 from fetchpool.pipeline.fetching import Fetching
@@ -100,6 +100,26 @@ async def test_own_requests_are_not_counted() -> None:
     assert engine.started.count("http://a.test/robots.txt") == 2
     (learnt,) = policy.learnt.values()
     assert (learnt.status, learnt.attempts) == (404, 2)
+
+
+class Learning(Policy):
+    """Remembers whose answers it was told of."""
+
+    for_own_too = True
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def after(self, job: Job, report: Report) -> None:
+        self.told.append(job.target.url)
+
+
+async def test_policy_that_wants_to_learns_from_own_requests_too() -> None:
+    learning = Learning()
+    policies = [ToyRobots(), learning]
+    async with fetching(["http://a.test/1"], FakeEngine(), policies=policies) as fetch:
+        await outcomes_of(fetch)
+    assert learning.told == ["http://a.test/robots.txt", "http://a.test/1"]
 
 
 class Forbidding(Policy):
