@@ -457,6 +457,38 @@ def test_secrets_of_other_columns_do_not_come_along(tmp_path: Path) -> None:
     assert request.row == b'{"mirror":"https://***@m.example/"}'
 
 
+@pytest.mark.parametrize(
+    "written", [r"https:\/\/u:canary@m.example\/", r"https://u:canary\u0040m.example/"]
+)
+def test_secrets_of_json_do_not_come_along_however_they_are_written(
+    tmp_path: Path, written: str
+) -> None:
+    path = tmp_path / "list.jsonl"
+    path.write_text(f'{{"url": "{H}/", "mirror": "{written}"}}\n')
+    (request,) = read(path, column="url=url")
+    assert request.row == b'{"mirror":"https://***@m.example/"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (f"id,url\n1,{H}/a\n2,\n", "no URL"),
+        (f"url,id\n{H}/a,1\n,2\n", "no URL"),
+        (f"id,note,url\n1,,{H}/a\n2\n", "no column 3"),
+        (f'{{"id": "1", "url": "{H}/a"}}\n{{"id": "2", "url": null}}\n', "no URL"),
+        (f'{{"id": "1", "url": "{H}/a"}}\n{{"id": "2"}}\n', "no URL"),
+        (f'{{"id": "1", "url": "{H}/a"}}\n{{"id": "2", "url": 7}}\n', "no text"),
+    ],
+)
+def test_row_without_a_url_comes_along_too(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "list"
+    path.write_text(text)
+    form = "jsonl" if text.startswith("{") else "csv"
+    _, without = read(path, column="url=url", input_format=form)
+    assert problem in (without.problem or "")
+    assert json.loads(without.row or b"")["id"] == "2"
+
+
 def test_column_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text(f"id,url\n1,{H}/\n")
@@ -539,6 +571,50 @@ def test_table_that_the_csv_module_wrote_comes_back_row_by_row(
     for cells in rows:
         ends.append(ends[-1] + 1 + sum(cell.count("\n") for cell in cells))
     assert [request.seq for request in found] == [2 + end for end in ends[:-1]]
+
+
+ODD = st.sampled_from(
+    [
+        *(
+            f"{H}/a",
+            f" {H}/b ",
+            f"{H}/a b",
+            f"{H}/é",
+            f"{H}/\u200b",
+            f"{H}/\x01",
+            f"{H}/\t",
+            "",
+            "x",
+        ),
+        *(f"{H}/{'x' * 66_000}", "https://u:p@h.example/", "\ud800", "#", f"{H}/#"),
+    ]
+)
+CARRIED = st.sampled_from(["", "é", "#", "u:p@h", "https://u:p@h/", "\\", '"', "two\nlines", "1"])
+
+
+@pytest.mark.parametrize("carry", ["all", "none", "a"])
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+@settings(deadline=None)
+@given(st.lists(st.tuples(CARRIED, ODD, CARRIED), min_size=1, max_size=6))
+def test_row_means_the_same_alone_and_among_others(
+    form: str, carry: str, rows: list[tuple[str, str, str]]
+) -> None:
+    first, pieces = ("-", f"{H}/", "-"), []
+    for number, row in enumerate([first, *rows]):
+        if form == "jsonl":
+            cells = zip(("a", "url", "b"), row, strict=True)
+            text = json.dumps({name: cell for name, cell in cells if cell or not number}) + "\n"
+        else:
+            out = io.StringIO(newline="")
+            csv.writer(out, lineterminator="\n").writerow(row)
+            text = ("a,url,b\n" if not number else "") + out.getvalue()
+        pieces.append(text.encode("utf-8", "surrogatepass"))
+    found = []
+    for some in (pieces, [pieces[0], b"".join(pieces[1:])], [b"".join(pieces)]):
+        options = reading(input_format=form, column="url=url", carry=carry)
+        with open_sources(["-"], Pipe(some), reading=options) as sources:  # type: ignore[arg-type]
+            found.append([request for batch in sources.batches() for request in batch.requests])
+    assert found[0] == found[1] == found[2]
 
 
 # --- Parquet

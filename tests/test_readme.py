@@ -198,6 +198,8 @@ def shop(tmp_path: Path, address: str) -> Path:
     missing = f"{address}/gone-1.txt"
     (tmp_path / "urls.txt").write_text("\n".join([f"{address}{path}" for path in GOOD] + [missing]))
     (tmp_path / "more.txt").write_text(f"{address}/page-9.txt\n")
+    sheet, _ = blocks("csv")
+    (tmp_path / "sheet.csv").write_text(sheet.replace("https://example.org", address))
     program = tmp_path / ".venv" / "bin" / "fetchpool"
     program.parent.mkdir(parents=True)
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m fetchpool "$@"\n')
@@ -228,6 +230,12 @@ def test_tour_runs_as_it_stands(shop: Path, address: str) -> None:
         assert "Traceback" not in done.stderr, (script, done.stderr)
         if "select(.ok | not)" in script:
             assert done.stdout == f"{address}/gone-1.txt\n"
+        if "sheet.csv" in script:
+            _, answers = blocks("csv")
+            answers = answers.replace("https://example.org", address)
+            header, *rows = done.stdout.splitlines()
+            assert header == answers.splitlines()[0]
+            assert sorted(rows) == sorted(answers.splitlines()[1:])
         if "failed_by" in script:
             assert '"404": 1' in done.stdout
         if "env -i" in script:

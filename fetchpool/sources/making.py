@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import repeat
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,9 +24,10 @@ MAX_CARRIED = 64 << 10
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _BODILESS = ("GET", "HEAD")
-_encode = msgspec.json.Encoder(enc_hook=str).encode
+_encoder = msgspec.json.Encoder(enc_hook=str)
+_encode = _encoder.encode
 
-Value = str | bytes | None
+_MOST_FIELDS = 256
 
 
 class Given(NamedTuple):
@@ -59,7 +62,7 @@ class Maker:
         if self._reading.completes:
             url = completed(url, self._reading.scheme, self._reading.base)
         if not url:
-            return self.refused("", seq, "the row has no URL")
+            return self.refused("", seq, "the row has no URL", row)
         problem = None if url.isprintable() else problem_in(url)
         if len(url) > MAX_LINE:
             return self.refused(url, seq, f"the URL is longer than {MAX_LINE:,} bytes")
@@ -73,11 +76,37 @@ class Maker:
             return Request(url, seq, source, line, problem, row=row)
         return self._asked(Request(url, seq, source, line, problem, row=row), given)
 
-    def refused(self, text: str, seq: int, problem: str) -> Request:
+    def requests(
+        self, urls: Sequence[str], seqs: Sequence[int], rows: Sequence[bytes] | None
+    ) -> list[Request] | None:
+        """Do what `request` does for each of *urls*, in a fifth of the time.
+
+        Returns None where any of them asks for a closer look, as one in another script does.
+        """
+        together = "".join(urls)
+        if (
+            not (together.isascii() and together.isprintable() and all(urls))
+            or " " in together
+            or (len(together) > MAX_LINE and max(map(len, urls)) > MAX_LINE)
+            or (rows and max(map(len, rows)) > MAX_CARRIED)
+            or not self._is_plain
+            or self._reading.completes
+        ):
+            return None
+        name, before = self._origin.name, self._origin.seq - 1
+        requests = []
+        for url, seq, row in zip(urls, seqs, rows or repeat(None)):  # noqa: B905 (an endless one)
+            line = None if name is None else seq - before
+            requests.append(Request(url, seq, name, line, row=row))
+        return requests
+
+    def refused(self, text: str, seq: int, problem: str, row: bytes | None = None) -> Request:
         """Return the request for a row that can't be one: *text* is what is shown of it."""
+        if row is not None and len(row) > MAX_CARRIED:
+            row = None
         # Redacted before it is cut: of userinfo cut in the middle nobody could tell what it is.
         shown = redact(escaped(text[: 2 * MAX_LINE]).strip(BLANKS))[:SHOWN]
-        return Request(shown, seq, *self._place(seq), problem)
+        return Request(shown, seq, *self._place(seq), problem, row=row)
 
     def _place(self, seq: int) -> tuple[str | None, int | None]:
         origin = self._origin
@@ -145,9 +174,53 @@ def row_of(columns: Mapping[str, object]) -> bytes:
     except UnicodeEncodeError:
         clean = {escaped(name): _readable(value) for name, value in columns.items()}
         row = _encode(clean)
-    if (b"@" in row and b"://" in row) or is_hiding():
-        row = _encode(_redacted(msgspec.json.decode(row)))
-    return row
+    return _hidden(row)
+
+
+def struct_of(
+    names: Sequence[str], types: Sequence[type] | None = None
+) -> type[msgspec.Struct] | None:
+    """Return a struct with a field for each of *names*: `f0`, `f1`, …, of text or of *types*.
+
+    Read and written faster than a mapping. With *types*, a field that isn't given is UNSET; other
+    names aren't read. None where one is no name that a field can have, or where they are very many.
+    """
+    if len(names) > _MOST_FIELDS:
+        return None
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
+        (f"f{number}", str)
+        if types is None
+        else (f"f{number}", types[number] | msgspec.UnsetType, msgspec.UNSET)
+        for number in range(len(names))
+    ]
+    rename = {field[0]: name for field, name in zip(fields, names, strict=True)}
+    with suppress(ValueError, UnicodeEncodeError):
+        return msgspec.defstruct("Row", fields, rename=rename, forbid_unknown_fields=True, gc=False)
+    return None
+
+
+def rows_of(columns: Iterable[msgspec.Struct]) -> list[bytes] | None:
+    """Do what `row_of` does for each of *columns*; None where one can't be encoded as it is."""
+    try:
+        encoded = _encoder.encode_lines(columns)
+    except UnicodeEncodeError:
+        return None
+    rows = encoded.split(b"\n")
+    rows.pop()
+    if is_hiding() or b"@" in encoded or b"\\u0040" in encoded:
+        return list(map(_hidden, rows))
+    return rows
+
+
+def _hidden(row: bytes) -> bytes:
+    """Return *row*, a JSON object, with what is secret in URLs hidden."""
+    # JSON may write any character as an escape, and much of it writes slashes so.
+    may_be_secret = (b"@" in row or b"\\u0040" in row) and (b"://" in row or b"\\" in row)
+    if not (may_be_secret or is_hiding()):
+        return row
+    value = msgspec.json.decode(row)
+    clean = _redacted(value)
+    return row if clean == value else _encode(clean)
 
 
 def escaped(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 
@@ -15,7 +16,7 @@ from fetchpool.sources.errors import InputError
 from fetchpool.sources.forms.form import Data, Form
 from fetchpool.sources.head import LINES, Head
 from fetchpool.sources.lines import BATCH, Batch, Origin, stretches
-from fetchpool.sources.making import MAX_ROW, NOTHING, Given, Maker, row_of
+from fetchpool.sources.making import MAX_ROW, NOTHING, Given, Maker, row_of, rows_of, struct_of
 
 _raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _text = msgspec.json.Decoder(str).decode
@@ -99,6 +100,37 @@ class _RowMaker:
         self._left_out = {name for name in names if name not in carried}
         self._carried = carried
         self._carries = columns is not None and reading.carry != "none"
+        self._decode = self._typed(names, reading)
+
+    def _typed(self, names: Sequence[str], reading: Reading) -> Callable[[bytes], Any] | None:
+        """Return what decodes an object with no keys but *names*, the URL first; None: see rows."""
+        if self._fields or reading.carry not in ("all", "none"):
+            return None
+        others = [name for name in names if name != self._url]
+        kind = struct_of([self._url, *others], [str, *[msgspec.Raw] * len(others)])
+        return None if kind is None else msgspec.json.Decoder(kind).decode
+
+    def requests(self, lines: Sequence[bytes], seq: int) -> list[Request] | None:
+        """Return the requests for *lines*, the first of which has number *seq*.
+
+        None where one of them asks for a closer look.
+        """
+        if self._decode is None:
+            return None
+        try:
+            objects = list(map(self._decode, lines))
+            urls = [each.f0 for each in objects]
+            "".join(urls)  # none is missing
+        except (ValueError, TypeError, RecursionError):
+            return None
+        rows = None
+        if self._carries:
+            for each in objects:
+                each.f0 = msgspec.UNSET  # is left out
+            rows = rows_of(objects)
+            if rows is None or b"{}" in rows:
+                return None
+        return self._maker.requests(urls, range(seq, seq + len(urls)), rows)
 
     def request(self, row: dict[str, msgspec.Raw], seq: int) -> Request:
         """Return the request for *row*."""
@@ -113,12 +145,16 @@ class _RowMaker:
                 row = {name: value for name, value in row.items() if name in self._carried}
             carried = row_of(row) if row else None
         if url is None or bytes(url) == _NULL:
-            return self._maker.refused("", seq, f"the row has no URL: {quoted(self._url)}")
+            problem = f"the row has no URL: {quoted(self._url)}"
+            return self._maker.refused("", seq, problem, carried)
         try:
             text = _text(url)
         except ValueError:
             return self._maker.refused(
-                bytes(url)[:200].decode("utf-8", "replace"), seq, "the row's URL is no text"
+                bytes(url)[:200].decode("utf-8", "replace"),
+                seq,
+                "the row's URL is no text",
+                carried,
             )
         return self._maker.request(text, seq, given, carried)
 
@@ -152,32 +188,32 @@ class JsonLines(Form):
             lines = piece.data.split(b"\n")
             for at in range(0, len(lines), max_lines):
                 some = lines[at : at + max_lines]
-                requests = []
-                weight = 0
-                for line in some:
-                    request = self._request(line, seq, make, maker, too_long=piece.too_long)
-                    if request is not None:
-                        requests.append(request)
-                        weight += len(request.row or b"")
-                    seq += 1
+                requests = None if piece.too_long else make.requests(some, seq)
+                if requests is None:
+                    requests = []
+                    for number, line in enumerate(some, seq):
+                        requests += self._request(line, number, make, maker, piece.too_long)
+                seq += len(some)
+                weight = sum([len(request.row or b"") for request in requests])
                 yield Batch(requests, len(some) - len(requests), seq - 1, weight)
 
     def _request(
-        self, line: bytes, seq: int, make: _RowMaker, maker: Maker, *, too_long: int
-    ) -> Request | None:
+        self, line: bytes, seq: int, make: _RowMaker, maker: Maker, too_long: int
+    ) -> list[Request]:
+        """Return the request for *line*; none for a blank one or a comment."""
         line = line.strip().removeprefix(b"\xef\xbb\xbf")
         if not line or line[:1] == b"#":
-            return None
+            return []
         if too_long:
             problem = f"the row is longer than {MAX_ROW:,} bytes"
         else:
             try:
-                return make.request(_raw_object(line), seq)
+                return [make.request(_raw_object(line), seq)]
             except RecursionError:
                 problem = "the row is no JSON object that can be read: it is nested too deeply"
             except ValueError as error:
                 problem = f"the row is no JSON object: {error}"
-        return maker.refused(line.decode("utf-8", "surrogateescape"), seq, problem)
+        return [maker.refused(line.decode("utf-8", "surrogateescape"), seq, problem)]
 
 
 class JsonArray(Form):

@@ -10,8 +10,11 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
+from itertools import repeat, starmap
 from operator import itemgetter
 from typing import NamedTuple
+
+import msgspec
 
 from fetchpool.model.reading import Reading
 from fetchpool.model.values import Request
@@ -29,7 +32,7 @@ from fetchpool.sources.errors import InputError
 from fetchpool.sources.forms.form import Data, Form
 from fetchpool.sources.head import LINES, Head
 from fetchpool.sources.lines import BATCH, BLANKS, Batch, Origin, Stretch, stretches
-from fetchpool.sources.making import MAX_ROW, Maker, given_by, row_of
+from fetchpool.sources.making import MAX_ROW, Maker, given_by, row_of, rows_of, struct_of
 
 SPREADSHEETS = ",;"
 """What spreadsheets write between the cells of a table."""
@@ -40,7 +43,7 @@ _END = "\0\n"
 """A line that is put behind a block."""
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, gc=False):
     """A row of a block."""
 
     line: int
@@ -220,6 +223,8 @@ def parse(text: str, delimiter: str, *, last: bool, width: int = 0) -> tuple[lis
     looked for below. So does one of several lines that isn't *width* cells wide (0: whatever it
     is), as a quote that is never closed makes it.
     """
+    if (each := _one_a_line(text, delimiter)) is not None:
+        return list(map(Row, range(len(each)), each)), None
     rows: list[Row] = []
     lines = text.count("\n") + 1
     at = 0  # the line from which the reader reads
@@ -249,6 +254,16 @@ def parse(text: str, delimiter: str, *, last: bool, width: int = 0) -> tuple[lis
         at += start + 1
         if at >= lines:
             return rows, None
+
+
+def _one_a_line(text: str, delimiter: str) -> list[list[str]] | None:
+    """Return the cells of each line of *text*; None unless each line is a row of its own."""
+    try:
+        rows = list(csv.reader(io.StringIO(f"{text}\n{_END}", newline="\n"), delimiter=delimiter))
+    except csv.Error:
+        return None
+    rows.pop()
+    return rows if len(rows) == text.count("\n") + 1 else None  # a row has one line at least
 
 
 class Table(Form):
@@ -310,31 +325,24 @@ class Table(Form):
     ) -> Iterator[Batch]:
         """Yield the requests of a block of *read* lines, the first of which has number *seq*."""
         header = origin.seq + self._header - 1 if self._header else 0
-        requests: list[Request] = []
-        weight = skipped = 0
-        for line, cells, problem in rows:
-            number = seq + line
-            if len(requests) >= max_lines:
-                yield Batch(requests, skipped, number - 1, weight)
-                requests, weight, skipped = [], 0, 0
-            if cells is None:
-                if lines[line].lstrip(BLANKS).startswith("#"):
-                    skipped += 1
-                else:
-                    requests.append(make.refused(lines[line], number, problem))
-            elif number == header or (is_skipped(cells) and not lines[line].startswith('"#')):
-                skipped += 1
-            else:
-                requests.append(request := make.request(cells, number))
-                weight += len(request.row or b"")
-        yield Batch(requests, skipped, seq + read - 1, weight)
+        has_others = header >= seq or any(map(str.startswith, lines, repeat(("#", '"#'))))
+        for at in range(0, len(rows) or 1, max_lines):
+            some = rows[at : at + max_lines]
+            behind = rows[at + max_lines].line if at + max_lines < len(rows) else read
+            requests = None if has_others else make.requests(some, seq)
+            if requests is None:
+                requests = []
+                for row in some:
+                    if row.line + seq != header:
+                        requests += make.requests_of(row, lines[row.line], seq)
+            weight = sum([len(request.row or b"") for request in requests])
+            yield Batch(requests, len(some) - len(requests), seq + behind - 1, weight)
 
 
 class _RowMaker:
     """Makes a request of the cells of a row."""
 
     def __init__(self, columns: Columns, maker: Maker) -> None:
-        self.refused = maker.refused
         self._maker = maker
         self._columns = columns
         self._url = columns.url
@@ -344,6 +352,35 @@ class _RowMaker:
         self._names = tuple(columns.names[at] for at in carried)
         self._carried = itemgetter(*carried) if len(carried) > 1 else None
         self._one = carried[0] if len(carried) == 1 else None
+        self._struct = struct_of(self._names)
+
+    def requests(self, rows: Sequence[Row], seq: int) -> list[Request] | None:
+        """Return the requests for *rows* of a block that begins with line *seq*.
+
+        None where one of them asks for a closer look.
+        """
+        cells = [row.cells or () for row in rows]
+        if self._fields or self._struct is None or set(map(len, cells)) != {self._width}:
+            return None
+        carried: list[bytes] | None = None
+        if self._carried is not None:
+            carried = rows_of(starmap(self._struct, map(self._carried, cells)))
+        elif self._one is not None:
+            carried = rows_of(map(self._struct, map(itemgetter(self._one), cells)))
+        if carried is None and self._names:
+            return None
+        urls = list(map(itemgetter(self._url), cells))
+        return self._maker.requests(urls, [seq + row.line for row in rows], carried)
+
+    def requests_of(self, row: Row, line: str, seq: int) -> list[Request]:
+        """Return the request for *row*, which begins with *line*; none for a comment or blanks."""
+        if row.cells is None:
+            if line.lstrip(BLANKS).startswith("#"):
+                return []
+            return [self._maker.refused(line, seq + row.line, row.problem)]
+        if is_skipped(row.cells) and not line.startswith('"#'):
+            return []
+        return [self.request(row.cells, seq + row.line)]
 
     def request(self, cells: list[str], seq: int) -> Request:
         """Return the request for the row *cells*."""
@@ -366,14 +403,11 @@ class _RowMaker:
         if carried:
             row |= {str(at + 1): cells[at] for at in range(self._width, len(cells))}
         if self._url >= len(cells):
-            return self._maker.refused(
-                self._shown(cells), seq, f"the row has no column {self._url + 1}, of the URL"
-            )
+            problem = f"the row has no column {self._url + 1}, of the URL"
+            carried_along = row_of(row) if row else None
+            return self._maker.refused(", ".join(cells[:8]), seq, problem, carried_along)
         given = given_by((field, cells[at]) for field, at in self._fields if at < len(cells))
         return self._maker.request(cells[self._url], seq, given, row_of(row) if row else None)
-
-    def _shown(self, cells: Sequence[str]) -> str:
-        return ", ".join(cells[:8])
 
 
 def text_of(piece: Stretch) -> str:
