@@ -36,6 +36,9 @@ W8_ONE_URL = Target(0.95, 0.75, " s", less_is_better=True)
 W9_BOUND = Target(0.8, 0.95)
 W10_SECONDS = Target(60, 15, " s", less_is_better=True)
 W10_MEMORY = Target(200, 100, " MB", less_is_better=True)
+W11_CSV = Target(4.0, unit=" µs", less_is_better=True)
+W11_JSON_LINES = Target(2.0, unit=" µs", less_is_better=True)
+W11_MEMORY = Target(110, unit=" MB", less_is_better=True)
 
 
 def of(race: str, peer: str) -> Target | None:
