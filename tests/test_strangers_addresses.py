@@ -331,7 +331,9 @@ class Runs:
             return False
         errors = {line.error, None} if line.or_ok else {line.error}
         attempts = 0 if line.error == "input" else line.attempts
-        return record["error"] in errors and record["attempts"] == attempts
+        # On a busy machine a datagram may be lost: c-ares waits 5 s, then the look-up is repeated.
+        is_late = record["elapsed_s"] > 4
+        return record["error"] in errors and record["attempts"] in (attempts, attempts + is_late)
 
 
 _WAYS = [
