@@ -106,15 +106,21 @@ class Gateway:
         takes us for others, and does the same again for this one."""
         if not await self._together("takes us", self._takes_us(plan.target)):
             self._refused = plan.target if _is_of_list(plan) else None
-            if error.transient and error.failure.kind is FailureKind.CONNECT and not self._served:
-                # It hung up, and has taken us for nobody yet: that may be this URL's own matter.
-                return ExchangeError(error.failure, transient=True, fault=Fault.SILENT)
+            if self._may_be_urls(plan, error):
+                self._excuse(plan.target)
+                return ExchangeError(error.failure, transient=True, fault=Fault.DOUBTED)
             return _lost(error.failure)
         may_excuse = self._excuses[plan.target.url] < EXCUSED_AT_MOST
         if may_excuse and await self._takes_us_for(plan.target):  # it was for a moment only
             self._excuse(plan.target)
             return _lost(error.failure)
         return _settled(error)
+
+    def _may_be_urls(self, plan: Plan, error: ExchangeError) -> bool:
+        """Return whether *error* may be the URL's own matter: the first hang-up at it, by a proxy
+        that has served nobody yet."""
+        hung_up = error.transient and error.failure.kind is FailureKind.CONNECT
+        return hung_up and not self._served and not self._excuses[plan.target.url]
 
     def _excuse(self, target: Target) -> None:
         if len(self._excuses) >= REMEMBER_EXCUSES:
@@ -130,6 +136,8 @@ class Gateway:
             return await self._is_there()
         if await self._takes_us(target):
             self._refused = None
+            if not self._served:
+                self._served.append(target)
             return True
         return False
 

@@ -35,7 +35,8 @@ class Fault(Enum):
     PROXY = "proxy"
     """Our side's: the proxy can't be reached, or doesn't take us. Never recorded against a URL."""
     DOUBTED = "doubted"
-    """The proxy's or the URL's: `Exchange.weigh` tells, before anybody else sees it."""
+    """The proxy's or the URL's. `Exchange.weigh` tells whose, but for the first hang-up of a proxy
+    that has served nobody yet: that request waits until something answers."""
     DESCRIPTORS = "descriptors"
     """Our side's: out of descriptors or buffers. Fewer at a time will do."""
 

@@ -56,10 +56,11 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """An outcome that waits until it is known whose trouble it was."""
+    """A job that waits until it is known whose trouble it had."""
 
     job: Job
-    outcome: Outcome
+    outcome: Outcome | None
+    """Its outcome, if the trouble was its host's; None: it is tried again in any case."""
 
 
 class Observer(Protocol):
@@ -133,7 +134,7 @@ class Judge:
         elif not job.public_only:
             if isinstance(result, Response):
                 self.outage.answered(job.target)
-            elif result.fault in (Fault.SILENT, Fault.OURS):
+            elif result.fault in (Fault.SILENT, Fault.OURS, Fault.DOUBTED):
                 self.outage.unanswered(job.target, result.failure.detail)
 
     # -- answers -------------------------------------------------------------------------------
@@ -206,6 +207,10 @@ class Judge:
             if not may_repeat:
                 return self._untold(job, failed, now)
             self._unmade(job, now)
+            return None
+        if failed.fault is Fault.DOUBTED and may_repeat:
+            self.outage.silent(job.target.host_key)
+            self.outage.hold(Held(job, None))
             return None
         if failed.head is not None:
             job.status = failed.head.status
@@ -355,11 +360,12 @@ class Judge:
     def settle_held(self, now: float) -> list[Outcome]:
         """Nothing else runs or waits: have probed whether what is held is our own trouble.
 
-        Where no host has ever answered nothing says so: returns its outcomes, all there are.
+        Where no host has ever answered nothing says so: returns its outcomes, all there are. But a
+        proxy that hung up at every request is ours.
         """
         if not self.outage.held or self.outage.paused or not self._scheduler.idle:
             return []
-        if self.outage.latest is None:
+        if self.outage.latest is None and all(each.outcome for each in self.outage.held):
             return self.sign_of_life(now)
         self.outage.suspect()
         return []
@@ -371,11 +377,17 @@ class Judge:
         """
         held, ours = self.outage.sign_of_life()
         if not ours:
-            return [each.outcome for each in held]
+            for each in held:
+                if each.outcome is None:
+                    self._unmade(each.job, now)
+            return [each.outcome for each in held if each.outcome is not None]
         self._back_since = now
         self._scheduler.forgive(now)
         for each in held:
-            self._unspent(each.job, now, now)
+            if each.outcome is None:
+                self._unmade(each.job, now)
+            else:
+                self._unspent(each.job, now, now)
         return []
 
 

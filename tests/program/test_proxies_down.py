@@ -206,6 +206,34 @@ def test_one_url_is_enough_to_tell(tmp_path: Path, proxy: MoodyProxy) -> None:
     assert (result.returncode, result.records) == (75, []), result.stderr
 
 
+@EACH_WAY
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_proxy_that_hangs_up_at_all_there_is_is_known_by_few_urls(
+    tmp_path: Path, proxy: MoodyProxy, scheme: str, count: int, workers: str
+) -> None:
+    hang_up(proxy)
+    urls = [f"{scheme}://127.0.0.1:9/{n}" for n in range(count)]
+    options = ["--outage-patience", "0.5", "--workers", workers]
+    result = fetch(tmp_path, urls, proxy.url, *options)
+    assert (result.returncode, result.records) == (75, []), result.stderr
+    assert "the proxy closed the connection" in result.stderr
+
+
+@pytest.mark.parametrize("scheme", ["http"])
+def test_hosts_reached_without_the_proxy_do_not_speak_for_it(
+    tmp_path: Path, hosts: CountingServer, proxy: MoodyProxy, scheme: str
+) -> None:
+    hang_up(proxy)
+    urls = [f"{scheme}://127.0.0.1:9/", *urls_of(hosts, 1)]
+    direct = ",".join(HOSTS)
+    patience = ["--outage-patience", "0.5"]
+    result = fetch(tmp_path, urls, "", *patience, HTTP_PROXY=proxy.url, NO_PROXY=direct)
+    assert result.returncode == 75, result.stderr
+    assert len(result.records) == len(HOSTS)
+    assert all(record["ok"] for record in result.records)
+
+
 def test_what_answers_connect_with_no_http_is_no_proxy(tmp_path: Path, proxy: MoodyProxy) -> None:
     speak_otherwise(proxy)
     result = fetch(tmp_path, ["https://127.0.0.1:9/"], proxy.url, "--outage-patience", "0.5")
