@@ -226,6 +226,22 @@ def test_silent_failures_are_held_then_released_by_a_sign_of_life() -> None:
     assert all(outcome.error is FailureKind.CONNECT for outcome in outcomes[:-1])
 
 
+def test_a_proxys_first_hang_up_costs_no_attempt_and_speaks_against_no_host() -> None:
+    court = Court(Rules(retries=0))
+    doubted, well = job("http://doubted.test/", 1), job("http://well.test/", 2)
+    court.add(doubted)
+    assert court.take() is doubted
+    assert court.end(doubted, failed_attempt(FailureKind.CONNECT, Fault.DOUBTED)) == []
+    assert court.judge.settle_held(court.now) == []
+    assert court.judge.outage.suspected, "nobody has answered, but it may be the proxy"
+    court.add(well)
+    assert court.judge.sign_of_life(court.now) == []
+    assert court.take() in (doubted, well)
+    assert court.take() in (doubted, well)
+    (outcome,) = court.end(doubted, response(200))
+    assert (outcome.ok, outcome.attempts) == (True, 1)
+
+
 @pytest.mark.parametrize(
     ("kind", "fault", "sign"),
     [
