@@ -26,10 +26,7 @@ class Labels(Pairs):
     def check(self, value: object) -> tuple[tuple[str, str], ...]:
         """Accept a mapping, pairs, or texts `NAME=VALUE`; each name once."""
         pairs = tuple(self._pair(item) for item in self.items_of(value))
-        names = [name for name, _ in pairs]
-        for name in names:
-            if names.count(name) > 1:
-                raise Unfit(f"takes each name once, not {name} twice", "drop one of them")
+        self.check_once("name", [name for name, _ in pairs])
         return pairs
 
     def _pair(self, item: object) -> tuple[str, str]:

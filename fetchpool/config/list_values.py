@@ -13,23 +13,19 @@ class Columns(Pairs):
 
     accepts = f"FIELD=NAME, FIELD one of {_FIELDS}"
     metavar = "FIELD=NAME"
+    mark = "="
 
     def check(self, value: object) -> tuple[tuple[str, str], ...]:
         """Accept a mapping, pairs, or texts `FIELD=NAME`."""
         pairs = tuple(self._pair(item) for item in self.items_of(value))
-        fields = [field for field, _ in pairs]
-        for field in fields:
-            if fields.count(field) > 1:
-                raise Unfit(f"takes each field once, not {field} twice", "drop one of them")
+        self.check_once("field", [field for field, _ in pairs])
         return pairs
 
     def _pair(self, item: object) -> tuple[str, str]:
-        if isinstance(item, str) and "=" in item:
-            item = tuple(item.split("=", 1))
-        match item:
-            case (str(field), str(name)) if field.strip().lower() in COLUMN_FIELDS and name.strip():
-                return field.strip().lower(), name.strip()
-        raise self.unfit(item)
+        field, name = (part.strip() for part in self.pair_of(item) or ("", ""))
+        if field.lower() not in COLUMN_FIELDS or not name:
+            raise self.unfit(item)
+        return field.lower(), name
 
     def show(self, value: tuple[tuple[str, str], ...]) -> str:
         return ", ".join(plain(f"{field}={name}") for field, name in value)

@@ -238,6 +238,12 @@ class Pairs(Kind):
                 return name, text
         return None
 
+    def check_once(self, what: str, names: Sequence[str]) -> None:
+        """Raise `Unfit` where one of *names*, each of a *what*, comes twice."""
+        for name in names:
+            if names.count(name) > 1:
+                raise Unfit(f"takes each {what} once, not {name} twice", "drop one of them")
+
     def items_of(self, value: object) -> Iterable[object]:
         """Return the supposed pairs of *value*; raises `Unfit` where it can hold none."""
         if isinstance(value, Mapping):

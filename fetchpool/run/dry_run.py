@@ -20,6 +20,7 @@ from fetchpool.config.rules import check_has_directory
 from fetchpool.model.exits import ExitStatus
 from fetchpool.model.urls import hiding, redact
 from fetchpool.model.values import Outcome, Request, Target
+from fetchpool.output.ledger.claims import Claims
 from fetchpool.output.ledger.preview import Preview
 from fetchpool.output.ledger.record import escaped
 from fetchpool.output.names import body_path
@@ -159,8 +160,10 @@ def _show(config: Config, sources: Sequence[str], output: str | None, scratch: P
     with open_sources(
         sources, stdin, named=config.add, ask=config.ask, reading=config.reading
     ) as lists:
+        claims = closing(Claims(scratch / "names"))
         if dest is None:
-            _write(lists, config, tally, lambda _: False)
+            with claims as names:
+                _write(lists, config, tally, lambda _: False, names)
         else:
             preview = Preview(
                 dest,
@@ -169,8 +172,8 @@ def _show(config: Config, sources: Sequence[str], output: str | None, scratch: P
                 named=output is not None,
                 scratch=scratch,
             )
-            with closing(preview):
-                _write(lists, config, tally, preview.is_answered)
+            with closing(preview), claims as names:
+                _write(lists, config, tally, preview.is_answered, names)
     if not config.quiet:
         glyphs = glyphs_for(sys.stderr, environ)
         taken = [f"fetchpool: {shown(form, glyphs)}" for form in lists.forms]
@@ -178,7 +181,11 @@ def _show(config: Config, sources: Sequence[str], output: str | None, scratch: P
 
 
 def _write(
-    lists: Sources, config: Config, tally: _Tally, is_answered: Callable[[Request], bool]
+    lists: Sources,
+    config: Config,
+    tally: _Tally,
+    is_answered: Callable[[Request], bool],
+    names: Claims,
 ) -> None:
     stdout = sys.stdout
     if stdout is None:
@@ -190,7 +197,7 @@ def _write(
     for batch in lists.batches():
         tally.skipped += batch.skipped
         rows = []
-        for request in batch.requests:
+        for request in names.settled(batch.requests):
             if is_answered(request):
                 tally.answered += 1
                 continue

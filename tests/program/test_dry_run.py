@@ -65,6 +65,19 @@ def test_name_is_the_one_that_the_file_gets(server: CountingServer, tmp_path: Pa
         assert planned(run_fetchpool(args, cwd=tmp_path))[0]["path"] is None
 
 
+def test_names_that_rows_wish_are_those_their_files_get(
+    server: CountingServer, tmp_path: Path
+) -> None:
+    rows = [f"a.bin,{server.url(path)}" for path in ("/1", "/2")]
+    write_list(tmp_path / "list.csv", ["name,url", *rows])
+    args = ["get", "list.csv", "--column", "name=name"]
+    plans = planned(run_fetchpool([*args, "--dry-run"], cwd=tmp_path))
+    shown = {plan["url"]: plan["path"] for plan in plans}
+    fetched = run_fetchpool([*args, "-o", "out"], cwd=tmp_path).records
+    assert shown == {record["url"]: record["path"] for record in fetched}
+    assert shown[server.url("/1")] == "a.bin" != shown[server.url("/2")]
+
+
 @pytest.mark.parametrize("pipe", [False, True])
 def test_lines_that_have_a_kept_record_are_left_out(
     server: CountingServer, tmp_path: Path, pipe: bool
