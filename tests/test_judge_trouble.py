@@ -226,6 +226,24 @@ def test_silent_failures_are_held_then_released_by_a_sign_of_life() -> None:
     assert all(outcome.error is FailureKind.CONNECT for outcome in outcomes[:-1])
 
 
+def test_what_a_lost_proxy_cut_begins_no_outage_when_it_is_back() -> None:
+    court = Court(Rules(retries=0))
+    early, late = job("http://a.test/", 1), job("http://b.test/", 2)
+    for each in (early, late):
+        court.add(each)
+        assert court.take() is each
+    assert court.end(early, failed_attempt(FailureKind.CONNECT, Fault.PROXY)) == []
+    assert court.judge.outage.going_on
+    began, court.now = court.now, court.now + 2.0
+    assert court.judge.sign_of_life(court.now) == []
+    lost = failed_attempt(FailureKind.CONNECT, Fault.PROXY)
+    assert court.judge.decide(late, lost, began, court.now + 0.1, EPOCH) == []
+    assert not court.judge.outage.paused
+    assert late.attempts == 0
+    assert court.judge.decide(late, lost, court.now, court.now + 0.1, EPOCH) == []
+    assert court.judge.outage.going_on
+
+
 def test_a_proxys_first_hang_up_costs_no_attempt_and_speaks_against_no_host() -> None:
     court = Court(Rules(retries=0))
     doubted, well = job("http://doubted.test/", 1), job("http://well.test/", 2)

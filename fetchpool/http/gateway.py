@@ -106,7 +106,7 @@ class Gateway:
         takes us for others, and does the same again for this one."""
         if not await self._together("takes us", self._takes_us(plan.target)):
             self._refused = plan.target if _is_of_list(plan) else None
-            if self._may_be_urls(plan, error):
+            if self._may_be_urls(plan, error) and await self._together("there", self._was_there()):
                 self._excuse(plan.target)
                 return ExchangeError(error.failure, transient=True, fault=Fault.DOUBTED)
             return _lost(error.failure)

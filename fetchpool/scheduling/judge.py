@@ -203,7 +203,8 @@ class Judge:
     ) -> Outcome | None:
         may_repeat = self._may_repeat(job, failed)
         if failed.fault is Fault.PROXY:
-            self.outage.lose_proxy(now)
+            if started >= self._back_since:  # else it is the last outage's, which is over
+                self.outage.lose_proxy(now)
             if not may_repeat:
                 return self._untold(job, failed, now)
             self._unmade(job, now)

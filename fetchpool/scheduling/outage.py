@@ -102,7 +102,8 @@ class Outage(Generic[T]):
     def unanswered(self, target: Target, detail: str) -> None:
         """Remember one that has not, and how: probed where no host has ever answered."""
         self._unanswered.append(target)
-        self.why = f"{NOTHING_REACHABLE}: {detail}"
+        if not self.proxy_lost:
+            self.why = f"{NOTHING_REACHABLE}: {detail}"
 
     def behind_lost_proxy(self, target: Target, detail: str) -> None:
         """Remember whose proxy can't be reached, or doesn't take us: it alone is probed.
