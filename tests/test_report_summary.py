@@ -108,12 +108,14 @@ def test_stopped_run_that_keeps_nothing_promises_nothing() -> None:
 def test_kept_and_skipped_lines_are_told() -> None:
     text = "\n".join(plain(msgspec.structs.replace(DONE, kept=12_204, skipped=3)))
     assert "12,204 kept from before" in text
-    assert "3 blank or comment lines" in text
+    assert "3 blank, comment or header lines" in text
 
 
 def test_list_without_a_url_is_one_line() -> None:
     empty = msgspec.structs.replace(CLEAN, total=0, ok=0, skipped=3)
-    assert plain(empty) == ["no URL in urls.txt (3 blank or comment lines): nothing to fetch"]
+    assert plain(empty) == [
+        "no URL in urls.txt (3 blank, comment or header lines): nothing to fetch"
+    ]
 
 
 def test_many_kinds_of_failure_are_summed_up() -> None:

@@ -123,7 +123,7 @@ class _Tally:
         if self.answered:
             yield f"{counted(self.answered, 'line')} answered before, kept"
         if self.skipped:
-            yield f"{counted(self.skipped, 'blank or comment line')} skipped"
+            yield f"{counted(self.skipped, 'blank, comment or header line')} skipped"
         if self.refused:
             noun = "line is no URL" if self.refused == 1 else "lines are no URL"
             yield f"{count(self.refused)} {noun}"

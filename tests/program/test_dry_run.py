@@ -49,7 +49,7 @@ def test_requests_are_json_lines_and_nothing_is_sent(
     assert second["headers"] == ["X-Key", "Content-Type", "Authorization"]
     assert SECRET not in result.stdout + result.stderr
     assert result.stderr.startswith("2 requests to 2 hosts, none sent\n")
-    assert "1 blank or comment line skipped\n1 line is no URL\n" in result.stderr
+    assert "1 blank, comment or header line skipped\n1 line is no URL\n" in result.stderr
     assert "    line 4  www.h.test\n" in result.stderr
     assert server.counts.targets() == []
     assert not (tmp_path / "urls.fetched").exists()

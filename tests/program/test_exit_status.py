@@ -162,7 +162,7 @@ def test_list_without_a_url_leaves_no_records_of_another_run(tmp_path: Path) -> 
     args = ["get", "empty.txt", "-o", "out", "--records", "r.jsonl"]
     result = run_fetchpool(args, cwd=tmp_path)
     assert result.returncode == 0
-    assert "1 blank or comment line)" in result.stderr
+    assert "1 blank, comment or header line)" in result.stderr
     assert (tmp_path / "r.jsonl").read_text() == ""
     assert not (tmp_path / "out").exists()
 

@@ -99,7 +99,7 @@ class Summary(Ending, frozen=True, kw_only=True):
     kept: int
     """Of *total*, those with a record of an earlier run."""
     skipped: int
-    """Lines that were blank or comments."""
+    """Lines that were blank, comments or a header."""
     bytes: int
     """Of decoded bodies, of this run's URLs."""
     wire_bytes: int

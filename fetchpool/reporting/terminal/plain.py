@@ -125,7 +125,7 @@ def empty_line(summary: Summary, glyphs: Glyphs) -> str:
     """Return what there is to say about a list without any URL."""
     where = f" in {name(summary.source, glyphs)}" if summary.source else ""
     lines = "line" if summary.skipped == 1 else "lines"
-    skipped = f" ({summary.skipped} blank or comment {lines})" if summary.skipped else ""
+    skipped = f" ({summary.skipped} blank, comment or header {lines})" if summary.skipped else ""
     return f"no URL{where}{skipped}: nothing to fetch"
 
 

@@ -130,7 +130,7 @@ def _facts(summary: Summary, width: int, glyphs: Glyphs) -> list[tuple[str, list
         if summary.parked_hosts > 1:
             parked += f" and {formats.count(summary.parked_hosts - 1)} more"
     if summary.skipped:
-        skipped = formats.counted(summary.skipped, "blank or comment line")
+        skipped = formats.counted(summary.skipped, "blank, comment or header line")
     first_byte, whole = _percentiles(summary.first_byte, summary.whole)
     return [
         ("first byte", first_byte),
