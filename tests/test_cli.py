@@ -109,6 +109,7 @@ def test_every_option_can_be_given_on_the_command_line(calls: Calls) -> None:
         value = [] if option.is_switch else [option.example]
         more = ["--retry-failed"] if option.name == "retry_kinds" else []
         more = ["--metrics-file", "m.prom"] if option.name == "metrics_label" else more
+        more = ["--refresh"] if option.name == "prune" else more
         assert cli.main(["get", "x", *more, option.flag, *value]) == 7
         config, _, output = calls.pop()
         given = output if option.name == "output" else getattr(config, option.name)

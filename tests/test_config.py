@@ -32,6 +32,7 @@ CANARY = "canary-5f1b"
 COMPANIONS: dict[str, dict[str, object]] = {
     "retry_kinds": {"retry_failed": True},
     "metrics_label": {"metrics_file": "m.prom"},
+    "prune": {"refresh": True},
 }
 """What an option doesn't go without."""
 SECRETS: dict[str, Any] = {
@@ -431,6 +432,7 @@ def test_every_option_can_stand_in_the_file(option: Option, tmp_path: Path) -> N
     value = f"[{value}]" if option.name == "header" else value
     extra = "retry-failed = true\n" if option.name == "retry_kinds" else ""
     extra = 'metrics-file = "m.prom"\n' if option.name == "metrics_label" else extra
+    extra = "refresh = true\n" if option.name == "prune" else extra
     settings = load(f"{extra}{option.key} = {value}", tmp_path)
     assert settings.origins[option.name].endswith("settings.toml")
 

@@ -28,7 +28,7 @@ from fetchpool.model.values import FailureKind
 from fetchpool.output.ledger.reference import render_reference, render_table
 from fetchpool.output.names import body_path
 from fetchpool.scheduling.retry import FIRST_PAUSE_S, PASSING_STATUSES
-from tests.harness import RECORD_KEYS, clean_environment
+from tests.harness import RECORD_KEYS, clean_environment, read_records
 from tests.test_imports import MAY_IMPORT
 
 ROOT = Path(__file__).parents[1]
@@ -98,7 +98,15 @@ def test_every_option_of_the_help_is_mentioned(
 def test_every_option_the_documents_name_exists() -> None:
     known = {option.flag for option in options()}
     known |= {f"--no-{option.key}" for option in options() if option.is_switch}
-    known |= {"--config", "--format", "--help", "--json", "--version", "--install-completion"}
+    known |= {
+        "--config",
+        "--format",
+        "--help",
+        "--json",
+        "--changed",
+        "--version",
+        "--install-completion",
+    }
     for document in DOCUMENTS:
         text = (ROOT / document).read_text(encoding="utf-8")
         named = set(re.findall(r"`(--[a-z][a-z0-9-]+)", text))
@@ -257,6 +265,17 @@ def test_crontab_runs_a_command_that_is_accepted(shop: Path) -> None:
     done = run_in(shop, ["env", "-i", "/bin/sh", "-c", command])
     assert done.returncode == ExitStatus.URLS_FAILED, done.stderr
     assert (shop / "fetch.log").exists()
+
+    # The next night, by the timer.
+    units = (ROOT / "docs" / "refresh.md").read_text()
+    (command,) = re.findall(r"^ExecStart=(.*)$", units, re.MULTILINE)
+    (folder,) = re.findall(r"^WorkingDirectory=(.*)$", units, re.MULTILINE)
+    there = str(shop)
+    done = run_in(Path(folder.replace("/srv/pages", there)),
+                  ["env", "-i", *command.replace("/srv/pages", there).split()])  # fmt: skip
+    assert done.returncode == ExitStatus.URLS_FAILED, done.stderr
+    changes = [record.get("change") for record in read_records(shop / "pages")]
+    assert sorted(changes, key=str) == [None, *["same"] * len(GOOD)]
 
 
 def test_library_examples_run(shop: Path, address: str) -> None:

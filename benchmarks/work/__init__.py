@@ -9,6 +9,7 @@ from benchmarks.report import Section
 from benchmarks.work.bodies import compressed, large
 from benchmarks.work.ledger import ledger
 from benchmarks.work.lists import lists
+from benchmarks.work.refresh import refresh
 from benchmarks.work.rows import rows
 from benchmarks.work.small import small
 from benchmarks.work.startup import startup
@@ -28,5 +29,6 @@ ITEMS: dict[str, tuple[str, Callable[[Bench], Section]]] = {
     "W9": ("20,000 URLs of 2,000 names that answer after 200 ms", names),
     "W10": ("going on over a ledger of 10^7 records", ledger),
     "W11": ("10^6 rows of CSV and JSON lines, carried along", rows),
+    "W12": ("20,000 URLs of which nothing has changed, --refresh", refresh),
     "workers": ("how throughput grows with --workers", workers),
 }

@@ -201,6 +201,11 @@ def demo(**given: Any) -> Job:
 def status(
     dest: str = typer.Argument(metavar="DEST", hidden=True),
     as_json: bool = typer.Option(False, "--json", help="One JSON object, for scripts"),
+    changed: bool = typer.Option(
+        False,
+        "--changed",
+        help="A line for each URL that is new, changed, gone or left the list, after --refresh",
+    ),
 ) -> Job:
     """Say what a run directory holds: done, failed by kind, left, worst hosts.
 
@@ -208,6 +213,10 @@ def status(
     """
 
     def run() -> int:
+        if changed:
+            from fetchpool.cli.status import show_changed
+
+            return show_changed(dest, as_json)
         from fetchpool.cli.status import show_status
 
         return show_status(dest, as_json)

@@ -9,13 +9,18 @@ import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from fetchpool.model.exits import ExitStatus
+from fetchpool.model.values import Change
 from fetchpool.output.ledger import HostFailures, NotARunError, RunStatus, read_status
 from fetchpool.output.ledger.layout import Layout
-from fetchpool.output.ledger.record import rfc3339
+from fetchpool.output.ledger.record import escaped, rfc3339
+from fetchpool.output.ledger.status import read_changed
 from fetchpool.reporting.stats import another_try_may_help
 from fetchpool.reporting.terminal import formats
 from fetchpool.reporting.terminal.plain import first_failures, shown, top_failures
@@ -31,6 +36,7 @@ from fetchpool.reporting.terminal.terminal import (
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 _LABELS = 12
 _SOURCES = 5
+_LINES_AT_ONCE = 1000
 _LONGEST_NAME = 200
 _NARROWEST = 40
 _LABELS_FROM = 60
@@ -101,7 +107,39 @@ def status_object(dest: str, status: RunStatus, last_at: float | None) -> dict[s
         "worst_hosts_partial": status.partial,
         "damaged_lines": status.damaged,
         "more_sources": status.more_sources,
+        **({"changes": _changes(status)} if status.totals.changes else {}),
     }
+
+
+def _changes(status: RunStatus) -> dict[str, int]:
+    """Return what became of the URLs since the run before, and how many left the list."""
+    found = {each.value: status.totals.changes.get(each, 0) for each in Change}
+    return {**found, "left": status.gone_from_list}
+
+
+def show_changed(dest: str, as_json: bool) -> int:
+    """Write a line for each URL of the run in *dest* that is new, changed, gone, or left the list.
+
+    With *as_json* they are JSON Lines. Returns and raises what `show_status` does.
+    """
+    glyphs = glyphs_for(sys.stdout, os.environ)
+    try:
+        changed = read_changed(Path(dest))
+        while some := list(islice(changed, _LINES_AT_ONCE)):
+            if as_json:
+                text = "".join(escaped(msgspec.json.encode(each) + b"\n").decode() for each in some)
+            else:
+                text = "".join(f"{each.change:<7}  {shown(each.url, glyphs)}\n" for each in some)
+            if (status := _write(text)) is not ExitStatus.OK:
+                return status
+    except NotARunError as error:
+        return _complain(f"{error}. Name the directory that fetchpool get wrote to.")
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        return _complain(f"cannot read {dest}: {reason or error}")
+    return ExitStatus.OK
 
 
 def status_lines(dest: str, status: RunStatus, last_at: float | None, screen: Screen) -> list[str]:
@@ -173,6 +211,9 @@ def _counts(status: RunStatus, screen: Screen) -> list[str]:
         _red(row("failed", failed, share(failed)), screen, wanted=failed > 0),
         *(row(label, number) for label, number in failures),
     ]
+    if totals.changes:
+        changes = {each: number for each, number in _changes(status).items() if number}
+        lines += [row("left list" if each == "left" else each, changes[each]) for each in changes]
     if status.left is None:
         lines.append(f"{'left':<{wide}} {'?':>{digits}}   the list was not read to its end")
     else:

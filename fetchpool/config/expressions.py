@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fetchpool.config.values import Kind, Unfit, quoted
 
-_ERRORS = re.compile(r"errors\s*>\s*([0-9]{1,18})(\.[0-9]{1,9})?\s*(%?)", re.IGNORECASE)
+CHANGES = ("new", "changed", "gone", "left")
+"""What `--fail-if` may count beside errors, with `--refresh`."""
+
+_BOUND = re.compile(
+    rf"(errors|{'|'.join(CHANGES)})\s*>\s*([0-9]{{1,18}})(\.[0-9]{{1,9}})?\s*(%?)", re.IGNORECASE
+)
 _STATUS = re.compile(r"status:([1-9]xx|[1-9][0-9]{2})")
 
 
 class FailIf(Kind):
-    """`errors>N`, `errors>P%` or `never`."""
+    """`errors>N`, `errors>P%`, `changed>N` or `never`; several with commas: any of them."""
 
-    accepts = "'errors>N', 'errors>P%' (P from 0 to 100) or 'never'"
+    accepts = "'errors>N', 'errors>P%' (P from 0 to 100), 'changed>N', 'gone>N' or 'never'"
     metavar = "EXPR"
 
     def check(self, value: object) -> str:
@@ -22,32 +27,45 @@ class FailIf(Kind):
             raise self.unfit(value)
         if value.strip().lower() == "never":
             return "never"
-        match = _ERRORS.fullmatch(value.strip())
+        return ",".join(self._bound(value, each) for each in value.split(","))
+
+    def _bound(self, value: str, each: str) -> str:
+        match = _BOUND.fullmatch(each.strip())
         if match is None:
             raise Unfit(self.unfit(value).problem, "quote it for the shell: 'errors>5%'")
-        number, fraction, percent = match.groups()
+        what, number, fraction, percent = match.groups()
         if percent:
             if int(number) > 100 or (int(number) == 100 and (fraction or ".0").strip(".0")):
                 raise self.unfit(value)
         elif fraction:
             raise self.unfit(value)
-        return f"errors>{int(number)}{fraction or ''}{percent}"
+        return f"{what.lower()}>{int(number)}{fraction or ''}{percent}"
 
     def show(self, value: str) -> str:
         return value
 
 
-def exceeds(expression: str, errors: int, lines: int) -> bool:
-    """Tell whether *errors* among *lines* fail a run under a checked `--fail-if`."""
-    if expression == "never":
-        return False
-    bound = expression.removeprefix("errors>")
+def exceeds(
+    expression: str, errors: int, lines: int, changes: Mapping[str, int] | None = None
+) -> bool:
+    """Tell whether *errors* among *lines*, or *changes*, fail a run under a checked `--fail-if`."""
+    counts = {**(changes or {}), "errors": errors}
+    bounds = (each.partition(">") for each in expression.split(",") if each != "never")
+    return any(_exceeds(counts.get(what, 0), bound, lines) for what, _, bound in bounds)
+
+
+def _exceeds(count: int, bound: str, lines: int) -> bool:
     if not bound.endswith("%"):
-        return errors > int(bound)
+        return count > int(bound)
     # Exact: 0.29 * 100 is 28.999999999999996 in floating point.
     whole, _, fraction = bound[:-1].partition(".")
     scale: int = 10 ** len(fraction)
-    return errors * 100 * scale > int(whole + fraction) * lines
+    return count * 100 * scale > int(whole + fraction) * lines
+
+
+def counts_changes(expression: str) -> bool:
+    """Tell whether a checked `--fail-if` counts what only `--refresh` finds out."""
+    return any(each.partition(">")[0] in CHANGES for each in expression.split(","))
 
 
 class FailureKinds(Kind):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fetchpool.config.expressions import counts_changes
 from fetchpool.config.forms import check_records_file
 from fetchpool.config.options import is_set
 from fetchpool.config.values import ConfigError, Unfit
@@ -21,6 +22,8 @@ RIVALS = (
     (("retry_failed", "once", "fresh"), "each keeps other records of the earlier run"),
     (("retry_kinds", "once", "fresh"), "it selects what --retry-failed fetches"),
     (("fresh", "add"), "one keeps nothing, the other what is there"),
+    (("refresh", "retry_failed", "once", "fresh"), "it asks for every URL again"),
+    (("mtime", "no_body"), "one is about files, the other makes none"),
     (("default_scheme", "base"), "each completes what lacks a scheme in its own way"),
 )
 """Settings of which at most one may be set, and why.
@@ -29,7 +32,7 @@ The command line wins over the file before (see `origins`); here all have the sa
 """
 
 
-NEED_A_DIRECTORY = ("retry_failed", "once", "fresh", "add")
+NEED_A_DIRECTORY = ("retry_failed", "once", "fresh", "add", "refresh")
 """Settings that have no effect without the records of an earlier run."""
 
 
@@ -62,6 +65,16 @@ def check_together(config: Config) -> None:
     if config.retry_kinds and not config.retry_failed:
         raise ConfigError(
             "--retry-kinds selects failures for --retry-failed: add --retry-failed, or drop it"
+        )
+    if counts_changes(config.fail_if) and not config.refresh:
+        raise ConfigError(
+            f"--fail-if {config.fail_if!r} counts what --refresh finds out: add --refresh, or name "
+            "errors alone"
+        )
+    if config.prune and not config.refresh:
+        raise ConfigError(
+            "--prune is for URLs that a list has no more, which --refresh finds: add --refresh, "
+            "or drop it"
         )
     if config.metrics_label and not config.metrics_file:
         raise ConfigError(

@@ -259,6 +259,9 @@ class Config(ListSettings):
     hash: Annotated[bool, Panel.RESPONSES, Switch(), "Record the SHA-256 of every stored body"] = (
         False
     )
+    mtime: Annotated[
+        bool, Panel.RESPONSES, Switch(), "Give each file the time of its Last-Modified"
+    ] = False
     content_disposition: Annotated[
         bool, Panel.RESPONSES, Switch(), "Take the base name of a file from that header field"
     ] = False
@@ -367,6 +370,24 @@ class Config(ListSettings):
         bool, Panel.AGAIN, Switch(), "Keep every record, fetch only lines without one"
     ] = False
     fresh: Annotated[bool, Panel.AGAIN, Switch(), "Keep no record of an earlier run"] = False
+    refresh: Annotated[
+        bool,
+        Panel.AGAIN,
+        Switch(),
+        "Ask only for what has changed since the last run; records say new, changed, same or gone",
+        Also(
+            more="With `If-None-Match` or `If-Modified-Since`, as the server told them. Where it "
+            "told neither, bodies are compared by their hashes. A body that is the same stays as "
+            "it is. After a stopped run it goes on."
+        ),
+    ] = False
+    prune: Annotated[
+        bool,
+        Panel.AGAIN,
+        Switch(),
+        "With --refresh: move bodies of URLs that the list has no more to .fetchpool/pruned",
+        Also(more="Only files that are as fetchpool stored them, and that no other record names."),
+    ] = False
     add: Annotated[
         bool,
         Panel.AGAIN,
@@ -385,6 +406,10 @@ class Config(ListSettings):
         Panel.REPORTING,
         FailIf(),
         "What makes the exit status 1: 'errors>N', 'errors>P%' or never",
+        Also(
+            more="With `--refresh` also `new>N`, `changed>N`, `gone>N`, and `left>N` for URLs that "
+            "the list has no more. Any of several does: `errors>5%,changed>0`."
+        ),
     ] = "errors>0"
     quiet: Annotated[
         bool,
@@ -482,9 +507,12 @@ class Config(ListSettings):
             return f"fetchpool/{__version__} (+{PROJECT_URL})"
         return self.user_agent
 
-    def fails(self, errors: int, lines: int) -> bool:
-        """Tell whether a finished run with *errors* among *lines* exits 1 (`--fail-if`)."""
-        return exceeds(self.fail_if, errors, lines)
+    def fails(self, errors: int, lines: int, **changes: int) -> bool:
+        """Tell whether a finished run with *errors* among *lines* exits 1 (`--fail-if`).
+
+        With `--refresh`, *changes* has the numbers of `new`, `changed`, `gone` and `left`.
+        """
+        return exceeds(self.fail_if, errors, lines, changes)
 
     def retries_kind(self, error: str, status: int | None) -> bool:
         """Tell whether `--retry-failed` fetches a recorded failure again (`--retry-kinds`)."""

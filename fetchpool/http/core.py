@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from fetchpool.http.decoding import BodyError
 from fetchpool.http.exchange import Exchange, ExchangeError
 from fetchpool.http.hashes import functions_for
@@ -80,7 +82,8 @@ class Engine:
 
         Once it doesn't count if a kept connection was closed, or brought something that is no
         answer: the plan goes out again on a new one. If that fails in the same way, both count.
-        Nor does an answer count that shows that a body which broke off can't be gone on with.
+        Nor does an answer count that shows that a body which broke off can't be gone on with, or a
+        304 that doesn't fit what is on disk: the whole is asked for, without any condition.
         Raises `StoreError`: our disk's trouble is no URL's.
         """
         if self._ticker is None:
@@ -108,6 +111,8 @@ class Engine:
             receiver = Receiver(plan, bodies, store, resumption, self._threads)
             self._watches.add(watch)
             sent = plan if resumption is None else resumption.request(plan)
+            if plan.condition is not None:
+                sent = replace(sent, headers=(*sent.headers, plan.condition))
             try:
                 await self._exchange.send(sent, watch, receiver)
                 return _response(plan, watch, receiver)
@@ -121,6 +126,7 @@ class Engine:
                 self._received += watch.bytes_seen
             if isinstance(error, StartAnewError):
                 anew = True
+                plan = replace(plan, condition=None)
             elif excused is None and _is_excusable(error, watch, receiver):
                 excused = error.failure
             else:

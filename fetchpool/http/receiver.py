@@ -23,9 +23,17 @@ from fetchpool.http.resuming import (
     representation,
 )
 from fetchpool.http.unpacking import Unpacking
-from fetchpool.model.bodies import Chunk, Stored
+from fetchpool.model.bodies import Chunk, Sink, Stored
 from fetchpool.model.disposition import suggested_filename
-from fetchpool.model.values import REDIRECT_STATUSES, Failure, FailureKind, Head, is_redirect
+from fetchpool.model.values import (
+    REDIRECT_STATUSES,
+    Earlier,
+    Failure,
+    FailureKind,
+    Head,
+    is_redirect,
+)
+from fetchpool.model.versions import NOT_MODIFIED, confirms
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -81,6 +89,7 @@ class Receiver:
     __slots__ = (
         "_claimed",
         "_hashes",
+        "_kept",
         "_length",
         "_pending",
         "_plan",
@@ -114,6 +123,7 @@ class Receiver:
         self._length: int | None = None
         self._total: int | None = None  # of a body that may be gone on with
         self._claimed: int | None = None  # what an answer that says to be the whole must come to
+        self._kept: Earlier | None = None  # what a 304 leaves as it is
         self._store = store
         self._threads = threads
         self._unpacking: Unpacking | None = None  # None: what comes is the body
@@ -135,6 +145,8 @@ class Receiver:
     @property
     def sha256(self) -> str | None:
         """The body's hash in hexadecimal, once complete and if asked for."""
+        if self._kept is not None:
+            return self._kept.sha256
         is_complete = self.stored is not None or self.draft is not None
         if self._hashes is None or not self._policy.sha256 or not is_complete:
             return None
@@ -169,6 +181,8 @@ class Receiver:
         """
         self.answer = head
         self._length = length
+        if head.status == NOT_MODIFIED and self._plan.condition is not None:
+            return self._keep_earlier(head)
         if self._resumption is not None:
             if self._goes_on(self._resumption, head, length):
                 return self.action
@@ -218,6 +232,36 @@ class Receiver:
         if cap and self._total > cap:
             raise _too_big(f"the body has {self._total} bytes", cap)
         return True
+
+    def _keep_earlier(self, head: Head) -> BodyAction:
+        """Take a 304 to a conditional request; raises `StartAnewError` if it doesn't fit."""
+        earlier = self._plan.earlier
+        if earlier is None or not confirms(head, earlier) or not self._has(earlier):
+            raise StartAnewError
+        if earlier.content_type is not None and head.get("content-type") is None:
+            self.answer = Head(head.status, (*head.headers, ("content-type", earlier.content_type)))
+        self._kept = earlier
+        self.body_bytes = earlier.bytes
+        self.action = BodyAction.DRAIN
+        return self.action
+
+    def _has(self, earlier: Earlier) -> bool:
+        """Tell whether the store still has the *earlier* body, or there is none to have."""
+        if earlier.path is None:
+            return True
+        named_by = self._plan.named_by or self._plan.target
+        return isinstance(self._store, Sink) and self._store.has(
+            named_by, earlier.path, earlier.bytes
+        )
+
+    def _is_same(self, head: Head) -> bool:
+        """Tell whether the complete body is what the store has had from an earlier run."""
+        earlier = self._plan.earlier
+        if earlier is None or earlier.path is None or self._hashes is None or not is_final(head):
+            return False
+        if self.body_bytes != earlier.bytes or earlier.sha256 is None:
+            return False
+        return self._hashes.hexdigest(RECORDED) == earlier.sha256 and self._has(earlier)
 
     def feed(self, chunk: bytes | memoryview) -> bool:
         """Take a piece of the body as received; return False if no more of it is wanted.
@@ -286,6 +330,9 @@ class Receiver:
         The body of an answer which may be tried again becomes `draft`: what the next attempt brings
         may have another name, or none.
         """
+        if self._kept is not None:
+            self.stored = Stored(self._kept.path)
+            return
         if self._unpacking is not None:
             self._unpacking.finish(self._keep)
         has_own_end = self._unpacking is not None and self._unpacking.has_own_end
@@ -304,7 +351,13 @@ class Receiver:
         if plan.checksum is not None:
             self._check(plan.checksum, self.answer)
         named_by = plan.named_by or plan.target
-        if not is_final(self.answer):
+        if self._is_same(self.answer):  # so its file stays as it is
+            assert plan.earlier is not None
+            if self._writer is not None:
+                self._writer.discard()
+                self._writer = None
+            self.stored = Stored(plan.earlier.path)
+        elif not is_final(self.answer):
             self.draft = self._writer or self._store.open(named_by, self.answer)
             self._writer = None
             for piece in self._pending:

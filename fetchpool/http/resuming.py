@@ -46,8 +46,9 @@ A 500 may well be a server that trips over the Range itself.
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{0,1000}"')
 """RFC 9110 §8.8.3 without obs-text: what can be sent back as it came."""
 
-_DESCRIBING = frozenset({"content-type", "content-disposition"})
-"""What an answer to If-Range may leave out (RFC 9110 §15.3.7) and a record or a name is made of."""
+_DESCRIBING = frozenset({"content-type", "content-disposition", "last-modified"})
+"""What an answer to If-Range may leave out (RFC 9110 §15.3.7) and a record, a name or the time of a
+file is made of."""
 
 _OWN_RANGE = frozenset({"range", "if-range"})
 

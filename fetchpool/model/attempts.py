@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from fetchpool.model.asking import SENDING_METHODS, Fields
-from fetchpool.model.values import Failure, Head, Target
+from fetchpool.model.values import Earlier, Failure, Head, Target
 
 if TYPE_CHECKING:
     from fetchpool.model.bodies import BodyWriter, Store, Stored
@@ -74,6 +74,10 @@ class Plan(msgspec.Struct):
     """From when on the request waited for a slot (monotonic seconds), if that is known."""
     destination: Destination | None = None
     """Where the body goes; None = where the bodies of this run go."""
+    earlier: Earlier | None = None
+    """What an earlier run got, if that is known: what is the same is not stored again."""
+    condition: tuple[str, str] | None = None
+    """A field to be added: the response may be 304, which leaves the *earlier* body as it is."""
 
     def __repr__(self) -> str:
         """Show neither fields nor body: they hold what is secret."""

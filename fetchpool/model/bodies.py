@@ -173,6 +173,13 @@ class Sink(Store):
         """Whether too much waits for `append`: no further request starts while it is true."""
         return False
 
+    def has(self, target: Target, path: str, size: int) -> bool:
+        """Tell whether the body that a run before stored for *target* at *path* is still there.
+
+        It has *size* bytes then, and a name that *target*'s body may have today.
+        """
+        return False
+
     def append(self, outcomes: Sequence[Outcome]) -> None:
         """Write the bodies of *outcomes* to their containers and fill in their receipts.
 

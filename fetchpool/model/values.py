@@ -87,6 +87,34 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
     """A sentence for a person; already redacted, may still hold characters unfit for a terminal."""
 
 
+class Change(StrEnum):
+    """What became of a URL since the run before (`--refresh`)."""
+
+    NEW = "new"
+    """No earlier run had it."""
+    CHANGED = "changed"
+    SAME = "same"
+    """Not modified, as the server says or as the hash of its body shows."""
+    GONE = "gone"
+    """404 or 410, where an earlier run got a body."""
+
+
+class Earlier(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What an earlier run got for a request, as its record says; all as by default: nothing."""
+
+    url: str = ""
+    """That answered: what the validators are of. Empty: no earlier run had an answer."""
+    bytes: int = 0
+    content_type: str | None = None
+    path: str | None = None
+    """Where the body still is, unaltered; None if it is not, or was never stored."""
+    sha256: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    condition: tuple[str, str] | None = None
+    """The field by which the server is asked for a newer version only; None = ask for it plainly"""
+
+
 class Request(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One line of a list: what somebody wants fetched, and how it is to be asked for.
 
@@ -116,6 +144,8 @@ class Request(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What the body must come to, as `asking.read_checksum` reads it."""
     row: Bytes | None = None
     """The list's other columns: a JSON object in UTF-8 without blanks, as it goes to the record."""
+    earlier: Earlier | None = None
+    """What an earlier run got, where only what has changed is wanted (`--refresh`)."""
 
     def __repr__(self) -> str:
         """Show what may be shown: the URL is redacted by who shows it, body and row by nobody."""
@@ -218,7 +248,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
 
     request: Request
     ok: bool
-    """A complete answer with a 2xx status."""
+    """A complete answer with a 2xx status, or 304 for a body that is still there."""
     status: int | None
     """HTTP status of the last answer."""
     error: FailureKind | None
@@ -250,3 +280,9 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     """The body itself, where no store was given."""
     receipt: Receipt | None = None
     """Where the body is, if its store keeps containers."""
+    etag: str | None = None
+    """As the server said of the body."""
+    last_modified: str | None = None
+    """The same."""
+    change: Change | None = None
+    """What has become of it since the run before, with `--refresh`."""

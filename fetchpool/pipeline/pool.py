@@ -39,6 +39,7 @@ from fetchpool.pipeline.fetching import Border, Counters, Fetching, RunObserver
 from fetchpool.pipeline.outcomes import Outcomes, RunningList
 from fetchpool.policies import Policy
 from fetchpool.policies.addresses import PublicOnly
+from fetchpool.policies.conditional import Conditional
 from fetchpool.policies.credentials import Credentials
 from fetchpool.policies.fields import UserFields
 from fetchpool.reporting.stats import Stats
@@ -93,7 +94,7 @@ class FetchPool:
             BodyPolicy(
                 config.max_size,
                 config.keep_errors,
-                config.hash,
+                config.hash or config.refresh,  # bodies are compared by it
                 config.max_redirects > 0,
                 config.as_received,
             ),
@@ -229,6 +230,8 @@ def policies_of(config: Config) -> list[Policy]:
     ]
     if config.public_only:
         policies.append(PublicOnly())
+    if config.refresh:
+        policies.append(Conditional())
     return policies
 
 

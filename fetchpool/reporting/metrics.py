@@ -180,6 +180,16 @@ class _RunCollector(Collector):
             "fetchpool_kept_urls", "URLs whose record of an earlier run was kept.", summary.kept
         )
 
+        if summary.changes:
+            changes = GaugeMetricFamily(
+                "fetchpool_changes",
+                "URLs by what became of them since the run before.",
+                labels=["change"],
+            )
+            for change, number in {**summary.changes, "left": summary.left}.items():
+                changes.add_metric([change], number)
+            yield changes
+
     def _traffic(self) -> Iterator[Metric]:
         summary = self._summary
         yield CounterMetricFamily(

@@ -6,7 +6,7 @@ A sample of the failures is kept on the way; all of them are read from the ledge
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,11 +49,17 @@ class Account:
                     self._add(each)
             else:
                 self.kept(ok=each.ok, label=each.label)
+                if each.change is not None:
+                    self._stats.changes_kept({each.change: 1})
 
     def kept(self, *, ok: bool, label: str | None = None, count: int = 1) -> None:
         """Count URLs whose record of an earlier run still holds."""
         self._stats.kept(ok=ok, label=label, count=count)
         self._has_kept_failures = self._has_kept_failures or not ok
+
+    def changes_kept(self, changes: Mapping[str, int]) -> None:
+        """Count what had become of URLs whose record of a stopped run still holds."""
+        self._stats.changes_kept(changes)
 
     def _add(self, outcome: Outcome) -> None:
         if not self._limit:

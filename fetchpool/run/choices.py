@@ -57,6 +57,7 @@ def run_options(config: Config, mark: str) -> RunOptions:
         config.durability,
         config.add,
         mark,
+        config.refresh,
     )
 
 

@@ -36,6 +36,7 @@ class Closing:
         await recording.close(complete=complete)
         if complete:
             await recording.remove_leftovers(goes_on=numbers.ok != numbers.total)
+        pruned = await recording.prune() if complete else 0
         status, stopped_by = self._status(recording, numbers, complete=complete)
         summary = telling.stats.summary(
             monotonic(),
@@ -48,6 +49,8 @@ class Closing:
                 again=self._again(status, numbers.failed),
                 stopped_by=stopped_by,
                 expected=remaining.requests if remaining.ended else total,
+                left=recording.left,
+                pruned=pruned,
             ),
         )
         telling.events.event("run-ended", status=int(status), ok=summary.ok, total=summary.total)
@@ -80,7 +83,8 @@ class Closing:
             return recording.trouble.status, recording.trouble.stopped_by
         if not complete:
             return self._stopper.status or ExitStatus.STOPPED_EARLY, self._stopper.reason
-        if self._call.config.fails(numbers.total - numbers.ok, numbers.total):
+        changes = {**numbers.changes, "left": recording.left}
+        if self._call.config.fails(numbers.failures, numbers.total, **changes):
             return ExitStatus.URLS_FAILED, None
         return ExitStatus.OK, None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from fetchpool.sources import Batch
 if TYPE_CHECKING:
     from fetchpool.model.values import Request
     from fetchpool.output.ledger import Bitmap, Waiting
+    from fetchpool.output.ledger.baseline import Baseline
     from fetchpool.output.ledger.claims import Claims
     from fetchpool.output.ledger.entries import Line
     from fetchpool.sources import RequestReader
@@ -37,6 +39,8 @@ class Remaining:
         self._kept = kept
         self._first: list[Batch] = []
         self._offset = 0
+        self.baseline: Baseline | None = None
+        """What the run before got, for a run that compares with it."""
         self.claims: Claims | None = None
         """Who has which of the names that lines wish for their files."""
         self.requests = 0
@@ -71,6 +75,8 @@ class Remaining:
             requests = [replace(each, seq=each.seq + self._offset) for each in requests]
         if self.claims is not None:
             requests = self.claims.settled(requests)
+        if self.baseline is not None:
+            requests = await asyncio.to_thread(self.baseline.attach, requests, self._done)
         if self._done is not None:
             done = self._done
             requests = [request for request in requests if request.seq not in done]

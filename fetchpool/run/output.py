@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
@@ -73,6 +74,23 @@ class Output(Struct, frozen=True):
         """
         receipts = read_receipts(self.layout)
         await asyncio.to_thread(partial(self.sink.recover, receipts, goes_on=goes_on))
+
+    def prune(self) -> int:
+        """Move away the bodies of URLs that lists have no more; return how many were moved.
+
+        Files that a record names stay, and those that are not as they were stored. What can't be
+        moved now is by a later run. To be called once everything has its record.
+        """
+        if not isinstance(self.sink, DirectoryStore):
+            return 0
+        moved = 0
+        with suppress(OSError, StoreError, sqlite3.Error):
+            bodies = self.directory.left_bodies()
+            while some := {each.path or "": each for each in islice(bodies, _OUTDATED_AT_ONCE)}:
+                for path in sorted(unnamed(self.layout, set(some))):
+                    known = some[path]
+                    moved += self.sink.move_away(path, known.bytes, known.sha256)
+        return moved
 
     def remove_outdated(self) -> None:
         """Delete files that bodies of the same URLs under other names have replaced.

@@ -55,6 +55,8 @@ class Recording:
         self._ledger: Ledger | None = None
         self._total_is_told = False
         self.trouble: Trouble | None = None
+        self.left = 0
+        """URLs that the list has no more, as far as the run compares with the one before."""
 
     async def settle(self) -> None:
         """Make the ledger of an earlier run today's, and pass over what it answered.
@@ -66,12 +68,14 @@ class Recording:
             return
         settled = await self._output.settle(self._read_list)
         self._remaining.claims = self._output.claims
+        self._remaining.baseline = settled.baseline
         in_place = settled.waiting is not None and settled.waiting.in_place
         keep = self._count_kept if in_place else self.journal.keep
         self._remaining.set_aside(settled.done, settled.waiting, keep, offset=settled.offset)
         for label, count in settled.kept.failed.items():
             self.account.kept(ok=False, label=label, count=count)
         self.account.kept(ok=True, count=settled.kept.ok)
+        self.account.changes_kept(settled.kept.changes)
         self._ledger = settled.ledger
         self.journal.write_to(settled.ledger, path, self._output.sink)
 
@@ -105,6 +109,8 @@ class Recording:
     async def close(self, *, complete: bool) -> None:
         """Close the ledger, finished if *complete*, and write the file of `--records`."""
         try:
+            if complete and self._output is not None:
+                self.left = await asyncio.to_thread(self._output.directory.note_left)
             await self._close_ledger(complete=complete)
         except OurTrouble as error:
             self._note(error)
@@ -121,6 +127,12 @@ class Recording:
         if self._output is not None:
             with suppress(StoreError, OSError):  # a later run does it
                 await self._output.recover(goes_on=goes_on)
+
+    async def prune(self) -> int:
+        """Move away the bodies of URLs that have left the list; return how many."""
+        if self._output is None or not self._call.config.prune:
+            return 0
+        return await asyncio.to_thread(self._output.prune)
 
     def abort(self, fetcher: Fetcher) -> None:
         """Cut off what runs, and wait for no reader of records."""

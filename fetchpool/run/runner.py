@@ -113,6 +113,8 @@ class Runner:
             recording = Recording(self._call, output, self._remaining, self._telling)
             stack.push_async_callback(recording.journal.close)
             await recording.settle()
+            if output is not None and output.directory.refreshes:
+                self._config = replace(self._config, refresh=True)
             fetcher = await self._fetcher(stack, output)
             return await self._fetch(fetcher, recording)
 

@@ -9,7 +9,8 @@ import msgspec
 from fetchpool.model.asking import NO_CHECKSUM, NOT_IDEMPOTENT, Fields, read_checksum
 from fetchpool.model.attempts import Plan
 from fetchpool.model.urls import InvalidURLError, parse_url, redact
-from fetchpool.model.values import Failure, FailureKind, Outcome, Receipt, Request, Target
+from fetchpool.model.values import Failure, FailureKind, Head, Outcome, Receipt, Request, Target
+from fetchpool.model.versions import NOT_MODIFIED, change_of, validators
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -238,12 +239,15 @@ class Job:
             self.unanswered,
             self.request.checksum,
             self.queued_at,
+            None,
+            self.request.earlier,
         )
 
     def answered(self, response: Response, now: float) -> Outcome:
         """Return the outcome of a complete response."""
         head, stored = response.head, response.stored
-        ok = 200 <= head.status < 300
+        # A 304 has a body where that of an earlier run stays as it is.
+        ok = 200 <= head.status < 300 or (head.status == NOT_MODIFIED and stored is not None)
         return self._outcome(
             now,
             None if ok else Failure(FailureKind.STATUS, f"HTTP status {head.status}"),
@@ -255,6 +259,7 @@ class Job:
             body=stored.body if stored else None,
             receipt=stored.receipt if stored else None,
             note=response.note,
+            head=head,
         )
 
     def with_body(self, draft: BodyWriter, outcomes: list[Outcome]) -> list[Outcome]:
@@ -295,7 +300,23 @@ class Job:
         body: bytes | None = None,
         receipt: Receipt | None = None,
         note: str | None = None,
+        head: Head | None = None,
     ) -> Outcome:
+        etag = last_modified = change = None
+        earlier = self.request.earlier
+        if head is not None and failure is None:
+            etag, last_modified = validators(head)
+            if head.status == NOT_MODIFIED and earlier is not None:
+                etag, last_modified = etag or earlier.etag, last_modified or earlier.last_modified
+        if earlier is not None and head is not None:
+            change = change_of(
+                earlier,
+                head.status,
+                ok=failure is None,
+                sha256=sha256,
+                etag=etag,
+                last_modified=last_modified,
+            )
         detail = failure.detail if failure else None
         if note is not None:
             detail = f"{detail}; {note}" if detail else note
@@ -324,6 +345,9 @@ class Job:
             self.first.host_key,
             body,
             receipt,
+            etag,
+            last_modified,
+            change,
         )
 
 

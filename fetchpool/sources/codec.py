@@ -3,7 +3,8 @@
     [url, seq, source, line, problem]                          a plain GET
     [url, seq, source, line, problem, ""]                      as the run asks (`-X`, `-d`)
     [url, seq, source, line, problem, method, headers, body]   as its line asks
-    [url, …, body, name, checksum, row]                        with what its line brings along
+    [url, …, body, name, checksum, row, earlier]               with what its line brings along, and
+                                                               what an earlier run got
 
 MessagePack of the fields of `Request`. What all lines share is not repeated with each: whoever
 reads has it from the settings.
@@ -38,7 +39,12 @@ class Codec:
 
     def pack(self, request: Request) -> bytes:
         """Return *request* as bytes that hold all of it: some 11 and its URL (0.15 µs)."""
-        if request.row is None and request.name is None and request.checksum is None:
+        if (
+            request.row is None
+            and request.name is None
+            and request.checksum is None
+            and request.earlier is None
+        ):
             if request.body is None and request.method == "GET" and not request.headers:
                 return _encode(
                     (request.url, request.seq, request.source, request.line, request.problem)

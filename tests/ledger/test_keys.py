@@ -16,7 +16,7 @@ from msgspec.structs import astuple, replace
 
 from fetchpool.config import Config
 from fetchpool.model.urls import hiding
-from fetchpool.model.values import FailureKind, Outcome, Request
+from fetchpool.model.values import Change, FailureKind, Outcome, Request
 from fetchpool.output.export import Form, Table, format_of
 from fetchpool.output.ledger.entries import Entry, Line, read_entries, read_entry
 from fetchpool.output.ledger.failures import FailedEntry
@@ -28,6 +28,7 @@ COUNTS = st.integers(0, 2**48)
 TYPES: dict[object, st.SearchStrategy[Any]] = {
     str: TEXTS, int: COUNTS, float: st.floats(0, 1e9), bool: st.booleans(), NoneType: st.none(),
     FailureKind: st.sampled_from(FailureKind), msgspec.Raw: st.just(NO_ROW),
+    Change: st.sampled_from(Change),
 }  # fmt: skip
 READABLE = st.builds(
     Record,
@@ -82,7 +83,7 @@ FIELDS: dict[str, Any] = {
     "final_url": "http://final/", "redirects": 2, "attempts": 4, "bytes": 11, "wire_bytes": 12,
     "content_type": "text/css", "path": "h/other", "sha256": "0f", "started_at": 1.5,
     "elapsed_s": 7.0, "insecure": True, "request.method": "PUT", "request.body": b"page=1",
-    "request.row": b'{"a":1}',
+    "request.row": b'{"a":1}', "etag": '"1"', "last_modified": "Sun", "change": Change.SAME,
 }  # fmt: skip
 """For each field of an outcome that a record tells of, another value than it has below."""
 

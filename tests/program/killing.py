@@ -93,6 +93,8 @@ SCENARIOS = [
     Scenario("going on, list changed", "stopped", changed=True),
     Scenario("going on by pipe", "stopped", changed=True, pipe=True),
     Scenario("new run", "finished"),
+    Scenario("refresh", "finished", "--refresh"),
+    Scenario("refresh, list changed", "finished", "--refresh", changed=True),
     Scenario("retry, list changed", "finished", "--retry-failed", changed=True),
     Scenario("retry by pipe", "finished", "--retry-failed", changed=True, pipe=True),
 ]
@@ -240,7 +242,9 @@ class Stage:
         Those that are listed several times are left out: some of their lines may have no record.
         """
         recorded = _whole_lines(self._ledger)
-        if len(recorded) == len(self.urls) and not self._scenario.flag:
+        if self._scenario.flag == "--refresh" and self._is_as_before:
+            return set()  # its run had not begun
+        if len(recorded) == len(self.urls) and not self._keeps_ok_only:
             return set()  # it had finished: the same command is a new run
         lines = recorded + _whole_lines(self.dest / ".fetchpool" / "waiting.jsonl")
         found = [json.loads(line) for line in lines if line.endswith(b"}")]
@@ -248,8 +252,16 @@ class Stage:
         return {
             record["url"]
             for record in found
-            if listed[record["url"]] == 1 and (record["ok"] or not self._scenario.flag)
+            if listed[record["url"]] == 1 and (record["ok"] or not self._keeps_ok_only)
         }
+
+    @property
+    def _is_as_before(self) -> bool:
+        return self._ledger.read_bytes() == (self._before / LEDGER).read_bytes()
+
+    @property
+    def _keeps_ok_only(self) -> bool:
+        return self._scenario.flag == "--retry-failed"
 
     def _check_state(self) -> None:
         """Assert that the directory is as a run leaves it that nothing disturbed."""
@@ -262,8 +274,13 @@ class Stage:
             if record["path"]:
                 target = (self.dest / record["path"]).read_text().split()[1].rstrip(".")
                 assert record["url"].endswith(target)
+        if self._scenario.flag == "--refresh":
+            ok = [record for record in records if record["ok"]]
+            assert {r["change"] for r in ok if "/new" not in r["url"]} == {"same"}
+            assert all(r["sha256"] for r in ok)
         private = self.dest / ".fetchpool"
         allowed = {"lock", "foreign", "state.json", "checkpoint", "parts", "previous.jsonl"}
+        allowed |= {"carried.jsonl", "left.jsonl"} if self._scenario.flag == "--refresh" else set()
         assert {path.name for path in private.iterdir()} <= allowed
         assert not list((private / "parts").iterdir())
 

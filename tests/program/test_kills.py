@@ -43,6 +43,8 @@ SAMPLE = [
     ("going on by pipe", Series("write", STATE), 2),
     ("new run", Series("renameat", later=True), 2),
     ("new run", Series("write", CHECKPOINT), 1),
+    ("refresh, list changed", Series("rename"), 3),
+    ("refresh", Series("write", LEDGER, later=True), 1),
     ("retry by pipe", Series("write", LEDGER, later=True), 1),
 ]
 

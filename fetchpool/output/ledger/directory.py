@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 import stat as modes
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
 from fetchpool.model.urls import is_hiding
 from fetchpool.model.values import Request
+from fetchpool.output.ledger.baseline import Baseline, Known, write_carried, write_left
 from fetchpool.output.ledger.bitmap import Bitmap
 from fetchpool.output.ledger.checkpoint import read_checkpoint
 from fetchpool.output.ledger.entries import read_blocks
@@ -68,6 +69,8 @@ class Settled(NamedTuple):
     """Where the records for a pipe's lines are; None if there are none."""
     offset: int = 0
     """Today's list is numbered behind this: the numbers up to it are those of other lists."""
+    baseline: Baseline | None = None
+    """What the run before got, for a run that compares with it."""
 
 
 class RunDirectory:
@@ -86,6 +89,7 @@ class RunDirectory:
         self._standing: Standing | None = None
         self._ledger: Ledger | None = None
         self._waiting: Waiting | None = None
+        self._baseline: Baseline | None = None
         with output_errors(layout.dest):
             self._state = self._recover()
             self.previous = self._find_previous()
@@ -137,6 +141,34 @@ class RunDirectory:
         """Whether no record of an earlier run stays, this list's or another's."""
         return self.kept is Kept.NOTHING and not (self._options.add and self._lists)
 
+    @property
+    def refreshes(self) -> bool:
+        """Whether the run compares with the one before: one that was stopped and did goes on so."""
+        state, options = self._state, self._options
+        goes_on = options.flag is Flag.PLAIN and self.kept is not Kept.NOTHING
+        return options.refresh or (goes_on and state is not None and state.refresh)
+
+    def note_left(self) -> int:
+        """Write down which URLs the list has no more that it had in the run before; count them.
+
+        To be called once the whole list has been read. Raises `OutputError`.
+        """
+        if self._baseline is None:
+            return 0
+        with output_errors(self._layout.dest):
+            left = self._baseline.left(beside=self._options.add)
+            return write_left(self._layout.left, left, fsync=self._fsync)
+
+    def left_bodies(self) -> Iterator[Known]:
+        """Yield the records of all URLs that an earlier list had and whose bodies are there.
+
+        Raises OSError, sqlite3.Error.
+        """
+        if self._baseline is not None:
+            for each in self._baseline.left(beside=self._options.add):
+                if each.known.path is not None:
+                    yield each.known
+
     def is_foreign(self, path: str) -> bool:
         """Tell whether *path*, relative to DEST, was there before fetchpool; from any thread."""
         return path in self._foreign
@@ -154,12 +186,15 @@ class RunDirectory:
             self._ledger = Ledger(layout, state, standing, durability=self._options.durability)
             self._ledger.checkpoint()
             self._waiting = self._find_waiting(state)
+            if state.refresh:
+                self._baseline = self._compared(state)
         return Settled(
             self._ledger,
             standing.totals.without(state.others or Totals()),
             None if state.stamps is None else standing.done,
             self._waiting,
             state.offset,
+            self._baseline,
         )
 
     def close(self) -> None:
@@ -170,6 +205,8 @@ class RunDirectory:
             last_first.callback(self._foreign.close)
             if self._waiting is not None:
                 last_first.callback(self._waiting.close)
+            if self._baseline is not None:
+                last_first.callback(self._baseline.close)
             if self._ledger is not None:
                 last_first.callback(self._ledger.close)
 
@@ -195,8 +232,15 @@ class RunDirectory:
             started_at=time.time(),
             named=self._options.add or len(self._sources) > 1,
             added=self._options.add,
+            refresh=self.refreshes,
         )
-        state.take_names_from(old, anew=self.kept is Kept.NOTHING)
+        anew = self.kept is Kept.NOTHING
+        state.take_names_from(old, anew=anew)
+        state.carries = state.refresh or (old is not None and old.carries)
+        if old is not None:
+            state.before = old.body if anew else old.before
+        if anew:
+            self._prepare_comparison(state)
         if self._options.add and any(each is not self._own for each in self._lists):
             assert old is not None
             return self._join(old, state, read_list)
@@ -214,6 +258,22 @@ class RunDirectory:
         if self._is_all_kept(standing, standing.totals):
             return self._go_on_in_place(old, state, standing), state
         return settling.filter(state), state
+
+    def _prepare_comparison(self, state: State) -> None:
+        """Put down what the ledger before the last one knows, which the next steps replace."""
+        layout = self._layout
+        with output_errors(layout.dest):
+            remove(layout.left)
+            if state.carries and layout.ledger.exists():
+                write_carried(layout, fsync=self._fsync)
+
+    def _compared(self, state: State) -> Baseline:
+        today, before = self._options.body, state.before or self._options.body
+        return Baseline(
+            self._layout,
+            bodies=not today.no_body,
+            comparable=today.as_received == before.as_received,
+        )
 
     def _join(self, old: State, state: State, read_list: ReadList | None) -> tuple[Standing, State]:
         """Do what `_settle` does where records of other lists stay beside those of today's."""

@@ -46,6 +46,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     elapsed_s: float
     method: str = "GET"
     request_sha256: str | None = None
+    change: str | None = None
 
     @property
     def key(self) -> str:

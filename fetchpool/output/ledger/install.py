@@ -1,9 +1,10 @@
 """How a new ledger takes the place of the old one, whatever kills the process on the way.
 
-    1  next-results.jsonl and next-waiting.jsonl are written
+    1  next-results.jsonl, next-waiting.jsonl and next-carried.jsonl are written
     2  state.json says `install`: the one step that decides
     3  results.jsonl is previous.jsonl, too, if this is a new run
-    4  next-waiting.jsonl → waiting.jsonl; if there is none, waiting.jsonl is deleted
+    4  next-carried.jsonl → carried.jsonl, next-waiting.jsonl → waiting.jsonl; without a
+       next-waiting.jsonl, waiting.jsonl is deleted
     5  next-results.jsonl → results.jsonl
     6  state.json says so no more
 
@@ -52,6 +53,8 @@ def install(layout: Layout, state: State, *, fsync: bool) -> None:
     if layout.next_ledger.exists():
         if state.archive and layout.ledger.exists():
             _archive(layout)
+        if layout.next_carried.exists():
+            layout.next_carried.replace(layout.carried)
         if layout.next_waiting.exists():
             layout.next_waiting.replace(layout.waiting)
         elif not state.waiting:

@@ -9,13 +9,16 @@
                     checkpoint     a short cut to what the ledger says
                     waiting.jsonl  records of an earlier run, until a pipe brings their lines
                     previous.jsonl the ledger before this one
+                    carried.jsonl  last good records that neither of them has
+                    left.jsonl     records of URLs that the list has no more
+                    pruned/        their bodies, with `--prune`
                     parts/         unfinished bodies, the sink's business
                     types          what names have depended on, the sink's business too
                     outdated       bodies that another name has taken the place of, until the end
 
 HOME is DEST itself, unless the run says otherwise. Files without a name are the reserve (4 MB, see
-`reserve`) and the requests that wait for their turn. `next-…`, `index`, `answers` and `….new` are
-unfinished, and deleted at the start.
+`reserve`) and the requests that wait for their turn. `next-…`, `index`, `known-index`, `answers`
+and `….new` are unfinished, and deleted at the start.
 """
 
 from __future__ import annotations
@@ -45,16 +48,21 @@ class Layout:
         self.waiting = private / "waiting.jsonl"
         self.previous = private / "previous.jsonl"
         self.parts = private / "parts"
+        self.carried = private / "carried.jsonl"
+        self.left = private / "left.jsonl"
+        self.pruned = private / "pruned"
         self.index = private / "index"
+        self.known_index = private / "known-index"
         self.answers = private / "answers"
         self.next_ledger = private / "next-results.jsonl"
         self.next_waiting = private / "next-waiting.jsonl"
         self.next_previous = private / "next-previous.jsonl"
+        self.next_carried = private / "next-carried.jsonl"
 
     def remove_leftovers(self) -> None:
         """Delete what a killed process left unfinished; only with the lock held."""
-        unfinished = (self.next_ledger, self.next_waiting, self.next_previous)
-        for path in (*unfinished, self.index, self.answers):
+        unfinished = (self.next_ledger, self.next_waiting, self.next_previous, self.next_carried)
+        for path in (*unfinished, self.index, self.known_index, self.answers):
             remove(path)
         for path in self.private.glob("*.new"):
             remove(path)

@@ -49,10 +49,10 @@ class Pair(NamedTuple):
 
 def open_index(path: Path) -> sqlite3.Connection:
     """Return an empty index in the file *path*."""
-    return _open_scratch(path, _SCHEMA)
+    return open_scratch(path, _SCHEMA)
 
 
-def _open_scratch(path: Path, schema: str) -> sqlite3.Connection:
+def open_scratch(path: Path, schema: str) -> sqlite3.Connection:
     """Return a new database that is fast rather than safe: nobody ever opens it again."""
     path.unlink(missing_ok=True)
     scratch = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -99,7 +99,7 @@ class AnswerSet:
     def __init__(self, path: Path) -> None:
         self._path = path
         schema = "CREATE TABLE answer (hash INTEGER PRIMARY KEY);"
-        self._scratch = _open_scratch(path, schema)
+        self._scratch = open_scratch(path, schema)
 
     def add(self, entry: Entry) -> None:
         """Add the answer that *entry* is about."""

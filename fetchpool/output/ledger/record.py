@@ -22,7 +22,7 @@ from msgspec.structs import asdict, replace
 
 from fetchpool.model.asking import body_digest
 from fetchpool.model.urls import redact, redact_urls_in
-from fetchpool.model.values import FailureKind, Outcome, failure_label
+from fetchpool.model.values import Change, FailureKind, Outcome, failure_label
 
 if TYPE_CHECKING:
     from fetchpool.config import Config
@@ -63,6 +63,7 @@ NO_ROW = msgspec.Raw()
 """The row of a record whose list is a URL a line."""
 
 SOURCE_KEYS = frozenset({"source", "line"})
+_WHERE_SAID = Only("where the server said so", lambda config, _: config.refresh)
 _WITH_SEVERAL = Only("with several sources, or `--add`", lambda _, several: several)
 
 
@@ -73,7 +74,13 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         int, Key("The line's number over all sources in their order, from 1", "request.seq")
     ]
     url: Annotated[str, Key("The URL as in the list, without its secrets", "request.url", redact)]
-    ok: Annotated[bool, Key("Whether a complete answer with a 2xx status came", "ok")]
+    ok: Annotated[
+        bool,
+        Key(
+            "Whether a complete answer with a 2xx status came, or 304 for a body that is there",
+            "ok",
+        ),
+    ]
     status: Annotated[int | None, Key("HTTP status of the last answer", "status")]
     error: Annotated[FailureKind | None, Key("Which kind of error, if it is not ok", "error")]
     detail: Annotated[
@@ -88,7 +95,9 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     wire_bytes: Annotated[int, Key("Length of the body as received", "wire_bytes")]
     content_type: Annotated[str | None, Key("As the server said", "content_type")]
     path: Annotated[str | None, Key("Where the body is, from DEST on", "path")]
-    sha256: Annotated[str | None, Key("Of the body as stored, with `--hash`", "sha256")]
+    sha256: Annotated[
+        str | None, Key("Of the body as stored, with `--hash` or `--refresh`", "sha256")
+    ]
     started_at: Annotated[
         str | None,
         Key("When the first attempt began: RFC 3339, UTC, milliseconds", "started_at"),
@@ -138,6 +147,23 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         ),
     ] = NO_ROW
 
+    etag: Annotated[
+        str | None,
+        Key("As the server said of the body", "etag", only=_WHERE_SAID),
+    ] = None
+    last_modified: Annotated[
+        str | None,
+        Key("As the server said of the body", "last_modified", only=_WHERE_SAID),
+    ] = None
+    change: Annotated[
+        Change | None,
+        Key(
+            "`new`, `changed`, `same` or `gone` (404 or 410) since the run before",
+            "change",
+            only=Only("with `--refresh`, where it is known", lambda config, _: config.refresh),
+        ),
+    ] = None
+
     @property
     def label(self) -> str | None:
         """What a failure is counted as (see `failure_label`); None = ok."""
@@ -177,6 +203,9 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             intern(str(request.method)),  # what equals the default but isn't it would be written
             None if request.body is None else body_digest(request.body),
             NO_ROW if request.row is None else msgspec.Raw(request.row),
+            outcome.etag,
+            outcome.last_modified,
+            outcome.change,
         )
 
 

@@ -7,7 +7,7 @@ from typing import get_args, get_type_hints
 
 from msgspec import Raw
 
-from fetchpool.model.values import FailureKind
+from fetchpool.model.values import Change, FailureKind
 from fetchpool.output.ledger.record import Key, Record, keys
 
 _HEAD = """\
@@ -34,6 +34,7 @@ _TYPES = {
     float: "number",
     bool: "boolean",
     FailureKind: "kind of error",
+    Change: "text",
     Raw: "object",
     NoneType: "null",
 }

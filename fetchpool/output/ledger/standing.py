@@ -24,6 +24,8 @@ class Totals(msgspec.Struct):
     """By label: the status of a complete answer (`404`), else the kind of error (`timeout`)."""
     bytes: int = 0
     wire_bytes: int = 0
+    changes: dict[str, int] = {}
+    """What became of URLs since the run before (`Change`), where that was asked."""
 
     def add(self, entries: Iterable[Entry | Record]) -> None:
         """Count *entries*; 0.15 µs each."""
@@ -32,6 +34,8 @@ class Totals(msgspec.Struct):
             records += 1
             stored += entry.bytes
             received += entry.wire_bytes
+            if entry.change is not None:
+                self.changes[entry.change] = self.changes.get(entry.change, 0) + 1
             if entry.ok:
                 ok += 1
             else:
@@ -44,22 +48,23 @@ class Totals(msgspec.Struct):
 
     def copy(self) -> Totals:
         """Return the same numbers, which stay as they are."""
-        return msgspec.structs.replace(self, failed=dict(self.failed))
+        return msgspec.structs.replace(self, failed=dict(self.failed), changes=dict(self.changes))
 
     def without(self, part: Totals) -> Totals:
         """Return what is left when *part*, which is in these numbers, is taken away."""
-        failed = {
-            label: count - part.failed.get(label, 0)
-            for label, count in self.failed.items()
-            if count != part.failed.get(label, 0)
-        }
         return Totals(
             records=self.records - part.records,
             ok=self.ok - part.ok,
-            failed=failed,
+            failed=_less(self.failed, part.failed),
             bytes=self.bytes - part.bytes,
             wire_bytes=self.wire_bytes - part.wire_bytes,
+            changes=_less(self.changes, part.changes),
         )
+
+
+def _less(counts: dict[str, int], part: dict[str, int]) -> dict[str, int]:
+    left = ((label, count - part.get(label, 0)) for label, count in counts.items())
+    return {label: count for label, count in left if count}
 
 
 class Standing:

@@ -65,6 +65,8 @@ class RunOptions(msgspec.Struct, frozen=True):
     """The records of other lists stay, those of this one come to them."""
     mark: str = ""
     """What decides which lines become which requests (see `Sources.mark`)."""
+    refresh: bool = False
+    """Compare with the run before."""
 
 
 class FileStamp(msgspec.Struct, frozen=True):
@@ -147,6 +149,12 @@ class State(msgspec.Struct):
     """`previous.jsonl` may name bodies by older rules than today's (see `naming`)."""
     lines: int = 0
     """How many lines `sources` have; 0 until their end was read."""
+    refresh: bool = False
+    """The run compares with the one before, whose ledger is `previous.jsonl`."""
+    before: BodyOptions | None = None
+    """The options of the run before."""
+    carries: bool = False
+    """Some run here has compared: what fails or leaves the list goes to `carried.jsonl`."""
 
     def take_names_from(self, old: State | None, *, anew: bool) -> None:
         """Say by which rules bodies have their names, in a run that follows *old* or begins *anew*.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from heapq import nlargest
 from pathlib import Path
 
 import msgspec
 
 from fetchpool.model.urls import InvalidURLError, parse_url
+from fetchpool.model.values import Change
 from fetchpool.output.ledger.entries import Entry, read_blocks
 from fetchpool.output.ledger.errors import NotARunError
 from fetchpool.output.ledger.layout import Layout
@@ -26,6 +29,12 @@ class HostFailures(msgspec.Struct, frozen=True):
     failures: int
     failed: dict[str, int]
     """By label, the most frequent first."""
+
+
+class _ChangedRecord(msgspec.Struct, frozen=True, gc=False):
+    url: str
+    path: str | None = None
+    change: str | None = None
 
 
 class RunStatus(msgspec.Struct, frozen=True):
@@ -53,6 +62,8 @@ class RunStatus(msgspec.Struct, frozen=True):
     """How many sources there are beside `sources`: of long lists, only some names are kept."""
     unfinished: tuple[str, ...] = ()
     """Sources of the first list that was stopped, where that is not the last command's."""
+    gone_from_list: int = 0
+    """URLs that the list of the run before had and this one has not (`--refresh`)."""
     can_go_on: bool = True
     """False where `.fetchpool/` is gone, without which no run takes the directory."""
 
@@ -93,8 +104,50 @@ def read_status(dest: Path) -> RunStatus:
         damaged=damaged,
         more_sources=sum(each.count - len(each.names) for each in earlier),
         unfinished=() if state is None else _unfinished(state, stamp),
+        gone_from_list=sum(1 for _ in _left(layout)),
         can_go_on=state is not None or layout.foreign.exists(),
     )
+
+
+class Changed(msgspec.Struct, frozen=True, gc=False):
+    """A URL that isn't as it was in the run before."""
+
+    change: str
+    """`new`, `changed`, `gone`, or `left`: the list has it no more."""
+    url: str
+    path: str | None = None
+    """Where its body is, or was."""
+
+
+_changed = msgspec.json.Decoder(_ChangedRecord)
+
+
+def read_changed(dest: Path) -> Iterator[Changed]:
+    """Yield what has changed in the run in *dest*, in the order of the records; flat memory.
+
+    Raises `NotARunError` if there is no `results.jsonl`, OSError if it can't be read.
+    """
+    layout = Layout(dest)
+    if not layout.ledger.exists():
+        raise NotARunError(f"{dest} holds no run: there is no {layout.ledger.name}")
+    for record in _records(layout.ledger):
+        if record.change is not None and record.change != Change.SAME:
+            yield Changed(record.change, record.url, record.path)
+    for record in _left(layout):
+        yield Changed("left", record.url, record.path)
+
+
+def _left(layout: Layout) -> Iterator[_ChangedRecord]:
+    if layout.left.exists():
+        yield from _records(layout.left)
+
+
+def _records(path: Path) -> Iterator[_ChangedRecord]:
+    for block in read_blocks(path):
+        for line, entry in zip(block.lines(), block.entries, strict=True):
+            if entry is not None:
+                with suppress(msgspec.DecodeError):
+                    yield _changed.decode(line)
 
 
 def _phase(state: State | None, ledger: FileStamp, totals: Totals) -> str:

@@ -56,5 +56,6 @@ def _open_files(config: Config, place: Place) -> Sink:
         directories=place.directories,
         filename_of=suggested_filename if config.content_disposition else None,
         boot=boot_id(),
+        mtime=config.mtime,
         private=place.layout.private,
     )

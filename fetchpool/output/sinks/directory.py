@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
 from fetchpool.model.bodies import Chunk, Representation, Sink, Stored, StoreError
 from fetchpool.model.urls import conceals
 from fetchpool.model.values import Head, Receipt, Target
+from fetchpool.model.versions import http_date
 from fetchpool.output.names import alternate_path, body_path
 from fetchpool.output.sinks.drafts import PRIVATE, Draft, Drafts
 from fetchpool.output.sinks.earlier import EarlierNames
@@ -77,9 +80,12 @@ class DirectoryStore(Sink):
         directories: int = 64,
         filename_of: Callable[[Head], str | None] | None = None,
         boot: str = "",
+        mtime: bool = False,
         private: str | os.PathLike[str] | None = None,
     ) -> None:
         """Open *dest*, made if it is missing; raises StoreError where it cannot be written.
+
+        With *mtime* a file has the time of its Last-Modified, where that is a date.
 
         *private* is where unfinished bodies and notes about names lie, `.fetchpool` in *dest* if it
         is None.
@@ -87,10 +93,12 @@ class DirectoryStore(Sink):
         # An absolute path, or one of the descriptor of *dest*: openat(2) takes either.
         place = PRIVATE if private is None else os.path.abspath(private)  # noqa: PTH100
         self._dest = Path(dest)
+        self._pruned = Path(dest, place, "pruned")
         self._is_foreign = is_foreign
         self._durability = durability
         self._strict = durability == "strict"
         self._filename_of = filename_of
+        self._mtime = mtime
         try:
             self._dest.mkdir(parents=True, exist_ok=True)
             self._tree = DirectoryTree(self._dest, capacity=directories, fsync=self._strict)
@@ -187,6 +195,38 @@ class DirectoryStore(Sink):
         except OSError as error:
             raise self._error("cannot clean", self._drafts.where, error) from error
 
+    def has(self, target: Target, path: str, size: int) -> bool:
+        """Tell whether *path* is a file of ours with *size* bytes, named as *target* wishes."""
+        if target.name is not None and path not in _Paths(target, None, None):
+            return False
+        found = self._find(path)
+        return found is not None and found.st_size == size
+
+    def move_away(self, path: str, size: int, sha256: str | None) -> bool:
+        """Move the file *path* to `pruned` if it is as it was stored; tell whether it was moved.
+
+        Directories that are empty then are removed. Raises OSError.
+        """
+        if path.startswith("/") or ".." in path.split("/"):
+            return False
+        found = self._find(path)
+        if found is None or found.st_size != size:
+            return False
+        if sha256 is not None and _sha256_of(self._dest / path) != sha256:
+            return False
+        place = self._pruned / path
+        for number in count(2):
+            if not os.path.lexists(place):
+                break
+            place = self._pruned / f"{path}~{number}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        (self._dest / path).rename(place)
+        self._tree.clear()
+        with suppress(OSError):
+            for parent in Path(path).parents[:-1]:
+                (self._dest / parent).rmdir()
+        return True
+
     def outdated(self) -> Iterator[str]:
         """Yield the files that bodies under another name have replaced; see `earlier`.
 
@@ -235,6 +275,7 @@ class DirectoryStore(Sink):
             try:
                 if os.write(fd, body) != len(body):
                     return False
+                _set_time(fd, paths)
                 self._drafts.link_unnamed(fd, directory, last.encode())
             finally:
                 os.close(fd)
@@ -250,6 +291,7 @@ class DirectoryStore(Sink):
             self._parts.release(draft)
         elif self._parts.waiting:
             self._parts.forget(part_key(paths.target))
+        _set_time(draft.fd, paths)
         if self._strict:
             os.fsync(draft.fd)
         self._drafts.finish(draft)
@@ -269,16 +311,19 @@ class DirectoryStore(Sink):
 
     def _lies_here(self, path: str) -> bool:
         """Tell whether the file *path* is there, and ours."""
+        return self._find(path) is not None
+
+    def _find(self, path: str) -> os.stat_result | None:
+        """Return the stat of the file *path* if it is there, and ours."""
         parent, _, last = path.rpartition("/")
         directory = self._tree.find(parent)
         if directory is None:
-            return False
-        name = last.encode()
+            return None
         try:
-            os.stat(name, dir_fd=directory, follow_symlinks=False)
+            found = os.stat(last.encode(), dir_fd=directory, follow_symlinks=False)
         except OSError:
-            return False
-        return self._is_ours(directory, name, path)
+            return None
+        return found if stat.S_ISREG(found.st_mode) and not self._is_foreign(path) else None
 
     def _on_first_usable(self, paths: _Paths, step: Callable[[str], T]) -> T:
         """Return what *step* makes of the first path where nothing is in its way."""
@@ -308,7 +353,10 @@ class DirectoryStore(Sink):
             return step(path)
 
     def _paths(self, target: Target, head: Head) -> _Paths:
-        return _Paths(target, head.get("content-type"), self._filename(head))
+        paths = _Paths(target, head.get("content-type"), self._filename(head))
+        if self._mtime:
+            paths.modified_at = http_date(head.get("last-modified") or "")
+        return paths
 
     def _filename(self, head: Head) -> str | None:
         return self._filename_of(head) if self._filename_of else None
@@ -354,13 +402,15 @@ class DirectoryStore(Sink):
 class _Paths:
     """Where a body may be stored, best first: a function of its URL, so a later run finds it."""
 
-    __slots__ = ("content_type", "filename", "first", "target")
+    __slots__ = ("content_type", "filename", "first", "modified_at", "target")
 
     def __init__(self, target: Target, content_type: str | None, filename: str | None) -> None:
         self.target = target
         self.content_type = content_type
         self.filename = filename
         self.first = body_path(target, content_type, filename)
+        self.modified_at: float | None = None
+        """What the file's time is to be, in seconds since the epoch; None = now."""
 
     def __iter__(self) -> Iterator[str]:
         yield self.first
@@ -434,6 +484,16 @@ class _PartWriter(_FileWriter):
 
     def suspend(self) -> None:
         self._store._parts.suspend(self._part)
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _set_time(fd: int, paths: _Paths) -> None:
+    if paths.modified_at is not None:
+        os.utime(fd, (paths.modified_at, paths.modified_at))
 
 
 def _is_secret(target: Target, about: Representation) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
 from msgspec.structs import asdict, replace
 
-from fetchpool.model.values import GIVEN_UP, FailureKind, Outcome, failure_label
+from fetchpool.model.values import GIVEN_UP, Change, FailureKind, Outcome, failure_label
+from fetchpool.model.versions import NOT_MODIFIED
 from fetchpool.reporting.stats.hosts import GivenUpTable, HostTable, ParkedTable
 from fetchpool.reporting.stats.speed import Speed
 from fetchpool.reporting.stats.times import TimeSketch
@@ -63,6 +64,7 @@ class Stats:
         self._start = now
         self._ok = 0
         self._failed: dict[str, int] = {}
+        self._changes: dict[str, int] = {}
         self._uncounted: list[_Result] = []
         self._answered = 0
         self._kept = 0
@@ -84,7 +86,10 @@ class Stats:
     def outcome(self, outcome: Outcome, host_key: str) -> None:
         """Count what became of a URL; *host_key* is empty for a line that names no host."""
         self._answered += 1
-        self._bytes += outcome.bytes
+        if outcome.change is not None:
+            self._count_change(outcome.change, 1)
+        if outcome.status != NOT_MODIFIED or not outcome.ok:  # else it was there before
+            self._bytes += outcome.bytes
         self._wire_bytes += outcome.wire_bytes
         if outcome.ok:
             label = None
@@ -115,6 +120,14 @@ class Stats:
             self._ok += count
         else:
             self._count_failure(label, count)
+
+    def _count_change(self, change: str, count: int) -> None:
+        self._changes[change] = self._changes.get(change, 0) + count
+
+    def changes_kept(self, changes: Mapping[str, int]) -> None:
+        """Count what had become of URLs whose record of a stopped run stands."""
+        for change, count in changes.items():
+            self._count_change(change, count)
 
     def _count_failure(self, label: str | None, count: int) -> None:
         name = label or FailureKind.INTERNAL.value
@@ -200,6 +213,7 @@ class Stats:
             given_up=self._given_up.most(_ROWS),
             given_up_hosts=len(self._given_up),
             slowest=self._hosts.slowest(_ROWS),
+            changes={each.value: self._changes.get(each, 0) for each in Change if self._changes},
         )
 
     def _by_frequency(self) -> dict[str, int]:

@@ -86,6 +86,10 @@ class Ending(Struct, frozen=True, kw_only=True):
     """Completes "stopped by": `Ctrl-C`, `--max-time`, `a full disk`; None = it finished."""
     expected: int | None = None
     """URLs of the whole list, if known although the run was stopped."""
+    left: int = 0
+    """URLs that the list of the run before had and this one has not, with `--refresh`."""
+    pruned: int = 0
+    """Bodies of such URLs that were moved away."""
 
 
 class Summary(Ending, frozen=True, kw_only=True):
@@ -129,6 +133,8 @@ class Summary(Ending, frozen=True, kw_only=True):
     """Hosts whose remaining URLs got no request, at most five."""
     given_up_hosts: int = 0
     """How many hosts were given up at all (a lower bound beyond some thousands)."""
+    changes: dict[str, int] = {}
+    """What became of URLs since the run before, with `--refresh`: see `Change`."""
 
     @property
     def failures(self) -> int:

@@ -90,11 +90,23 @@ def end_line(summary: Summary, glyphs: Glyphs) -> str:
     parts = [f"{summary.ok} ok", failed]
     if (nothing := no_line_is_a_url(summary)) is not None:
         parts[0] = f"{nothing}; {parts[0]}"
+    parts += change_words(summary)
     if summary.kept:
         parts.append(f"{summary.kept} kept")
     parts += [duration(summary.elapsed_s), size(summary.bytes), f"exit {summary.exit_status}"]
     line = f"fetchpool: {', '.join(parts)}"
     return f"{line}; {stop_line(summary, glyphs)}" if summary.stopped_by else line
+
+
+def change_words(summary: Summary) -> list[str]:
+    """Return what became of the list since the run before, where that was asked."""
+    words = [f"{count(number)} {change}" for change, number in summary.changes.items() if number]
+    if summary.left:
+        pruned = f" ({count(summary.pruned)} pruned)" if summary.pruned else ""
+        words.append(f"{count(summary.left)} left the list{pruned}")
+    elif summary.pruned:
+        words.append(f"{count(summary.pruned)} pruned")
+    return words
 
 
 def no_line_is_a_url(summary: Summary) -> str | None:

@@ -13,6 +13,7 @@ from fetchpool.reporting.terminal import formats
 from fetchpool.reporting.terminal.failures import failure_lines, where_all_are
 from fetchpool.reporting.terminal.layout import cut, join, pad, wrap
 from fetchpool.reporting.terminal.plain import (
+    change_words,
     empty_line,
     first_failures,
     is_empty,
@@ -132,7 +133,9 @@ def _facts(summary: Summary, width: int, glyphs: Glyphs) -> list[tuple[str, list
     if summary.skipped:
         skipped = formats.counted(summary.skipped, "blank, comment or header line")
     first_byte, whole = _percentiles(summary.first_byte, summary.whole)
+    changes = f" {glyphs.separator} ".join(change_words(summary))
     return [
+        ("changes", _words(changes)),
         ("first byte", first_byte),
         ("whole URL", whole),
         ("connections", _words(connections)),
