@@ -222,6 +222,10 @@ def test_status_hands_on_directory_and_form(calls: Calls) -> None:
         (["get", "-H", "x", "x"], "try --header 'Accept-Language: en'"),
         (["get", "--force-close", "--keepalive", "5", "x"], "Drop one of them."),
         (["get", "--retry-kinds", "dns", "x"], "add --retry-failed"),
+        (["get", "--retry-on", "2xx", "x"], "only 202 is ever tried again"),
+        (["get", "--retry-on", "ok", "x"], "choose from 202, 300 to 999, 3xx to 9xx, dns, "),
+        (["get", "--no-retry-on", "404,input", "x"], "a line that is no URL stays one"),
+        (["get", "--retries", "0", "--retry-on", "404", "x"], "--retries 0 makes none"),
         (["get", "--config", "/nonexistent/x", "x"], "can't be read (No such file or directory)"),
         (["get", "--per-host", "\x1b[31m\u202e", "x"], r"not '\x1b[31m\u202e'"),
         (["get", "--\x1b[31m\n", "x"], r"no such option --\x1b[31m\n"),
@@ -389,7 +393,7 @@ def test_help_of_get_names_every_option_once_with_its_panel(
     for option in options():
         assert len(re.findall(rf"^│ {option.flag} .*$", text, re.MULTILINE)) == 1
         assert f"─ {option.panel} ─" in text
-        assert f"--no-{option.key} " not in text
+        assert not option.is_switch or f"--no-{option.key} " not in text
 
 
 def test_help_of_an_option_takes_three_lines_at_most(capsys: pytest.CaptureFixture[str]) -> None:
@@ -426,10 +430,15 @@ def test_config_shows_values_and_their_origins(
     monkeypatch.setenv("FETCHPOOL_LIMIT", "5")
     monkeypatch.setenv("FETCHPOOL_PROXY", f"http://u:{CANARY}@proxy.test:1")
     text = show(capsys, "config", "--config", str(file), "-H", f"A: {CANARY}", "--no-hash")
-    rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in text.splitlines()}
+    head, again, *lines = text.splitlines()
+    rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines}
     assert CANARY not in text
-    assert set(rows) == {"#"} | {option.key for option in options()}
-    assert rows["#"] == f"{file} is read"
+    assert set(rows) == {option.key for option in options()}
+    assert head == f"# {file} is read"
+    assert again == (
+        "# tried again: dns, connect, timeout, truncated, checksum, 408, 425, 429, 500, 502-504, "
+        "520-524, 527, 529, 202 with Retry-After; 2 times at most"
+    )
     assert rows["limit"].split() == ["5", "environment", "FETCHPOOL_LIMIT"]
     assert rows["per-host"].split() == ["4", str(file)]
     assert rows["header"].split() == ["A:", "***", "--header"]
@@ -538,6 +547,8 @@ def test_completion_offers_options_and_choices() -> None:
 
     assert complete("fetchpool get --progress a", "3") == ["auto", "always"]
     assert complete("fetchpool get --retry", "2") == [
+        "--retry-on",
+        "--retry-delay",
         "--retry-all-methods",
         "--retry-failed",
         "--retry-kinds",

@@ -143,6 +143,15 @@ def test_config_is_frozen_and_hashable() -> None:
         ("retry_kinds", "timeout,,dns"),
         ("retry_kinds", "status:6x"),
         ("retry_kinds", [3]),
+        ("retry_on", "1xx"),
+        ("retry_on", "404,,500"),
+        ("retry_on", "504-500"),
+        ("retry_on", "200-399"),
+        ("retry_on", [True]),
+        ("retry_on", ["blocked"]),
+        ("no_retry_on", 204),
+        ("no_retry_on", "internal"),
+        ("retry_delay", -1),
         ("header", "Name value"),
         ("header", [("Name",)]),
         ("header", {"Name": 1}),
@@ -240,6 +249,7 @@ def test_minus_zero_seconds_are_zero() -> None:
         ({"retry_failed": True, "once": True}, ("--retry-failed", "--once")),
         ({"retry_failed": True, "fresh": True}, ("--retry-failed", "--fresh")),
         ({"retry_kinds": "dns"}, ("--retry-kinds", "--retry-failed")),
+        ({"retry_on": [404, "tls"], "no_retry_on": "status:404"}, ("--retry-on", "--no-retry-on")),
         ({"metrics_label": "job=a"}, ("--metrics-label", "--metrics-file")),
         ({"public_only": True, "proxy": "http://p.test:1"}, ("--public-only", "--proxy")),
         (
@@ -345,6 +355,12 @@ def test_retry_kinds_choose_failures() -> None:
     assert not config.retries_kind("truncated", 503)
     assert make(retry_failed=True).retries_kind("dns", None)
     assert make(retry_failed=True, retry_kinds="all").retry_kinds == ()
+
+
+def test_what_is_tried_again_is_written_in_many_ways() -> None:
+    config = make(retry_on=[404, "TLS, status:5xx"], no_retry_on="501-503")
+    assert (config.retry_on, config.no_retry_on) == (("404", "tls", "5xx"), ("501-503",))
+    assert make(retry_on=202).retry_on == ("202",)
 
 
 def test_destination_may_be_a_path_or_nothing() -> None:

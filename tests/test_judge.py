@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fetchpool.model.attempts import FailedAttempt, Fault, Response
-from fetchpool.model.values import FailureKind, Head, Outcome
+from fetchpool.model.urls import parse_url
+from fetchpool.model.values import FailureKind, Head, Outcome, Request
 from fetchpool.scheduling.job import Job
 from fetchpool.scheduling.judge import Rules
+from fetchpool.scheduling.retry import RetryPolicy
 from fetchpool.scheduling.scheduler import Limits
 from tests.judging import EPOCH, Court, failed_attempt, job, redirect, response
 
@@ -63,6 +65,71 @@ def test_with_no_retries_the_first_answer_counts_and_still_parks_the_host() -> N
     court.add(job("http://a.test/2"))
     assert court.take() is None
     assert court.scheduler.next_start() == court.now + 7.0
+
+
+def chosen(*on: str, off: tuple[str, ...] = (), delay_s: float | None = None) -> Rules:
+    return Rules(retry=RetryPolicy.chosen(2, delay_s, on, off))
+
+
+def test_status_that_the_user_has_tried_again_says_nothing_against_its_host() -> None:
+    court = Court(chosen("404"), Limits(per_host=10))
+    outcome = court.run(job(), response(404), response(404, {"retry-after": "9"}), response(404))
+    assert (outcome.status, outcome.attempts) == (404, 3)
+    assert court.now >= 109.0, "Retry-After is obeyed"
+    for number in range(30):
+        court.add(job(f"http://a.test/{number}", number))
+    while (taken := court.take()) is not None:
+        court.end(taken, response(404), took_s=0.0)
+    health = court.scheduler.health("a.test")
+    assert (health.failures, health.window, health.probe_at, health.doubtful) == (
+        0,
+        10,
+        None,
+        False,
+    )
+    assert court.counts.pauses == []
+
+
+def test_refusal_that_is_not_tried_again_still_has_its_host_rest() -> None:
+    court = Court(chosen(off=("429", "5xx")))
+    outcome = court.run(job(), response(429, {"retry-after": "7"}))
+    assert (outcome.status, outcome.attempts) == (429, 1)
+    assert court.counts.pauses == [("a.test", 7.0, "429")]
+    assert court.run(job("http://b.test/"), response(500)).attempts == 1
+
+
+def test_202_is_asked_again_as_the_user_says() -> None:
+    assert Court().run(job(), response(202)).attempts == 1
+    done = Court(chosen("202")).run(job(), response(202), response(202), response(202))
+    assert (done.ok, done.attempts) == (True, 3)
+    later = response(202, {"retry-after": "1"})
+    assert Court(chosen(off=("202",))).run(job(), later).attempts == 1
+
+
+def test_redirect_that_is_followed_is_not_tried_again_for_its_status() -> None:
+    court = Court(chosen("status"))
+    assert court.run(job(), redirect("/2"), response(200)).redirects == 1
+    nowhere = (redirect("/2"), redirect("http://"))
+    assert Court().run(job(), *nowhere).attempts == 1
+    outcome = Court(chosen("redirect")).run(job(), *nowhere, response(200))
+    assert (outcome.ok, outcome.attempts, outcome.redirects) == (True, 2, 0)
+
+
+def test_post_is_tried_again_for_no_status_that_leaves_it_open() -> None:
+    def post() -> Job:
+        url = "http://a.test/1"
+        return Job(Request(url, 1, method="POST"), parse_url(url))
+
+    rules = chosen("404", "tls", "redirect")
+    assert Court(rules).run(post(), response(404)).attempts == 1
+    assert Court(rules).run(post(), failed_attempt(FailureKind.TLS, peer=None)).attempts == 1
+    assert Court(rules).run(post(), redirect("file:///")).attempts == 1
+
+
+def test_pause_of_a_refused_request_is_at_least_the_users() -> None:
+    court = Court(chosen(delay_s=20.0))
+    assert court.run(job(), response(503), response(200)).ok
+    assert court.now >= 120.0
 
 
 def test_status_of_a_cut_body_is_kept_and_its_type() -> None:

@@ -22,12 +22,13 @@ from fetchpool.cli.demo import hosts
 from fetchpool.cli.demo.hosts import DemoHost
 from fetchpool.cli.demo.server import serving
 from fetchpool.config import options
+from fetchpool.model.again import PASSING_STATUSES
 from fetchpool.model.exits import ExitStatus
 from fetchpool.model.urls import InvalidURLError, parse_url
 from fetchpool.model.values import FailureKind
 from fetchpool.output.ledger.reference import render_reference, render_table
 from fetchpool.output.names import body_path
-from fetchpool.scheduling.retry import FIRST_PAUSE_S, PASSING_STATUSES
+from fetchpool.scheduling.retry import FIRST_PAUSE_S
 from tests.harness import RECORD_KEYS, clean_environment, read_records
 from tests.test_imports import MAY_IMPORT
 

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fetchpool.model.again import PASSING_KINDS, Again
 from fetchpool.model.values import FailureKind
 from fetchpool.scheduling.retry import (
+    FIRST_PAUSE_S,
     MAX_RETRY_AFTER_S,
     RetryPolicy,
     Trouble,
@@ -66,6 +68,55 @@ def test_retries_is_what_it_says_on_every_kind(trouble: Trouble, retries: int) -
     policy = RetryPolicy(retries)
     again = [policy.pause_s(trouble, counted, lowest) is not None for counted in range(1, 6)]
     assert again == [counted <= retries for counted in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    ("on", "off", "added", "left"),
+    [
+        (("404", "401-403"), (), {401, 402, 403, 404}, set()),
+        (("5xx",), ("501", "505-599"), set(), {520, 521, 522, 523, 524, 527, 529}),
+        (("503",), ("5xx",), set(), RETRIED_STATUSES - {202, 408, 425, 429, 503}),
+        ((), ("status",), set(), RETRIED_STATUSES),
+        (("999",), ("202",), {999}, {202}),
+        (("429",), ("429",), set(), {429}),
+        (("tls",), ("timeout",), set(), set()),
+    ],
+)
+def test_user_adds_statuses_and_takes_away_the_narrower_counts(
+    on: tuple[str, ...], off: tuple[str, ...], added: set[int], left: set[int]
+) -> None:
+    policy = RetryPolicy.chosen(2, None, on, off)
+    again = {code for code in range(1000) if policy.pause_s(status(code), 1, lowest) is not None}
+    assert again == (RETRIED_STATUSES | added) - left
+
+
+def test_user_adds_kinds_whatever_is_known_of_them_and_takes_away() -> None:
+    policy = RetryPolicy.chosen(2, None, ("tls", "dns", "redirect"), ("timeout", "checksum"))
+    refused = {kind: Trouble(kind, transient=False) for kind in FailureKind}
+    again = {kind for kind in FailureKind if policy.passing(refused[kind])}
+    assert again == {FailureKind.TLS, FailureKind.REDIRECT}, "no name that doesn't exist"
+    assert not policy.passing(Trouble(FailureKind.TIMEOUT))
+    words = "dns, connect, truncated, tls, redirect, 408, 425, 429, 500, 502-504, "
+    assert policy.again.in_words().startswith(words)
+    assert Again.chosen((), ("status", *PASSING_KINDS)).in_words() == "nothing"
+    assert set(PASSING_KINDS) == set(FIRST_PAUSE_S) - {"status"}
+
+
+@pytest.mark.parametrize("kind", [FailureKind.TIMEOUT, FailureKind.TLS, FailureKind.TRUNCATED])
+def test_delay_is_the_shortest_first_pause_and_doubles(kind: FailureKind) -> None:
+    policy = RetryPolicy.chosen(9, 5.0, ("tls",), ())
+    pauses = [policy.pause_s(Trouble(kind), counted, lowest) for counted in range(1, 6)]
+    assert pauses == [5.0, 10.0, 20.0, 30.0, 30.0]
+    assert policy.pause_s(Trouble(kind), 1, highest) == 10.0
+    slow = RetryPolicy.chosen(9, 300.0, ("tls",), ())
+    assert [slow.pause_s(Trouble(kind), n, lowest) for n in (1, 5)] == [300.0, 300.0]
+
+
+def test_delay_of_zero_is_none_but_for_names() -> None:
+    policy = RetryPolicy.chosen(2, 0.0, (), ())
+    assert policy.pause_s(Trouble(FailureKind.CONNECT), 2, highest) == 0.0
+    assert policy.pause_s(Trouble(FailureKind.DNS), 1, highest) == 0.5
+    assert policy.pause_s(status(500, 7.0), 1, lowest) == 7.0
 
 
 # --- how much later

@@ -23,6 +23,7 @@ from fetchpool.cli.bodies import with_standard_input
 from fetchpool.cli.parsing import LAST_PANEL, Commands, PlainCommand, SettingsCommand
 from fetchpool.cli.vendored import why_unfit
 from fetchpool.config import (
+    Config,
     ConfigError,
     Option,
     Settings,
@@ -31,6 +32,7 @@ from fetchpool.config import (
     options,
     user_file,
 )
+from fetchpool.model.again import Again
 from fetchpool.model.exits import ExitStatus
 
 Job = Callable[[], int]
@@ -277,7 +279,13 @@ def describe_settings(settings: Settings) -> str:
     place = settings.file or user_file()
     found = "is read" if settings.file else "would be read if it were there"
     head = f"# {_printable(str(place))} {found}" if place else "# no configuration file"
-    return "\n".join([head, *lines]) + "\n"
+    return "\n".join([head, f"# tried again: {tried_again(settings.config)}", *lines]) + "\n"
+
+
+def tried_again(config: Config) -> str:
+    """Return in words what is tried again, and how often."""
+    again = Again.chosen(config.retry_on, config.no_retry_on).in_words()
+    return f"{again}; {config.retries} times at most" if config.retries else "nothing"
 
 
 def _standard_input() -> str:

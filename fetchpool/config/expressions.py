@@ -1,11 +1,12 @@
-"""Small expressions among the settings: which runs count as failed, which failures to retry."""
+"""Small expressions among the settings: which runs count as failed, what is tried again."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 
-from fetchpool.config.values import Kind, Unfit, quoted
+from fetchpool.config.values import Kind, Unfit, lines_of, quoted
+from fetchpool.model.again import FAILED_STATUSES, statuses_in
 
 CHANGES = ("new", "changed", "gone", "left")
 """What `--fail-if` may count beside errors, with `--refresh`."""
@@ -103,6 +104,63 @@ class FailureKinds(Kind):
 
     def show(self, value: tuple[str, ...]) -> str:
         return ",".join(value) or "all"
+
+
+class WhatToRetry(Kind):
+    """Statuses and kinds of error that are tried again, or not; each text may hold several."""
+
+    accepts = "statuses and kinds of error such as 404,5xx,520-527,tls"
+    metavar = "WHAT"
+    repeatable = True
+
+    def read(self, text: str) -> object:
+        return lines_of(text)
+
+    def check(self, value: object) -> tuple[str, ...]:
+        """Return the items in lower case, each once; numbers are statuses."""
+        items = [value] if isinstance(value, str | int) else value
+        if not isinstance(items, Sequence):
+            raise self.unfit(value)
+        words = [word for item in items for word in self._words(item)]
+        return tuple(dict.fromkeys(words))
+
+    def _words(self, item: object) -> list[str]:
+        if isinstance(item, bool) or not isinstance(item, str | int):
+            raise self.unfit(item)
+        return [self._word(word) for word in str(item).split(",")]
+
+    def _word(self, text: str) -> str:
+        from fetchpool.model.values import FailureKind  # imports msgspec
+
+        word = text.strip().lower()
+        statuses = statuses_in(word)
+        if statuses is not None and word != "status":
+            if statuses.start in FAILED_STATUSES or statuses == range(202, 203):
+                return word.removeprefix("status:")
+            raise Unfit(
+                f"takes no {quoted(text)}: of statuses below 300 only 202 is ever tried again",
+                "drop it",
+            )
+        kinds = [kind.value for kind in FailureKind if kind not in _NOT_FROM_OUTSIDE]
+        if word in _NOT_FROM_OUTSIDE:
+            raise Unfit(f"takes no {word}: {_NOT_FROM_OUTSIDE[word]}", "drop it")
+        if word not in kinds:
+            raise Unfit(
+                f"takes {self.accepts}, not {quoted(text)}",
+                f"choose from 202, 300 to 999, 3xx to 9xx, {', '.join(kinds)} (any status)",
+            )
+        return word
+
+    def show(self, value: tuple[str, ...]) -> str:
+        return ",".join(value)
+
+
+_NOT_FROM_OUTSIDE = {
+    "input": "a line that is no URL stays one",
+    "blocked": "what the settings refuse is refused again",
+    "internal": "a bug of fetchpool stays one",
+}
+"""Kinds of error that come about without a word from outside, and why they aren't tried again."""
 
 
 def matches(kinds: tuple[str, ...], error: str, status: int | None) -> bool:

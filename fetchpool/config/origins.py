@@ -201,6 +201,11 @@ def _refuse_idle(chosen: dict[str, Given]) -> None:
     }
     if "records_format" in given and "records" not in chosen:
         raise ConfigError("--records-format is the form of --records: add --records, or drop it")
+    retries = chosen.get("retries")
+    for name in ("retry_on", "retry_delay"):
+        if name in given and retries is not None and not retries.value:
+            flag = f"--{name}".replace("_", "-")
+            raise ConfigError(f"{flag} is about further attempts, and --retries 0 makes none")
     for name in ("keep_errors", "content_disposition"):
         for other in ("no_body", "head"):
             if {name, other} <= given:

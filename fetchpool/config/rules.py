@@ -76,6 +76,10 @@ def check_together(config: Config) -> None:
             "--prune is for URLs that a list has no more, which --refresh finds: add --refresh, "
             "or drop it"
         )
+    if both := set(config.retry_on) & set(config.no_retry_on):
+        raise ConfigError(
+            f"--retry-on and --no-retry-on both name {min(both)}: drop it from one of them"
+        )
     if config.metrics_label and not config.metrics_file:
         raise ConfigError(
             "--metrics-label is for the metrics of --metrics-file: add --metrics-file, or drop it"

@@ -13,7 +13,7 @@ from os import PathLike
 from typing import Annotated, Any, Literal, get_args
 
 from fetchpool import __version__
-from fetchpool.config.expressions import FailIf, FailureKinds, exceeds, matches
+from fetchpool.config.expressions import FailIf, FailureKinds, WhatToRetry, exceeds, matches
 from fetchpool.config.forms import check_directory, check_file, check_text_file
 from fetchpool.config.http_values import Headers, ParameterNames, ProxyUrl
 from fetchpool.config.label_values import Labels
@@ -29,6 +29,7 @@ from fetchpool.config.typed import (
     PathGiven,
     SizeGiven,
     Takes,
+    TriedAgainGiven,
     default,
 )
 from fetchpool.config.values import (
@@ -266,6 +267,44 @@ class Config(ListSettings):
         bool, Panel.RESPONSES, Switch(), "Take the base name of a file from that header field"
     ] = False
 
+    retry_on: Annotated[
+        Takes[tuple[str, ...], TriedAgainGiven],
+        Panel.RETRIES,
+        WhatToRetry(),
+        "Also try these again: statuses (404,5xx), kinds of error (tls); repeatable",
+        Also(
+            example="404,5xx,tls",
+            more="A status, a range (`520-529`), a class (`5xx`), or a kind of error; `status` is "
+            "every status that isn't ok. `fetchpool config` shows all that is tried again. Of two "
+            "that hold a status the narrower one counts: `--retry-on 5xx --no-retry-on 501`. A "
+            "redirect that is followed is never tried again for its status, nor is a name that "
+            "doesn't exist. What isn't idempotent stays as `--retry-all-methods` says.",
+        ),
+    ] = default(())
+    no_retry_on: Annotated[
+        Takes[tuple[str, ...], TriedAgainGiven],
+        Panel.RETRIES,
+        WhatToRetry(),
+        "Don't try these again, of the same form; repeatable",
+        Also(
+            example="500,timeout",
+            more="A 429 or 503 that isn't tried again is its URL's answer; its host rests all the "
+            "same.",
+        ),
+    ] = default(())
+    retry_delay: Annotated[
+        float | None,
+        Panel.RETRIES,
+        seconds(),
+        "Shortest pause before the second attempt; doubles with each further one",
+        Also(
+            default="0.125 to 0.5, by kind",
+            example="5",
+            more="Each pause lies at random between this and twice as much, and grows up to a "
+            "minute. 0 = at once, but for a failed look-up of a name, which is remembered for half "
+            "a second. `Retry-After` and the rest of a host after 429 and 503 count if longer.",
+        ),
+    ] = None
     retry_all_methods: Annotated[
         bool,
         Panel.RETRIES,

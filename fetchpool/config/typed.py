@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     FieldsGiven: TypeAlias = Mapping[str, str] | Sequence[str | tuple[str, str]] | str
     NamesGiven: TypeAlias = Sequence[str] | str
+    TriedAgainGiven: TypeAlias = Sequence[str | int] | str | int
     SizeGiven: TypeAlias = int | str
     PathGiven: TypeAlias = str | PathLike[str] | None
     BodyGiven: TypeAlias = str | bytes | None
@@ -39,7 +40,7 @@ else:
         def __class_getitem__(cls, types: object) -> type[Takes]:
             return cls
 
-    BodyGiven = FieldsGiven = NamesGiven = SizeGiven = PathGiven = None
+    BodyGiven = FieldsGiven = NamesGiven = SizeGiven = PathGiven = TriedAgainGiven = None
 
 
 def default(value: Any) -> Any:

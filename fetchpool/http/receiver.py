@@ -23,6 +23,7 @@ from fetchpool.http.resuming import (
     representation,
 )
 from fetchpool.http.unpacking import Unpacking
+from fetchpool.model.again import LATER_STATUS
 from fetchpool.model.bodies import Chunk, Sink, Stored
 from fetchpool.model.disposition import suggested_filename
 from fetchpool.model.values import (
@@ -50,9 +51,6 @@ DRAIN_BYTES = 64 * 1024
 """How much of an unwanted body is read to keep its connection: about what a round trip costs."""
 
 _LONGEST_LABEL = 100
-
-ACCEPTED = 202
-"""RFC 9110 §15.3.3: the answer proper may come later."""
 
 
 class BodyAction(Enum):
@@ -410,7 +408,7 @@ class Receiver:
 
 def is_final(head: Head) -> bool:
     """Return True if a complete answer with *head* is its URL's outcome, whatever else is set."""
-    return 200 <= head.status < 300 and head.status != ACCEPTED
+    return 200 <= head.status < 300 and head.status != LATER_STATUS
 
 
 def _too_big(what: str, cap: int) -> BodyError:

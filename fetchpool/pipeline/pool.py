@@ -46,6 +46,7 @@ from fetchpool.reporting.stats import Stats
 from fetchpool.scheduling.backlog import Spill
 from fetchpool.scheduling.job import Job, target_of
 from fetchpool.scheduling.judge import Rules
+from fetchpool.scheduling.retry import RetryPolicy
 from fetchpool.scheduling.scheduler import Limits, Scheduler
 from fetchpool.sources import Codec, RequestReader, requests_from
 
@@ -194,6 +195,7 @@ class FetchPool:
                 config.max_redirects,
                 config.outage_patience or math.inf,
                 config.retry_all_methods,
+                retry_policy(config),
             ),
             headers=own_fields(config),
             policies=policies_of(config),
@@ -210,6 +212,13 @@ class FetchPool:
         if self._engine is None:
             raise RuntimeError("use the pool in 'async with FetchPool(...) as pool:'")
         return self._engine
+
+
+def retry_policy(config: Config) -> RetryPolicy:
+    """Return what is tried again, how often and when."""
+    return RetryPolicy.chosen(
+        config.retries, config.retry_delay, config.retry_on, config.no_retry_on
+    )
 
 
 def own_fields(config: Config) -> Fields:

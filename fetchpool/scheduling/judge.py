@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 from msgspec.structs import replace
 
+from fetchpool.model.again import PASSING_STATUSES
 from fetchpool.model.attempts import FailedAttempt, Fault, Response
 from fetchpool.model.values import Failure, FailureKind, Outcome, is_redirect
 from fetchpool.scheduling.outage import Outage
 from fetchpool.scheduling.redirects import follow
 from fetchpool.scheduling.retry import (
-    LATER_STATUS,
-    PASSING_STATUSES,
     RetryPolicy,
     Trouble,
     may_repeat,
@@ -45,7 +44,7 @@ REFUSED_HERE = frozenset({FailureKind.INPUT, FailureKind.BLOCKED, FailureKind.IN
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """The settings that decide what follows an response."""
+    """The settings that decide what follows a response."""
 
     retries: int = 2
     max_redirects: int = 10
@@ -53,6 +52,13 @@ class Rules(msgspec.Struct, frozen=True):
     """How long our own network may be down; see `Outage`."""
     retry_all_methods: bool = False
     """Try again also what isn't idempotent, whatever became of it."""
+    retry: RetryPolicy | None = None
+    """What is tried again; None = what is by default, *retries* times."""
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """What is tried again, and how often."""
+        return self.retry or RetryPolicy(self.retries)
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -85,7 +91,8 @@ class Judge:
         """Ask *hand_over*, where there are others to go on with a job, whether one of them does."""
         self._scheduler = scheduler
         self._rules = rules
-        self._policy = RetryPolicy(rules.retries)
+        self._policy = rules.policy
+        self._own_policy = RetryPolicy(self._policy.retries)
         self._observer = observer
         self._random = random
         self._hand_over = hand_over
@@ -146,17 +153,27 @@ class Judge:
         job.status = head.status
         if head.status in PASSING_STATUSES:
             return self._told_to_wait(job, response, started, now, epoch)
+        # The host works, whatever the user has tried again.
         self._scheduler.answered(host, now, was_refused=job.refused)
         job.refused = False
-        is_later = head.status == LATER_STATUS and head.get("retry-after") is not None
-        if is_later and self._may_repeat(job):
+        if self._rules.max_redirects and is_redirect(head):
+            return self._redirected(job, response, now)
+        if self._policy_for(job).wants(head):
             return self._told_to_wait(job, response, started, now, epoch)
-        if not (self._rules.max_redirects and is_redirect(head)):
-            return job.answered(response, now)
-        failure = follow(job, head, response.measures.peer, self._rules.max_redirects)
-        if failure is not None:
+        return job.answered(response, now)
+
+    def _redirected(self, job: Job, response: Response, now: float) -> Outcome | None:
+        """Go on where *response* points; if that leads nowhere, decide whether to start over."""
+        failure = follow(job, response.head, response.measures.peer, self._rules.max_redirects)
+        if failure is None:
+            self._go_on(job, now, now)
+            return None
+        pause_s = self._policy_for(job).pause_s(
+            Trouble(failure.kind), job.counted_attempts, self._random
+        )
+        if pause_s is None or not self._may_repeat(job, response):
             return job.failed(failure, now, response.measures)
-        self._go_on(job, now, now)
+        self._again(job, pause_s, now)
         return None
 
     def _told_to_wait(
@@ -167,13 +184,14 @@ class Judge:
         self._scheduler.health(host).spoke = True
         retry_after_s = parse_retry_after(head.get("retry-after"), head.get("date"), epoch)
         trouble = Trouble(FailureKind.STATUS, head.status, retry_after_s)
-        pause_s = self._policy.pause_s(trouble, job.counted_attempts, self._random)
+        policy = self._policy_for(job)
+        pause_s = policy.pause_s(trouble, job.counted_attempts, self._random)
         if not self._may_repeat(job, response):
             pause_s = None
         if trouble.throttling:
             host_pause_s = self._throttled(job, trouble, started, now)
             if pause_s is not None and host_pause_s is not None:
-                pause_s = host_pause_s
+                pause_s = max(host_pause_s, policy.delay_s or 0.0)
         if pause_s is None:
             return job.answered(response, now)
         self._again(job, pause_s, now)
@@ -240,11 +258,12 @@ class Judge:
             given_up = health.fails_fast(now)
             if silent and given_up and self._has_answers:
                 self.outage.suspect()
-        if job.progress is not None and job.advanced and self._rules.retries:
+        policy = self._policy_for(job)
+        if job.progress is not None and job.advanced and policy.retries:
             job.progress.uncounted += 1
         trouble = Trouble(failed.failure.kind, transient=failed.transient)
-        pause_s = self._policy.pause_s(trouble, job.counted_attempts, self._random)
-        if trouble.passing and not may_repeat:
+        pause_s = policy.pause_s(trouble, job.counted_attempts, self._random)
+        if policy.passing(trouble) and not may_repeat:
             return (
                 job.attempt_failed(failed, now)
                 if pause_s is None
@@ -260,6 +279,10 @@ class Judge:
             self.outage.hold(Held(job, outcome))
             return None
         return outcome
+
+    def _policy_for(self, job: Job) -> RetryPolicy:
+        """Return what is tried again of *job*; of what a policy asks for, what is by default."""
+        return self._policy if job.own is None else self._own_policy
 
     def _may_repeat(self, job: Job, result: Response | FailedAttempt | None = None) -> bool:
         """Tell whether *job*, of which an attempt brought *result*, may be begun once more."""

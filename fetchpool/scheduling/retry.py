@@ -11,15 +11,16 @@ readings and random numbers are arguments.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 import msgspec
 
+from fetchpool.model.again import LATER_STATUS, THROTTLING_STATUSES, USUAL, Again
 from fetchpool.model.asking import NOT_IDEMPOTENT
 from fetchpool.model.attempts import FailedAttempt, Response
-from fetchpool.model.values import FailureKind
+from fetchpool.model.values import FailureKind, Head
 
 MAX_RETRY_AFTER_S = 300.0
 """Longest wait granted to a server that asks for one, in seconds."""
@@ -42,26 +43,8 @@ The other kinds say the same however often they are asked: a certificate doesn't
 a minute, nor does a body shrink.
 """
 
-THROTTLING_STATUSES = frozenset({429, 503})
-"""Spoken for the whole host: RFC 6585 §4 (too many requests), RFC 9110 §15.6.4 (overloaded)."""
-
-PASSING_STATUSES = THROTTLING_STATUSES | {
-    408,  # Request Timeout, "MAY repeat": RFC 9110 §15.5.9
-    425,  # Too Early: RFC 8470 §5.2
-    500,  # Internal Server Error: RFC 9110 §15.6.1
-    502,  # Bad Gateway: RFC 9110 §15.6.3
-    504,  # Gateway Timeout: RFC 9110 §15.6.5
-    520,  # The origin's response was none: this and the next by Cloudflare, "Error 520" to 527
-    521,  # The origin refuses connections.
-    522,  # Connecting to the origin timed out.
-    523,  # The origin is unreachable.
-    524,  # The origin's response took too long.
-    527,  # The link to the origin failed.
-    529,  # The site is overloaded: Qualys, Anthropic and others.
-}
-
-LATER_STATUS = 202
-"""Accepted: with Retry-After, "not yet, ask again then" (RFC 9110 §15.3.3, §10.2.3)."""
+LOOKED_UP_AGAIN_S = 0.5
+"""Shortest pause after a failed look-up: the resolver remembers it for 0.4 s."""
 
 NOT_DONE_STATUSES = frozenset({408, 425, 429, 503})
 """By these a server says that it has not done what was asked: it has not had all of the request
@@ -85,23 +68,41 @@ class Trouble(msgspec.Struct, frozen=True):
     """False if whoever saw it knows that it will not pass, like a name that doesn't exist."""
 
     @property
-    def passing(self) -> bool:
-        """Whether another attempt may do better."""
-        if self.kind is FailureKind.STATUS:
-            return self.status in PASSING_STATUSES or self.status == LATER_STATUS
-        return self.transient and self.kind in FIRST_PAUSE_S
-
-    @property
     def throttling(self) -> bool:
         """Whether the host asks for less, not only this URL."""
         return self.kind is FailureKind.STATUS and self.status in THROTTLING_STATUSES
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """How often a URL is tried again, and how patiently."""
+    """What is tried again, how often, and how patiently."""
 
     retries: int
     """Further attempts after a passing fault, whichever it is; 0 = a URL is requested once."""
+    delay_s: float | None = None
+    """Shortest pause before the second attempt; None = by kind, half of `FIRST_PAUSE_S`."""
+    again: Again = USUAL
+
+    @classmethod
+    def chosen(
+        cls, retries: int, delay_s: float | None, on: Collection[str], off: Collection[str]
+    ) -> RetryPolicy:
+        """Return the policy of `--retry-on` *on* and `--no-retry-on` *off*, both checked."""
+        return cls(retries, delay_s, Again.chosen(on, off))
+
+    def passing(self, trouble: Trouble) -> bool:
+        """Tell whether another attempt may do better."""
+        kind, status, again = trouble.kind, trouble.status, self.again
+        if kind is FailureKind.STATUS:
+            return status in again.statuses or (again.later and status == LATER_STATUS)
+        # A kind that the user named is tried again whatever is known of it.
+        return kind in again.kinds and (trouble.transient or kind not in FIRST_PAUSE_S)
+
+    def wants(self, head: Head) -> bool:
+        """Tell whether a complete response with *head* is tried again, if it may be."""
+        if head.status in self.again.statuses:
+            return True
+        is_later = head.status == LATER_STATUS and self.again.later
+        return is_later and head.get("retry-after") is not None
 
     def pause_s(self, trouble: Trouble, counted: int, random: Callable[[], float]) -> float | None:
         """Return the seconds to the next attempt, None if *trouble* is the URL's outcome.
@@ -114,13 +115,18 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         §10.2.3 binds it to none), not on a 3xx: browsers ignore it there, and ten hops of five
         minutes each would hold up the end of a run for an hour.
         """
-        if not trouble.passing or counted > self.retries:
+        if counted > self.retries or not self.passing(trouble):
             return None
         if trouble.retry_after_s:  # zero asks for nothing: the pause is ours
             return min(trouble.retry_after_s, MAX_RETRY_AFTER_S)
         doublings = min(max(counted - 1, 0), 10)  # far beyond the cap, far below an overflow
-        longest_s = min(FIRST_PAUSE_S[trouble.kind] * 2.0**doublings, MAX_BACKOFF_S)
-        return longest_s * (0.5 + 0.5 * random())
+        first_s = FIRST_PAUSE_S.get(trouble.kind, 1.0)
+        most_s = MAX_BACKOFF_S
+        if self.delay_s is not None:
+            first_s = 2.0 * self.delay_s
+            most_s = max(most_s, first_s)
+        pause_s = min(first_s * 2.0**doublings, most_s) * (0.5 + 0.5 * random())
+        return max(pause_s, LOOKED_UP_AGAIN_S) if trouble.kind is FailureKind.DNS else pause_s
 
 
 def may_repeat(method: str, result: Response | FailedAttempt | None, *, answered: bool) -> bool:
