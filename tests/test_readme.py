@@ -40,6 +40,7 @@ DOCUMENTS = (
     "CHANGELOG.md",
     "docs/architecture.md",
     "docs/durability.md",
+    "docs/hosts.md",
     "docs/records.md",
     "docs/security.md",
     "docs/workers.md",
@@ -105,6 +106,7 @@ def test_every_option_the_documents_name_exists() -> None:
         "--help",
         "--json",
         "--changed",
+        "--host",
         "--version",
         "--install-completion",
     }

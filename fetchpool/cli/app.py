@@ -32,6 +32,7 @@ from fetchpool.config import (
     options,
     user_file,
 )
+from fetchpool.config.host_rules import host_key_of
 from fetchpool.model.again import Again
 from fetchpool.model.exits import ExitStatus
 
@@ -251,14 +252,30 @@ def export(
     return run
 
 
+_HOST = _parameter(
+    "host_name",
+    str | None,
+    typer.Option(
+        None,
+        "--host",
+        metavar="NAME",
+        help="What holds for this host, and which table of the file says so",
+        show_default=False,
+        rich_help_panel=LAST_PANEL,
+    ),
+)
+
+
 @app.command(cls=SettingsCommand)
-@_takes(options(), last=[_CONFIG_FILE])
-def config(config_file: str | None, **given: Any) -> None:
+@_takes(options(), last=[_HOST, _CONFIG_FILE])
+def config(host_name: str | None, config_file: str | None, **given: Any) -> None:
     """Show every setting in force and where it came from; secrets are hidden.
 
     Takes the options of [bold]get[/bold], to see what they would come to.
     """
     settings = load_settings(given, os.environ, file=config_file)
+    if host_name is not None:
+        settings = settings.for_host(host_key_of(host_name))
 
     _write(sys.stdout, describe_settings(settings))
     if settings.unknown:
@@ -278,8 +295,14 @@ def describe_settings(settings: Settings) -> str:
     lines = [f"{key:<{wide}}  {value:<{broad}}  {origin}" for key, value, origin in rows]
     place = settings.file or user_file()
     found = "is read" if settings.file else "would be read if it were there"
-    head = f"# {_printable(str(place))} {found}" if place else "# no configuration file"
-    return "\n".join([head, f"# tried again: {tried_again(settings.config)}", *lines]) + "\n"
+    head = [f"# {_printable(str(place))} {found}" if place else "# no configuration file"]
+    head.append(f"# tried again: {tried_again(settings.config)}")
+    if settings.tables is not None:
+        head.append(f"# tables that hold: {', '.join(settings.tables) or 'none'}")
+    elif settings.config.host:
+        tables = ", ".join(map(str, settings.config.host.tables))
+        head.append(f"# some hosts have settings of their own (--host NAME shows them): {tables}")
+    return "\n".join([*head, *lines]) + "\n"
 
 
 def tried_again(config: Config) -> str:

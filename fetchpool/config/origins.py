@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from fetchpool.config.host_rules import ConfigAt, host_rules
 from fetchpool.config.nearness import nearest
 from fetchpool.config.options import Option, is_set
 from fetchpool.config.rules import NEED_A_DIRECTORY, RIVALS, check_has_directory
@@ -56,10 +57,26 @@ class Settings:
     """Whether the list is to be shown instead of fetched."""
     unknown: tuple[str, ...]
     """Environment variables that begin like ours but name no option: ignored, with a note."""
+    tables: tuple[str, ...] | None = None
+    """The tables of the file that hold for the host whose settings these are, the most specific
+    first; None: they are those of the run."""
 
     def value(self, option: Option) -> Any:
         """Return the value of *option* in force."""
         return getattr(self if option.name in ("output", "dry_run") else self.config, option.name)
+
+    def for_host(self, host_key: str) -> Settings:
+        """Return what holds for a host, and which tables say so."""
+        tables = self.config.host.matching(host_key)
+        origins = dict(self.origins)
+        for table in reversed(tables):
+            for name in table.values:
+                told = f"{_named(self.file)} {table}"
+                # Header fields of several tables, and those of the run, are added up.
+                is_more = name == "header" and origins[name] != "default"
+                origins[name] = f"{told}, {origins[name]}" if is_more else told
+        config = ConfigAt(self.config)(host_key)
+        return replace(self, config=config, origins=origins, tables=tuple(map(str, tables)))
 
 
 def load_settings(
@@ -83,6 +100,8 @@ def load_settings(
         ConfigError: a value is not accepted, a key is unknown, or the file can't be read.
     """
     path, table = _read_file(file, environ)
+    hosts = table.get("host", {}) if not only else {}
+    table = {key: raw for key, raw in table.items() if key != "host"}
     if only:
         table = {key: raw for key, raw in table.items() if key.replace("-", "_") in only}
         given = {name: raw for name, raw in given.items() if name in only}
@@ -94,7 +113,7 @@ def load_settings(
     _refuse_idle(chosen)
     values = {name: item.value for name, item in chosen.items()}
     output, dry_run = values.pop("output", None), values.pop("dry_run", False)
-    config = Config(**values)
+    config = Config(**values, host=host_rules(hosts, f"{_named(path)}: "))
     check_has_directory(config, output)
     return Settings(
         config=config,
@@ -149,7 +168,7 @@ def _from_file(path: Path | None, table: Mapping[str, object]) -> dict[str, Give
     for key, raw in table.items():
         option = by_key.get(key.replace("_", "-"))
         if option is None:
-            near = nearest(key.replace("_", "-"), by_key)
+            near = nearest(key.replace("_", "-"), [*by_key, "host"])
             remedy = f"did you mean {near}?" if near else "see fetchpool get --help for the keys"
             raise ConfigError(f"{_named(path)}: there is no setting {plain(key)}: {remedy}")
         if option.name in chosen:

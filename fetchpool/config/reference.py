@@ -19,10 +19,11 @@ wins over the environment, the environment over the file, the file over the defa
 
 - **File**: `--config FILE`, else the file that `FETCHPOOL_CONFIG` names, else `config.toml` in
   `fetchpool` in the user's configuration directory (`~/.config` on Linux). An empty name reads
-  none. A file in the current directory is never read by itself. Keys are flat; an unknown one is an
-  error. Numbers and switches are TOML numbers and booleans; `header` is a list of `"Name: value"`
-  or a table, `metrics-label` one of `"name=value"`; `retry-kinds` and `secret-param` are a text or
-  a list.
+  none. A file in the current directory is never read by itself. An unknown key is an error. Numbers
+  and switches are TOML numbers and booleans; `header` is a list of `"Name: value"` or a table,
+  `metrics-label` one of `"name=value"`; `retry-kinds`, `retry-on`, `no-retry-on` and `secret-param`
+  are a text or a list. Settings of some hosts stand in tables such as `[host."*.example.org"]`: see
+  [hosts.md](hosts.md).
 - **Environment**: switches are `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`. An empty
   variable counts as not set, except `FETCHPOOL_PROXY` (no proxy) and `FETCHPOOL_USER_AGENT` (no
   such header). `FETCHPOOL_HEADER` holds one header a line, `FETCHPOOL_SECRET_PARAM` one name,

@@ -89,6 +89,12 @@ def check_together(config: Config) -> None:
             "--public-only can't be combined with --proxy: a proxy resolves names itself, "
             "so the addresses can't be checked here. Drop one of them."
         )
+    for table in config.host.tables:
+        if config.public_only and table.values.get("proxy"):
+            raise ConfigError(
+                f"--public-only can't be combined with the proxy of {table}: a proxy resolves "
+                "names itself. Drop one of them."
+            )
     if config.method == "HEAD" and (body := _body_option(config)) is not None:
         raise ConfigError(f"--method HEAD can't be combined with {body}: a HEAD has no body")
     if config.user is not None and any(n.lower() == "authorization" for n, _ in config.header):

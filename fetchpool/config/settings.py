@@ -10,11 +10,12 @@ import dataclasses
 from dataclasses import dataclass
 from functools import cache
 from os import PathLike
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from fetchpool import __version__
 from fetchpool.config.expressions import FailIf, FailureKinds, WhatToRetry, exceeds, matches
 from fetchpool.config.forms import check_directory, check_file, check_text_file
+from fetchpool.config.host_rules import NO_RULES, HostRules, host_rules
 from fetchpool.config.http_values import Headers, ParameterNames, ProxyUrl
 from fetchpool.config.label_values import Labels
 from fetchpool.config.list_settings import ListSettings
@@ -25,6 +26,7 @@ from fetchpool.config.rules import check_together
 from fetchpool.config.typed import (
     BodyGiven,
     FieldsGiven,
+    HostsGiven,
     NamesGiven,
     PathGiven,
     SizeGiven,
@@ -509,7 +511,11 @@ class Config(ListSettings):
         ),
     ] = default(())
 
+    host: Takes[HostRules, HostsGiven] = default(NO_RULES)
+    """Settings of some hosts; a table in the file, `[host."*.example.org"]`, and no option."""
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "host", host_rules(self.host))
         for option in fields():
             checked = checked_value(option, getattr(self, option.name))
             object.__setattr__(self, option.name, checked)
@@ -522,7 +528,8 @@ class Config(ListSettings):
             for option in fields()
             if (value := getattr(self, option.name)) != option.default
         )
-        return f"Config({', '.join(shown)})"
+        hosts = (f"host={self.host!r}",) if self.host else ()
+        return f"Config({', '.join((*shown, *hosts))})"
 
     @property
     def ask(self) -> Ask:
@@ -538,6 +545,12 @@ class Config(ListSettings):
     def keepalive_s(self) -> float:
         """How long an idle connection stays open, seconds; unused with `force_close`."""
         return DEFAULT_KEEPALIVE_S if self.keepalive is None else self.keepalive
+
+    @property
+    def connections_per_host(self) -> int:
+        """How many connections some host may have; 0 = any number."""
+        limits = self.host.all_of("per_host", self.per_host)
+        return max(limits) if all(limits) else 0
 
     @property
     def user_agent_text(self) -> str:
@@ -561,7 +574,8 @@ class Config(ListSettings):
 @cache
 def fields() -> tuple[Option, ...]:
     """Return the option behind every field of `Config`, in the order of the help."""
-    every = map(_option, dataclasses.fields(Config))
+    declared = dataclasses.fields(Config)
+    every = (_option(field) for field in declared if get_origin(field.type) is Annotated)
     return tuple(sorted(every, key=lambda option: list(Panel).index(option.panel)))
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Generic, TypeAlias, TypeVar, overload
 
+    from fetchpool.config.host_rules import HostRules
+
     Kept = TypeVar("Kept", covariant=True)
     Given = TypeVar("Given", contravariant=True)
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     FieldsGiven: TypeAlias = Mapping[str, str] | Sequence[str | tuple[str, str]] | str
     NamesGiven: TypeAlias = Sequence[str] | str
     TriedAgainGiven: TypeAlias = Sequence[str | int] | str | int
+    HostsGiven: TypeAlias = Mapping[str, Mapping[str, object]] | HostRules
     SizeGiven: TypeAlias = int | str
     PathGiven: TypeAlias = str | PathLike[str] | None
     BodyGiven: TypeAlias = str | bytes | None
@@ -40,7 +43,8 @@ else:
         def __class_getitem__(cls, types: object) -> type[Takes]:
             return cls
 
-    BodyGiven = FieldsGiven = NamesGiven = SizeGiven = PathGiven = TriedAgainGiven = None
+    BodyGiven = FieldsGiven = NamesGiven = SizeGiven = PathGiven = None
+    HostsGiven = TriedAgainGiven = None
 
 
 def default(value: Any) -> Any:

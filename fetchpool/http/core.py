@@ -106,7 +106,9 @@ class Engine:
             resumption = None if part is None else await self._resume(plan, part)
             now = monotonic()
             # Without the loop current_task() makes a system plan, up to Python 3.11.
-            watch = Watch(self._timeouts, left_s, now, asyncio.current_task(self._loop))
+            watch = Watch(
+                plan.timeouts or self._timeouts, left_s, now, asyncio.current_task(self._loop)
+            )
             watch.fresh = plan.fresh or excused is not None
             receiver = Receiver(plan, bodies, store, resumption, self._threads)
             self._watches.add(watch)

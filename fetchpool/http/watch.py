@@ -16,24 +16,16 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from fetchpool.model.attempts import Timeline
+from fetchpool.model.attempts import Timeline, Timeouts
 from fetchpool.model.values import Phase
 
 if TYPE_CHECKING:
     import asyncio
 
+__all__ = ["SPEED_WINDOW_S", "Timeouts", "Watch"]
+
 SPEED_WINDOW_S = 30.0
 """Over how long a server's speed is measured (CONTRACT, `--min-speed`)."""
-
-
-class Timeouts(msgspec.Struct, frozen=True):
-    """The time limits of a run, in seconds and bytes per second; 0 = none."""
-
-    connect_s: float = 10.0
-    silence_s: float = 30.0
-    min_speed: float = 64.0
 
 
 class Watch:

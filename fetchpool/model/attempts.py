@@ -49,6 +49,14 @@ class Destination(msgspec.Struct, frozen=True):
     """The attempt fails (`too_big`) when the body is longer."""
 
 
+class Timeouts(msgspec.Struct, frozen=True):
+    """Time limits of an attempt, in seconds and bytes per second; 0 = none."""
+
+    connect_s: float = 10.0
+    silence_s: float = 30.0
+    min_speed: float = 64.0
+
+
 class Plan(msgspec.Struct):
     """What one attempt is to send, and how; policies add to it before it is sent."""
 
@@ -78,6 +86,8 @@ class Plan(msgspec.Struct):
     """What an earlier run got, if that is known: what is the same is not stored again."""
     condition: tuple[str, str] | None = None
     """A field to be added: the response may be 304, which leaves the *earlier* body as it is."""
+    timeouts: Timeouts | None = None
+    """Its time limits; None = those of this run."""
 
     def __repr__(self) -> str:
         """Show neither fields nor body: they hold what is secret."""

@@ -295,9 +295,14 @@ class Fetching:
     async def _run(self, job: Job) -> None:
         host, rules = job.target.host_key, self._rules
         started = monotonic()
-        job.start_attempt(started, time(), self._budget_s)
+        terms_at = rules.terms_at
+        budget_s, retries = self._budget_s, rules.retries
+        if terms_at is not None:
+            terms = terms_at(host)
+            budget_s, retries = terms.budget_s, terms.retry.retries
+        job.start_attempt(started, time(), budget_s)
         job.insecure = job.insecure or (self._insecure and job.target.scheme == "https")
-        plan = job.plan(self._headers, rules.retries, repeats_all=rules.retry_all_methods)
+        plan = job.plan(self._headers, retries, repeats_all=rules.retry_all_methods)
         for before in self._policies.before if job.own is None else self._policies.before_own:
             need = before(job, plan)
             if need is not None:

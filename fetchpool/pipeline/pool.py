@@ -15,12 +15,10 @@ from fetchpool.config import Config, ConfigError
 from fetchpool.config.http_values import ProxyUrl
 from fetchpool.config.values import Unfit
 from fetchpool.http import Engine
-from fetchpool.http.decoding import ACCEPT_ENCODING
 from fetchpool.http.direct import DirectExchange
 from fetchpool.http.exchange import Exchange
 from fetchpool.http.receiver import BodyPolicy
 from fetchpool.http.session import SessionExchange
-from fetchpool.http.watch import Timeouts
 from fetchpool.model.bodies import Sink
 from fetchpool.model.urls import hiding
 from fetchpool.model.values import Target
@@ -32,26 +30,32 @@ from fetchpool.network.connector import (
     why_unfit,
 )
 from fetchpool.network.descriptors import Budget, make_budget, why_too_few
-from fetchpool.network.proxies import environment_has_proxy, environment_proxies, proxy_chooser
+from fetchpool.network.proxies import environment_has_proxy, environment_proxies
 from fetchpool.network.tls import why_no_roots
 from fetchpool.output.sinks import open_sink
 from fetchpool.pipeline.fetching import Border, Counters, Fetching, RunObserver
+from fetchpool.pipeline.host_settings import (
+    manners_at,
+    own_fields,
+    proxies_of,
+    retry_policy,
+    terms_at,
+    timeouts_of,
+    users_policies,
+)
 from fetchpool.pipeline.outcomes import Outcomes, RunningList
 from fetchpool.policies import Policy
 from fetchpool.policies.addresses import PublicOnly
 from fetchpool.policies.conditional import Conditional
-from fetchpool.policies.credentials import Credentials
-from fetchpool.policies.fields import UserFields
+from fetchpool.policies.hosts import ByHost
 from fetchpool.reporting.stats import Stats
 from fetchpool.scheduling.backlog import Spill
 from fetchpool.scheduling.job import Job, target_of
 from fetchpool.scheduling.judge import Rules
-from fetchpool.scheduling.retry import RetryPolicy
 from fetchpool.scheduling.scheduler import Limits, Scheduler
 from fetchpool.sources import Codec, RequestReader, requests_from
 
 if TYPE_CHECKING:
-    from fetchpool.model.asking import Fields
     from fetchpool.model.bodies import Store
     from fetchpool.model.values import Request
 
@@ -91,7 +95,7 @@ class FetchPool:
         self._engine = Engine(
             make_exchange(config, connector),
             connector,
-            Timeouts(config.connect_timeout, config.read_timeout, config.min_speed),
+            timeouts_of(config),
             BodyPolicy(
                 config.max_size,
                 config.keep_errors,
@@ -181,8 +185,11 @@ class FetchPool:
             lambda data: _job(codec.unpack(data)),
             spill_directory,
         )
+        terms = terms_at(config)
         scheduler = Scheduler(
-            Limits(self.budget.limit, config.per_host, config.rate, config.host_rate), spill
+            Limits(self.budget.limit, config.per_host, config.rate, config.host_rate),
+            spill,
+            terms,
         )
         fetching = Fetching(
             engine,
@@ -196,6 +203,7 @@ class FetchPool:
                 config.outage_patience or math.inf,
                 config.retry_all_methods,
                 retry_policy(config),
+                terms,
             ),
             headers=own_fields(config),
             policies=policies_of(config),
@@ -214,29 +222,11 @@ class FetchPool:
         return self._engine
 
 
-def retry_policy(config: Config) -> RetryPolicy:
-    """Return what is tried again, how often and when."""
-    return RetryPolicy.chosen(
-        config.retries, config.retry_delay, config.retry_on, config.no_retry_on
-    )
-
-
-def own_fields(config: Config) -> Fields:
-    """Return the header fields that every request has, whoever it goes to."""
-    fields = (
-        ("Accept", "*/*"),
-        ("Accept-Encoding", ACCEPT_ENCODING),
-        ("User-Agent", config.user_agent_text),
-    )
-    return tuple(field for field in fields if field[1])
-
-
 def policies_of(config: Config) -> list[Policy]:
     """Return what is added to requests and learnt from responses, in this order."""
-    policies: list[Policy] = [
-        UserFields(own_fields(config), config.header),
-        Credentials(config.user),
-    ]
+    policies: list[Policy] = [ByHost(manners_at(config))]
+    if not config.host:
+        policies = users_policies(config)
     if config.public_only:
         policies.append(PublicOnly())
     if config.refresh:
@@ -282,7 +272,7 @@ def make_exchange(config: Config, connector: FetchConnector) -> Exchange:
     The direct way needs more of aiohttp's inside to be as it was when it was written: another
     aiohttp is used through its sessions, unless the direct way was asked for by name.
     """
-    proxy_for = proxy_chooser(config.proxy)
+    proxy_for = proxies_of(config)
     if config.exchange == "session":
         return SessionExchange(connector, proxy_for)
     changed = why_not_lendable(connector)

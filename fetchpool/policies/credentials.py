@@ -25,11 +25,11 @@ class Credentials(Policy):
         """See `Policy.before`."""
         authorization = job.first.authorization or self._of_run
         if authorization is not None and plan.target.origin == job.first.origin:
-            plan.headers = _with_authorization(plan.headers, authorization)
+            plan.headers = with_authorization(plan.headers, authorization)
 
 
 @lru_cache(maxsize=256)
-def _with_authorization(fields: Fields, authorization: str) -> Fields:
+def with_authorization(fields: Fields, authorization: str) -> Fields:
     """Return *fields* with *authorization*, unless they have one."""
     if any(name.lower() == "authorization" for name, _ in fields):
         return fields

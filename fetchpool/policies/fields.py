@@ -39,13 +39,13 @@ class UserFields(Policy):
             plan.headers = self._plain
 
     def _combine(self, own: Fields, *, turned_get: bool) -> Fields:
-        given = _over(self._of_run, own)
+        given = over(self._of_run, own)
         if turned_get:
             given = tuple(field for field in given if not field[0].lower().startswith("content-"))
-        return _over(self._ours, given)
+        return over(self._ours, given)
 
 
-def _over(fields: Fields, stronger: Fields) -> Fields:
+def over(fields: Fields, stronger: Fields) -> Fields:
     """Return *fields* without those that the *stronger* have, and the stronger."""
     names = {name.lower() for name, _ in stronger}
     return (*(field for field in fields if field[0].lower() not in names), *stronger)

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from fetchpool.config import Config
+from fetchpool.config.host_rules import ConfigAt
 from fetchpool.config.rules import check_has_directory
 from fetchpool.model.exits import ExitStatus
 from fetchpool.model.urls import hiding, redact
@@ -193,6 +194,7 @@ def _write(
     is_table = is_terminal(stdout)
     glyphs = glyphs_for(stdout, environ)
     encode = msgspec.json.encode
+    at = ConfigAt(config)
     is_first = True
     for batch in lists.batches():
         tally.skipped += batch.skipped
@@ -207,7 +209,7 @@ def _write(
                 continue
             tally.requests += 1
             tally.hosts.add(target.host_key)
-            rows.append(planned(request, target, config))
+            rows.append(planned(request, target, at(target.host_key)))
         if is_table:
             head = _HEAD if rows and is_first else ""
             is_first = is_first and not rows

@@ -56,7 +56,8 @@ def shares(config: Config, limit: int) -> list[Share]:
     Limits over the whole run hold because each part holds.
     """
     count = min(worker_count(config), limit)
-    by_url = not config.per_host and not config.host_rate
+    limits = config.host.all_of("per_host", config.per_host)
+    by_url = not any((*limits, *config.host.all_of("host_rate", config.host_rate)))
     each, more = divmod(limit, count)
     return [
         Share(index, count, each + (index < more), config.rate / count, by_url)
@@ -66,7 +67,8 @@ def shares(config: Config, limit: int) -> list[Share]:
 
 def longest_interval(config: Config, share: Share) -> float:
     """Return the longest time, in seconds, that the rates of a worker put between two requests."""
-    return max((1 / rate for rate in (share.rate, config.host_rate) if rate), default=0.0)
+    rates = (share.rate, *config.host.all_of("host_rate", config.host_rate))
+    return max((1 / rate for rate in rates if rate), default=0.0)
 
 
 def owner(key: str, count: int) -> int:

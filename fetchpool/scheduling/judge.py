@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 from msgspec.structs import replace
 
-from fetchpool.model.again import PASSING_STATUSES
+from fetchpool.model.again import LATER_STATUS, PASSING_STATUSES
 from fetchpool.model.attempts import FailedAttempt, Fault, Response
 from fetchpool.model.values import Failure, FailureKind, Outcome, is_redirect
+from fetchpool.scheduling.host_terms import TermsAt
 from fetchpool.scheduling.outage import Outage
 from fetchpool.scheduling.redirects import follow
 from fetchpool.scheduling.retry import (
@@ -54,11 +55,8 @@ class Rules(msgspec.Struct, frozen=True):
     """Try again also what isn't idempotent, whatever became of it."""
     retry: RetryPolicy | None = None
     """What is tried again; None = what is by default, *retries* times."""
-
-    @property
-    def policy(self) -> RetryPolicy:
-        """What is tried again, and how often."""
-        return self.retry or RetryPolicy(self.retries)
+    terms_at: TermsAt | None = None
+    """The settings of a host; None = no host has any of its own."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -91,8 +89,8 @@ class Judge:
         """Ask *hand_over*, where there are others to go on with a job, whether one of them does."""
         self._scheduler = scheduler
         self._rules = rules
-        self._policy = rules.policy
-        self._own_policy = RetryPolicy(self._policy.retries)
+        self._policy = rules.retry or RetryPolicy(rules.retries)
+        self._own_policy = RetryPolicy(rules.retries)
         self._observer = observer
         self._random = random
         self._hand_over = hand_over
@@ -156,6 +154,8 @@ class Judge:
         # The host works, whatever the user has tried again.
         self._scheduler.answered(host, now, was_refused=job.refused)
         job.refused = False
+        if 200 <= head.status < 300 and head.status != LATER_STATUS:
+            return job.answered(response, now)
         if self._rules.max_redirects and is_redirect(head):
             return self._redirected(job, response, now)
         if self._policy_for(job).wants(head):
@@ -281,8 +281,14 @@ class Judge:
         return outcome
 
     def _policy_for(self, job: Job) -> RetryPolicy:
-        """Return what is tried again of *job*; of what a policy asks for, what is by default."""
-        return self._policy if job.own is None else self._own_policy
+        """Return what is tried again of *job*, and how often: as its host's settings say.
+
+        What a policy asks for is tried again as by default.
+        """
+        if job.own is not None:
+            return self._own_policy
+        terms_at = self._rules.terms_at
+        return self._policy if terms_at is None else terms_at(job.target.host_key).retry
 
     def _may_repeat(self, job: Job, result: Response | FailedAttempt | None = None) -> bool:
         """Tell whether *job*, of which an attempt brought *result*, may be begun once more."""

@@ -26,6 +26,7 @@ from fetchpool.model.hosts import HostState
 from fetchpool.model.values import Failure
 from fetchpool.scheduling.host_health import HostHealth
 from fetchpool.scheduling.host_slot import HostSlot, Spotlight
+from fetchpool.scheduling.host_terms import TermsAt
 from fetchpool.scheduling.rate_limit import RateLimit
 from fetchpool.scheduling.throttling import Refusal
 
@@ -85,8 +86,12 @@ class Scheduler(Generic[T]):
     host; a free slot is never left idle while a host may start; every item comes out exactly once.
     """
 
-    def __init__(self, limits: Limits, backlog: Backlog[T]) -> None:
+    def __init__(
+        self, limits: Limits, backlog: Backlog[T], terms_at: TermsAt | None = None
+    ) -> None:
+        """Ask *terms_at*, where hosts have limits of their own, for those of a host."""
         self.limits = limits
+        self._terms_at = terms_at
         self.limit = limits.limit
         """Requests in progress at most; may be lowered while running (out of descriptors)."""
         self.running = 0
@@ -317,7 +322,12 @@ class Scheduler(Generic[T]):
     def _slot(self, host: str) -> HostSlot[T]:
         slot = self._slots.get(host)
         if slot is None:
-            slot = HostSlot(host, self._most, self.limits.host_rate)
+            most, rate = self._most, self.limits.host_rate
+            if self._terms_at is not None:
+                terms = self._terms_at(host)
+                most = min(terms.per_host or self.limits.limit, self.limits.limit)
+                rate = terms.host_rate
+            slot = HostSlot(host, most, rate)
             self._slots[host] = slot
         return slot
 

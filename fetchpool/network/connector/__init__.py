@@ -375,7 +375,7 @@ def make_connector(config: Config, *, limit: int, idle_limit: int) -> FetchConne
     """
     options: dict[str, Any] = {
         "limit": limit,
-        "limit_per_host": config.per_host,
+        "limit_per_host": config.connections_per_host,
         "force_close": config.force_close,
         "enable_cleanup_closed": config.cleanup_closed,
         "use_dns_cache": config.dns_ttl > 0,

@@ -1,0 +1,93 @@
+"""What the settings come to for a request: of the run, and of each host that has its own.
+
+Config ──ConfigAt──▶ a host's Config ──▶ HostTerms (when), HostManners (how), its proxy
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from fetchpool.config import Config
+from fetchpool.config.host_rules import REMEMBERED, ConfigAt, HostConfigs
+from fetchpool.http.decoding import ACCEPT_ENCODING
+from fetchpool.model.attempts import Timeouts
+from fetchpool.network.proxies import ProxyFor, proxy_chooser
+from fetchpool.policies import Policy
+from fetchpool.policies.credentials import Credentials, basic, with_authorization
+from fetchpool.policies.fields import UserFields, over
+from fetchpool.policies.hosts import HostManners
+from fetchpool.scheduling.host_terms import HostTerms, TermsAt
+from fetchpool.scheduling.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from fetchpool.model.asking import Fields
+
+
+def own_fields(config: Config) -> Fields:
+    """Return the header fields that every request has, whoever it goes to."""
+    fields = (
+        ("Accept", "*/*"),
+        ("Accept-Encoding", ACCEPT_ENCODING),
+        ("User-Agent", config.user_agent_text),
+    )
+    return tuple(field for field in fields if field[1])
+
+
+def users_policies(config: Config) -> list[Policy]:
+    """Return what adds the user's fields and credentials to requests for a line's own origin."""
+    return [UserFields(own_fields(config), config.header), Credentials(config.user)]
+
+
+def timeouts_of(config: Config) -> Timeouts:
+    """Return the time limits of an attempt."""
+    return Timeouts(config.connect_timeout, config.read_timeout, config.min_speed)
+
+
+def retry_policy(config: Config) -> RetryPolicy:
+    """Return what is tried again, how often and when."""
+    return RetryPolicy.chosen(
+        config.retries, config.retry_delay, config.retry_on, config.no_retry_on
+    )
+
+
+def terms_at(config: Config) -> TermsAt | None:
+    """Return what finds the terms of a host; None where no host has any of its own."""
+    if not config.host:
+        return None
+    configs = ConfigAt(config).configs
+    made = lru_cache(REMEMBERED)(_terms_of)
+    return lambda host_key: made(configs(host_key))
+
+
+def manners_at(config: Config) -> Callable[[str], HostManners]:
+    """Return what finds how a host is asked."""
+    configs = ConfigAt(config).configs
+    made = lru_cache(REMEMBERED)(_manners_of)
+    return lambda host_key: made(configs(host_key))
+
+
+def proxies_of(config: Config) -> ProxyFor:
+    """Return what chooses the proxy of a target."""
+    if not any("proxy" in table.values for table in config.host.tables):
+        return proxy_chooser(config.proxy)
+    at = ConfigAt(config)
+    chooser = lru_cache(REMEMBERED)(proxy_chooser)
+    return lambda target: chooser(at(target.host_key).proxy)(target)
+
+
+def _terms_of(configs: HostConfigs) -> HostTerms:
+    config = configs.here
+    return HostTerms(
+        config.per_host, config.host_rate, config.timeout or None, retry_policy(config)
+    )
+
+
+def _manners_of(configs: HostConfigs) -> HostManners:
+    here, hop = configs.here, configs.on_hop
+    ours = own_fields(here)
+    on_hop = over(ours, hop.header)
+    if hop.user is not None:
+        on_hop = with_authorization(on_hop, basic(hop.user))
+    return HostManners(ours, on_hop, timeouts_of(here), tuple(users_policies(here)))
