@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from fetchpool.config.http_values import HeaderFields
 from fetchpool.config.values import ConfigError, Unfit, plain, quoted
+from fetchpool.model.asking import Fields, over
 
 if TYPE_CHECKING:
     from fetchpool.config.options import Option
     from fetchpool.config.settings import Config
-    from fetchpool.model.asking import Fields
 
 HOST_KEYS = (
     *("per_host", "host_rate"),
@@ -29,6 +30,8 @@ HOST_KEYS = (
     *("header", "user_agent", "user", "proxy"),
 )
 """Options that may stand in a host's table. What asks for one of them asks `ConfigAt`."""
+
+_PLAIN = frozenset({"accept", "user-agent", "dnt", "save-data"})
 
 REMEMBERED = 4096
 """Hosts whose settings are kept at hand; finding them again takes 5 µs."""
@@ -130,6 +133,7 @@ class ConfigAt:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._sizes = _sizes_of(config)
         self.configs = lru_cache(REMEMBERED)(self._find)
         """Returns the settings for a host by its key."""
         self._made = lru_cache(REMEMBERED)(self._make)
@@ -139,39 +143,86 @@ class ConfigAt:
         return self.configs(host_key).here
 
     def _find(self, host_key: str) -> HostConfigs:
-        return self._made(self._config.host.matching(host_key))
+        picks: tuple[int, ...] = ()
+        if self._sizes:
+            number = number_of(host_key)
+            picks = tuple(number % size for size in self._sizes)
+        return self._made(self._config.host.matching(host_key), picks)
 
-    def _make(self, tables: tuple[HostTable, ...]) -> HostConfigs:
-        here = altered(self._config, _merged(self._config, tables))
-        bare = altered(self._config, {"header": (), "user": None})
-        named = tuple(table for table in tables if not table.holds_for_all)
-        of_hop = _merged(bare, named)
-        told = {name: of_hop.get(name, getattr(bare, name)) for name in ("header", "user")}
-        return HostConfigs(here, altered(here, told))
+    def _make(self, tables: tuple[HostTable, ...], picks: tuple[int, ...]) -> HostConfigs:
+        run = {name: getattr(self._config, name) for name in HOST_KEYS}
+        here: list[dict[str, Any]] = []
+        hop: list[dict[str, Any]] = []
+        at = dict(zip(self._sizes, picks, strict=True))
+        for values, names_host in (
+            (run, False),
+            *((table.values, not table.holds_for_all) for table in reversed(tables)),
+        ):
+            here.append({name: _picked(name, value, at) for name, value in values.items()})
+            header = values.get("header", ())
+            bare = {"header": tuple(filter(_is_plain, _picked_set(header, at))), "user": None}
+            hop.append(here[-1] if names_host else bare)
+        settings = _merged(here)
+        of_hop = _merged(hop)
+        told = {name: of_hop[name] for name in ("header", "user")}
+        return HostConfigs(altered(self._config, settings), altered(self._config, settings | told))
 
 
-def _merged(config: Config, tables: tuple[HostTable, ...]) -> dict[str, Any]:
-    """Return what *tables*, the most specific first, change in *config*.
+def number_of(host_key: str) -> int:
+    """Return a number that is the host's own, the same in every run and process."""
+    from hashlib import sha256  # which most runs don't need
 
-    Header fields are added up by name. What says the same as a setting of a weaker place drops it
+    return int.from_bytes(sha256(host_key.encode()).digest()[:8])
+
+
+def _sizes_of(config: Config) -> tuple[int, ...]:
+    """Return how many lines the files have of which each host gets one."""
+    sizes = set()
+    for agents in config.host.all_of("user_agent", config.user_agent):
+        sizes |= {len(agents)} if isinstance(agents, tuple) else set()
+    for header in config.host.all_of("header", config.header):
+        sizes |= {len(header.sets)} if isinstance(header, HeaderFields) else set()
+    return tuple(sorted(sizes))
+
+
+def _picked(name: str, value: Any, at: Mapping[int, int]) -> Any:
+    """Return a setting's *value* for a host: of several identities one, that *at* their number."""
+    if name == "user_agent" and isinstance(value, tuple):
+        return value[at[len(value)]]
+    if isinstance(value, HeaderFields):
+        return over(tuple(value), _picked_set(value, at))
+    return value
+
+
+def _picked_set(header: Fields, at: Mapping[int, int]) -> Fields:
+    return header.sets[at[len(header.sets)]] if isinstance(header, HeaderFields) else ()
+
+
+def _is_plain(field: tuple[str, str]) -> bool:
+    """Tell whether a field of an identity may go wherever a redirect leads: it is no secret."""
+    name = field[0].lower()
+    return name in _PLAIN or name.startswith(("accept-", "sec-"))
+
+
+def _merged(layers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what *layers* of settings, the weakest first, come to.
+
+    Header fields are added up by name. What says the same as a setting of a weaker layer drops it
     there: a user the field Authorization, for one.
     """
     values: dict[str, Any] = {}
-    header: Fields = config.header
-    for table in reversed(tables):
-        given = table.values
+    header: Fields = ()
+    for number, given in enumerate(layers):
         for name, other in (("retry_on", "no_retry_on"), ("no_retry_on", "retry_on")):
-            if name in given:
-                weaker = values.get(other, getattr(config, other))
+            if number and name in given:
+                weaker = values.get(other, ())
                 values[other] = tuple(each for each in weaker if each not in given[name])
         for name, said in (("user", "authorization"), ("user_agent", "user-agent")):
             if name in given:
                 header = tuple(each for each in header if each[0].lower() != said)
         values.update(given)
-        names = {name.lower() for name, _ in given.get("header", ())}
-        kept = (each for each in header if each[0].lower() not in names)
-        header = (*kept, *given.get("header", ()))
-    return values if header == config.header else {**values, "header": header}
+        header = over(header, given.get("header", ()))
+    return {**values, "header": header}
 
 
 def altered(config: Config, values: Mapping[str, Any]) -> Config:

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from fetchpool.config.values import Kind, Pairs, Unfit, is_header_text, lines_of, plain, quoted
+from fetchpool.config.values import (
+    Kind,
+    Pairs,
+    Unfit,
+    is_header_text,
+    lines_of,
+    plain,
+    quoted,
+)
+
+if TYPE_CHECKING:
+    from fetchpool.model.asking import Fields
 
 _MAX_NAME = 128
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")  # RFC 9110 §5.6.2
@@ -18,6 +31,9 @@ _PIECES = (
 
 _HOST = re.compile(r"(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 """A host and its port in the URL of a proxy."""
+
+MAX_FILE_BYTES = 16 << 20
+"""The longest file of header fields or user agents: every process holds them in memory."""
 
 _REFUSED = {
     "host": ("it is made from the URL", "put the host into the URL"),
@@ -42,30 +58,139 @@ _REFUSED = {
 }
 
 
+def lines_of_file(path: str) -> list[tuple[int, str]]:
+    """Return the lines of a file with their numbers, but for blank ones and comments (`#`).
+
+    Raises `Unfit`.
+    """
+    try:
+        with open(os.path.expanduser(path), "rb") as file:  # noqa: PTH111, PTH123 - as written
+            data = file.read(MAX_FILE_BYTES + 1)
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Unfit(f"takes a file in UTF-8, and {quoted(path)} is none", "convert it") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no possible file name"
+        raise Unfit(f"can't read {quoted(path)} ({reason})", "name a file of lines") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise Unfit(f"takes a file of {MAX_FILE_BYTES >> 20} MiB at most", "name a shorter one")
+    lines = enumerate((line.strip() for line in text.split("\n")), 1)
+    return [(number, line) for number, line in lines if line and not line.startswith("#")]
+
+
+class HeaderFields(tuple[tuple[str, str], ...]):  # noqa: SLOT001 - a tuple has no room for one
+    """Fields for every request, and sets of fields of which each host gets one."""
+
+    sets: tuple[Fields, ...]
+
+    def __new__(cls, fields: Iterable[tuple[str, str]], sets: tuple[Fields, ...]) -> HeaderFields:
+        self = super().__new__(cls, fields)
+        self.sets = sets
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        sets = other.sets if isinstance(other, HeaderFields) else ()
+        return super().__eq__(other) and self.sets == sets
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((tuple(self), self.sets))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return HeaderFields, (tuple(self), self.sets)
+
+
+def has_sets(header: Fields) -> bool:
+    """Tell whether *header* has sets of which each host gets one."""
+    return isinstance(header, HeaderFields)
+
+
+def every_field(header: Fields) -> Iterator[tuple[str, str]]:
+    """Yield the fields that some request may have."""
+    yield from header
+    for fields in header.sets if isinstance(header, HeaderFields) else ():
+        yield from fields
+
+
+class UserAgents(Kind):
+    """What a client calls itself: a text, or several, of which each host gets one."""
+
+    accepts = "one line of text without control characters, or @FILE for one a line"
+    keeps_empty = True
+
+    def check(self, value: object) -> str | tuple[str, ...]:
+        """Accept a text, `@FILE`, or texts; one alone is kept as a text."""
+        if isinstance(value, str) and value.startswith("@"):
+            value = [line for _, line in lines_of_file(value[1:])]
+            if not value:
+                raise Unfit("takes a file of user agents, and this has none", "put one on a line")
+        agents = [value] if isinstance(value, str) else value
+        if not isinstance(agents, Sequence) or not agents:
+            raise self.unfit(value)
+        for agent in agents:
+            if not isinstance(agent, str) or not is_header_text(agent):
+                raise self.unfit(agent)
+        return tuple(agents) if len(agents) > 1 else str(agents[0])
+
+    def show(self, value: str | tuple[str, ...]) -> str:
+        return plain(value) if isinstance(value, str) else f"{len(value)}, one for each host"
+
+
 class Headers(Pairs):
     """Header fields for every request: pairs of name and value, in the order given."""
 
-    accepts = "'Name: value'"
+    accepts = "'Name: value', or @FILE for one a line"
     metavar = "'NAME: VALUE'"
     mark = ":"
     secret = True
 
     def check(self, value: object) -> tuple[tuple[str, str], ...]:
-        """Accept a mapping, pairs, or lines `Name: value`; refuse fields made here."""
-        return tuple(
-            self._pair(item, number) for number, item in enumerate(self.items_of(value), 1)
-        )
+        """Accept a mapping, pairs, lines `Name: value`, or `@FILE`; refuse fields made here."""
+        fields: list[tuple[str, str]] = []
+        sets: tuple[Fields, ...] = value.sets if isinstance(value, HeaderFields) else ()
+        for number, item in enumerate(self.items_of(value), 1):
+            if not isinstance(item, str) or not item.startswith("@"):
+                fields.append(self._pair(item, number))
+                continue
+            lines = lines_of_file(item[1:])
+            if not lines:
+                raise Unfit("takes a file of header fields, and this has none", "drop it")
+            if not lines[0][1].startswith("{"):
+                fields += (self._pair(line, at, " of the file") for at, line in lines)
+            elif sets:
+                raise Unfit("takes one file of JSON lines, not two", "make one file of both")
+            else:
+                sets = tuple(self._set(line, at) for at, line in lines)
+        return HeaderFields(fields, sets) if sets else tuple(fields)
 
-    def _pair(self, item: object, number: int) -> tuple[str, str]:
+    def _set(self, line: str, number: int) -> Fields:
+        """Return the fields of a JSON object, the line *number* of a file."""
+        import json  # 5 ms that most starts don't need
+
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise Unfit(
+                f"takes JSON lines: line {number} of the file is no object",
+                """write {"Accept-Language": "de"} on each line""",
+            )
+        return tuple(self._pair(item, number, " of the file") for item in found.items())
+
+    def _pair(self, item: object, number: int, where: str = "") -> tuple[str, str]:
         # It may be a secret in the wrong place until it is known to be a name: give its number.
         pair = self.pair_of(item)
         if pair is None:
-            raise Unfit(f"takes {self.accepts}: number {number} is not of that form")
+            what = f"line {number}{where}" if where else f"number {number}"
+            raise Unfit(f"takes {self.accepts}: {what} is not of that form")
         name, text = pair
         if not _TOKEN.fullmatch(name):
             raise Unfit(
-                f"takes {self.accepts}: the name in number {number} has a character that is not "
-                "allowed there (RFC 9110)"
+                f"takes {self.accepts}: the name in number {number}{where} has a character that is "
+                "not allowed there (RFC 9110)"
             )
         if not is_header_text(text):
             raise Unfit(
@@ -77,7 +202,10 @@ class Headers(Pairs):
         return (str(name), text.strip(" \t"))
 
     def show(self, value: tuple[tuple[str, str], ...]) -> str:
-        return ", ".join(f"{name}: ***" for name, _ in value)
+        said = [f"{name}: ***" for name, _ in value]
+        if isinstance(value, HeaderFields):
+            said.append(f"{len(value.sets)} sets, one for each host")
+        return ", ".join(said)
 
 
 class ParameterNames(Kind):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fetchpool.config.expressions import counts_changes
 from fetchpool.config.forms import check_records_file
+from fetchpool.config.http_values import every_field
 from fetchpool.config.options import is_set
 from fetchpool.config.values import ConfigError, Unfit
 
@@ -97,11 +98,12 @@ def check_together(config: Config) -> None:
             )
     if config.method == "HEAD" and (body := _body_option(config)) is not None:
         raise ConfigError(f"--method HEAD can't be combined with {body}: a HEAD has no body")
-    if config.user is not None and any(n.lower() == "authorization" for n, _ in config.header):
+    given = {name.lower() for name, _ in every_field(config.header)}
+    if config.user is not None and "authorization" in given:
         raise ConfigError(
             "--user and --header 'Authorization: …' say the same thing twice: drop one of them"
         )
-    if config.user_agent is not None and any(n.lower() == "user-agent" for n, _ in config.header):
+    if config.user_agent is not None and "user-agent" in given:
         raise ConfigError(
             "--user-agent and --header 'User-Agent: …' say the same thing twice: drop one of them"
         )

@@ -16,7 +16,13 @@ from fetchpool import __version__
 from fetchpool.config.expressions import FailIf, FailureKinds, WhatToRetry, exceeds, matches
 from fetchpool.config.forms import check_directory, check_file, check_text_file
 from fetchpool.config.host_rules import NO_RULES, HostRules, host_rules
-from fetchpool.config.http_values import Headers, ParameterNames, ProxyUrl
+from fetchpool.config.http_values import (
+    Headers,
+    ParameterNames,
+    ProxyUrl,
+    UserAgents,
+    has_sets,
+)
 from fetchpool.config.label_values import Labels
 from fetchpool.config.list_settings import ListSettings
 from fetchpool.config.list_values import Columns
@@ -24,6 +30,7 @@ from fetchpool.config.options import Also, Option, Panel, checked_value
 from fetchpool.config.request_values import Body, Credentials, JsonBody, Method, ask_of
 from fetchpool.config.rules import check_together
 from fetchpool.config.typed import (
+    AgentsGiven,
     BodyGiven,
     FieldsGiven,
     HostsGiven,
@@ -40,7 +47,6 @@ from fetchpool.config.values import (
     FilePath,
     Size,
     Switch,
-    Text,
     Whole,
     WholeOrAll,
     seconds,
@@ -324,27 +330,29 @@ class Config(ListSettings):
         Takes[tuple[tuple[str, str], ...], FieldsGiven],
         Panel.TRUST,
         Headers(),
-        "Header field of every request, to the URL's own origin only; repeatable",
+        "Header field for the URL's own origin, or @FILE of one a line; repeatable",
         Also(
             short="-H",
             example="Accept-Language: en",
-            more="Other users can read a command line; "
+            more="A file of JSON lines holds sets of fields, of which each host always gets the "
+            "same one: see [hosts.md](hosts.md#identities). Other users can read a command line; "
             "`FETCHPOOL_HEADER` (one header a line) or the file keep a secret better. Bodies are "
             "decoded with an `Accept-Encoding` of yours, too.",
         ),
     ] = default(())
     user_agent: Annotated[
-        str | None,
+        Takes[str | tuple[str, ...] | None, AgentsGiven],
         Panel.TRUST,
-        Text(),
-        "What fetchpool calls itself; '' sends no such header field",
+        UserAgents(),
+        "What fetchpool calls itself, or @FILE of one a line; '' sends no such header",
         Also(
             short="-A",
             default="fetchpool/VERSION",
             example="mybot/1.0 (+https://example.org)",
-            more=f"`fetchpool/VERSION (+{PROJECT_URL})`.",
+            more=f"`fetchpool/VERSION (+{PROJECT_URL})`. Of a file's lines each host always gets "
+            "the same one. See [hosts.md](hosts.md#identities).",
         ),
-    ] = None
+    ] = default(None)
     user: Annotated[
         str | None,
         Panel.TRUST,
@@ -557,7 +565,12 @@ class Config(ListSettings):
         """The `User-Agent` to send unless a header of the user's sets it; empty for none."""
         if self.user_agent is None:
             return f"fetchpool/{__version__} (+{PROJECT_URL})"
-        return self.user_agent
+        return self.user_agent if isinstance(self.user_agent, str) else self.user_agent[0]
+
+    @property
+    def asks_by_host(self) -> bool:
+        """Whether hosts are asked in different ways: by tables, or as one of several identities."""
+        return bool(self.host) or isinstance(self.user_agent, tuple) or has_sets(self.header)
 
     def fails(self, errors: int, lines: int, **changes: int) -> bool:
         """Tell whether a finished run with *errors* among *lines* exits 1 (`--fail-if`).

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     FieldsGiven: TypeAlias = Mapping[str, str] | Sequence[str | tuple[str, str]] | str
     NamesGiven: TypeAlias = Sequence[str] | str
+    AgentsGiven: TypeAlias = Sequence[str] | str | None
     TriedAgainGiven: TypeAlias = Sequence[str | int] | str | int
     HostsGiven: TypeAlias = Mapping[str, Mapping[str, object]] | HostRules
     SizeGiven: TypeAlias = int | str
@@ -44,7 +45,7 @@ else:
             return cls
 
     BodyGiven = FieldsGiven = NamesGiven = SizeGiven = PathGiven = None
-    HostsGiven = TriedAgainGiven = None
+    AgentsGiven = HostsGiven = TriedAgainGiven = None
 
 
 def default(value: Any) -> Any:

@@ -34,6 +34,12 @@ _MADE_HERE = frozenset({
 """Fields that follow from the URL, the body and the settings."""
 
 
+def over(fields: Fields, stronger: Fields) -> Fields:
+    """Return *fields* without those that the *stronger* have, and the stronger."""
+    names = {name.lower() for name, _ in stronger}
+    return (*(field for field in fields if field[0].lower() not in names), *stronger)
+
+
 class Ask(NamedTuple):
     """How the lines of a list are asked for that don't say so themselves."""
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from fetchpool.config import Config
 from fetchpool.config.host_rules import REMEMBERED, ConfigAt, HostConfigs
 from fetchpool.http.decoding import ACCEPT_ENCODING
+from fetchpool.model.asking import over
 from fetchpool.model.attempts import Timeouts
 from fetchpool.network.proxies import ProxyFor, proxy_chooser
 from fetchpool.policies import Policy
 from fetchpool.policies.credentials import Credentials, basic, with_authorization
-from fetchpool.policies.fields import UserFields, over
+from fetchpool.policies.fields import UserFields
 from fetchpool.policies.hosts import HostManners
 from fetchpool.scheduling.host_terms import HostTerms, TermsAt
 from fetchpool.scheduling.retry import RetryPolicy

@@ -225,7 +225,7 @@ class FetchPool:
 def policies_of(config: Config) -> list[Policy]:
     """Return what is added to requests and learnt from responses, in this order."""
     policies: list[Policy] = [ByHost(manners_at(config))]
-    if not config.host:
+    if not config.asks_by_host:
         policies = users_policies(config)
     if config.public_only:
         policies.append(PublicOnly())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from fetchpool.model.asking import Fields
+from fetchpool.model.asking import Fields, over
 from fetchpool.model.attempts import Plan
 from fetchpool.policies import Policy
 from fetchpool.scheduling.job import Job
@@ -43,9 +43,3 @@ class UserFields(Policy):
         if turned_get:
             given = tuple(field for field in given if not field[0].lower().startswith("content-"))
         return over(self._ours, given)
-
-
-def over(fields: Fields, stronger: Fields) -> Fields:
-    """Return *fields* without those that the *stronger* have, and the stronger."""
-    names = {name.lower() for name, _ in stronger}
-    return (*(field for field in fields if field[0].lower() not in names), *stronger)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
+from fetchpool.config.host_rules import number_of
 from tests.harness import run_fetchpool
 from tests.program.helpers import check_records, write_list
 from tests.program.test_secrets import leaks, shown
@@ -88,3 +89,27 @@ def test_each_host_is_asked_as_its_table_says(
     assert len(at_a) == 1, "one at a time, over one connection"
     assert leaks(tmp_path, rules) == []
     assert "canary" not in shown(result)
+
+
+def test_each_host_gets_its_line_of_the_files(echo: EchoServer, tmp_path: Path) -> None:
+    hosts = (A, B, C, D)
+    write_list(tmp_path / "agents", [f"agent/{n}" for n in range(5)])
+    sets = [f'{{"Accept-Language": "l{n}", "X-Key": "canary{n}"}}' for n in range(5)]
+    source = write_list(tmp_path / "sets", sets)
+    urls = [echo.url(f"/{n}", host) for n in range(3) for host in hosts]
+    urls.append(echo.url(f"/hop?to={quote(echo.url('/there', B), safe='')}", A))
+    write_list(tmp_path / "urls.txt", urls)
+    args = ["get", "urls.txt", "-o", "out", "-A", "@agents", "-H", "@sets", "--workers", "2"]
+    result = run_fetchpool([*args, "--log-file", "log"], cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert len(echo.told) == len(urls) + 1
+    for each in echo.told:
+        line = number_of(each.headers["host"]) % 5
+        assert each.headers["user-agent"] == f"agent/{line}"
+        assert each.headers["accept-language"] == f"l{line}"
+        key = None if each.target == "/there" else f"canary{line}"
+        assert each.headers.get("x-key") == key
+    config = run_fetchpool(["config", *args[4:8], "--host", f"{A}:{echo.port}"], cwd=tmp_path)
+    assert f"agent/{number_of(f'{A}:{echo.port}') % 5} " in config.stdout
+    assert leaks(tmp_path, source) == []
+    assert "canary" not in shown(result) + shown(config)
