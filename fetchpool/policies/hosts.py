@@ -28,7 +28,8 @@ class ByHost(Policy):
     """Asks each host with its own settings: those of the list, and those that redirects lead to.
 
     A hop to another origin gets what was given for its host by name, but not on the way from https
-    to plain http: who can read along there might have sent it that way.
+    to plain http: who can read along there might have sent it that way. A request of our own gets
+    no field of the user's, as always.
     """
 
     for_own_too = True
@@ -43,8 +44,10 @@ class ByHost(Policy):
         manners = self._at(target.host_key)
         plan.timeouts = manners.timeouts
         plan.headers = manners.ours
+        if job.own is not None:
+            return
         if target is first or target.origin == first.origin:
-            for policy in manners.lines if job.own is None else ():
+            for policy in manners.lines:
                 policy.before(job, plan)
         elif target.scheme == "https" or first.scheme == "http":
             plan.headers = manners.on_hop

@@ -74,6 +74,7 @@ def test_request_of_our_own_gets_times_and_agent_alone() -> None:
     assert users(plan) == AGENT
     assert plan.timeouts is not None
     assert plan.timeouts.silence_s == 2.0
+    assert users(planned("http://a.test/robots.txt", "http://b.test/2", is_own=True)) == AGENT
 
 
 def test_hosts_with_the_same_settings_get_the_same_fields() -> None:
