@@ -15,12 +15,12 @@ from tests.program.test_secrets import leaks, shown
 from tests.servers.echo import EchoServer
 from tests.servers.proxy import RecordingProxy
 
-A, B, C, D = "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"
+A, B, C, D, E = (f"127.0.0.{number}" for number in range(1, 6))
 
 
 @pytest.fixture
 def echo() -> Iterator[EchoServer]:
-    with EchoServer((A, B, C, D)) as server:
+    with EchoServer((A, B, C, D, E)) as server:
         yield server
 
 
@@ -58,12 +58,24 @@ def test_each_host_is_asked_as_its_table_says(
             "once": echo.url("/3?status=500&first=1", A),
             "again": echo.url("/4?status=404&first=1", B),
             "proxied": echo.url("/5", C),
+            "as the run says": echo.url("/7?status=409&first=1", E),
             "silent": echo.url("/6?until=999", D),
             **{f"more {n}": echo.url(f"/more{n}", A) for n in range(4)},
         }
         write_list(tmp_path / "urls.txt", list(urls.values()))
         args = ["get", "urls.txt", "-o", "out", "--config", "rules.toml", "--keep-errors"]
-        args += ["--exchange", way, "--workers", workers, "--log-file", "log"]
+        args += [
+            "--retry-on",
+            "404,409",
+            "--retry-delay",
+            "0",
+            "--exchange",
+            way,
+            "--workers",
+            workers,
+            "--log-file",
+            "log",
+        ]
         result = run_fetchpool(args, cwd=tmp_path)
         asked = [each.target for each in proxy.asked if each.target != "*"]  # a look at it
 
@@ -82,6 +94,8 @@ def test_each_host_is_asked_as_its_table_says(
     assert (records["once"]["status"], records["once"]["attempts"]) == (500, 1)
     assert (records["again"]["status"], records["again"]["attempts"]) == (200, 2)
     assert (tmp_path / "out" / records["again"]["path"]).read_bytes() == b"GET\n"
+    said = records["as the run says"]
+    assert (said["status"], said["attempts"]) == (200, 2)
     assert asked == [urls["proxied"]]
     assert (records["silent"]["error"], records["silent"]["attempts"]) == ("timeout", 1)
     assert "no answer for 0.2 s" in records["silent"]["detail"]
