@@ -8,8 +8,10 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from fetchpool.model.attempts import FailedAttempt, Fault, Response
+from fetchpool.model.bodies import Stored
 from fetchpool.model.urls import parse_url
 from fetchpool.model.values import FailureKind, Head, Outcome, Request
 from fetchpool.scheduling.job import Job
@@ -113,6 +115,14 @@ def test_redirect_that_is_followed_is_not_tried_again_for_its_status() -> None:
     assert Court().run(job(), *nowhere).attempts == 1
     outcome = Court(chosen("redirect")).run(job(), *nowhere, response(200))
     assert (outcome.ok, outcome.attempts, outcome.redirects) == (True, 2, 0)
+
+
+def test_304_that_keeps_an_earlier_body_is_not_tried_again() -> None:
+    rules = chosen("3xx")
+    assert Court(rules).run(job(), *[response(304)] * 3).attempts == 3
+    same = replace(response(304), stored=Stored(path="a.test/1"))
+    outcome = Court(rules).run(job(), same)
+    assert (outcome.ok, outcome.attempts) == (True, 1)
 
 
 def test_post_is_tried_again_for_no_status_that_leaves_it_open() -> None:

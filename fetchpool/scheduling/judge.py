@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from fetchpool.model.again import LATER_STATUS, PASSING_STATUSES
 from fetchpool.model.attempts import FailedAttempt, Fault, Response
 from fetchpool.model.values import Failure, FailureKind, Outcome, is_redirect
+from fetchpool.model.versions import NOT_MODIFIED
 from fetchpool.scheduling.host_terms import TermsAt
 from fetchpool.scheduling.outage import Outage
 from fetchpool.scheduling.redirects import follow
@@ -158,7 +159,9 @@ class Judge:
             return job.answered(response, now)
         if self._rules.max_redirects and is_redirect(head):
             return self._redirected(job, response, now)
-        if self._policy_for(job).wants(head):
+        # A 304 that leaves an earlier body as it is, is ok.
+        is_same = head.status == NOT_MODIFIED and response.stored is not None
+        if not is_same and self._policy_for(job).wants(head):
             return self._told_to_wait(job, response, started, now, epoch)
         return job.answered(response, now)
 
