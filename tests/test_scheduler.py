@@ -74,6 +74,52 @@ def test_host_rate_survives_a_host_that_is_idle_between_its_requests() -> None:
     assert started <= 100 + 10
 
 
+@pytest.mark.parametrize(("host_rate", "interval_s"), [(0.0, 10.0), (1.0, 10.0), (0.05, 20.0)])
+def test_host_keeps_the_slower_of_its_rate_and_a_pace_from_the_request_that_brings_it(
+    host_rate: float, interval_s: float
+) -> None:
+    sched = scheduler(Limits(host_rate=host_rate))
+    for number in range(4):
+        sched.add("a", f"a/{number}", 50.0)
+    starts = []
+    now = 50.0
+    for _ in range(4):
+        now = max(now, sched.next_start() or 0.0)
+        assert sched.take(now) is not None
+        sched.pace("a", 10.0, now)
+        assert sched.take(now) is None
+        starts.append(now)
+        sched.done("a", now + 0.5)
+    assert starts == [50.0 + number * interval_s for number in range(4)]
+
+
+def test_host_that_is_held_starts_what_policies_ask_for_alone() -> None:
+    sched = scheduler(Limits())
+    for number in range(3):
+        sched.add("a", f"a/{number}", 0.0)
+    assert sched.take(0.0) == "a/0"
+    sched.hold("a")  # the next one was to start at once
+    assert sched.take(0.0) is None
+    sched.again("a", "a/own", 0.0, 0.0, is_own=True)
+    assert taken(sched, 0.0) == ["a/own"]
+    sched.release("a", 0.0)
+    sched.done("a", 0.0)
+    assert taken(sched, 0.0) == ["a/1"]
+
+
+def test_host_that_is_held_stays_so_though_nothing_of_it_waits_or_runs() -> None:
+    """Its policy's request may have been redirected to another host."""
+    sched = scheduler(Limits())
+    sched.add("a", "a/0", 0.0)
+    assert sched.take(0.0) == "a/0"
+    sched.hold("a")
+    sched.done("a", 0.0)
+    sched.add("a", "a/1", 1.0)
+    assert sched.take(1.0) is None
+    sched.release("a", 2.0)
+    assert taken(sched, 2.0) == ["a/1"]
+
+
 def test_pace_says_when_the_next_may_start() -> None:
     rate_limit = RateLimit(2.0)
     assert rate_limit.ready_at <= 0.0

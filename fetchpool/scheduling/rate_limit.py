@@ -12,11 +12,12 @@ class RateLimit:
     In any window of W seconds at most `rate * W + rate * BURST_S + 1` requests start.
     """
 
-    __slots__ = ("_interval_s", "_slack_s", "_theoretical")
+    __slots__ = ("_slack_s", "_theoretical", "interval_s")
 
     def __init__(self, rate: float) -> None:
-        self._interval_s = 1.0 / rate
-        self._slack_s = max(0.0, BURST_S - self._interval_s)
+        self.interval_s = 1.0 / rate
+        """Seconds between two requests, but for bursts."""
+        self._slack_s = max(0.0, BURST_S - self.interval_s)
         self._theoretical = float("-inf")
 
     @property
@@ -31,8 +32,8 @@ class RateLimit:
 
     def start(self, now: float) -> None:
         """Record that a request starts at *now* (not before `ready_at`)."""
-        self._theoretical = max(self._theoretical, now) + self._interval_s
+        self._theoretical = max(self._theoretical, now) + self.interval_s
 
     def take_back(self) -> None:
         """Undo the last `start`: nothing was sent."""
-        self._theoretical -= self._interval_s
+        self._theoretical -= self.interval_s

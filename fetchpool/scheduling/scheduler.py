@@ -155,7 +155,9 @@ class Scheduler(Generic[T]):
 
     def hold(self, host: str) -> None:
         """Start nothing more at *host*, which has something running, but what policies ask for."""
-        self._slots[host].held = True
+        slot = self._slots[host]
+        slot.held = True
+        slot.ready = None  # `done` or `release` will place it, and `again` what policies ask for
 
     def release(self, host: str, now: float) -> None:
         """Start requests to *host* again."""
@@ -256,6 +258,17 @@ class Scheduler(Generic[T]):
             if slot.health.failures:
                 slot.health.recovered()
                 self._place(slot, now)
+
+    def pace(self, host: str, interval_s: float, started: float) -> None:
+        """Let requests to *host*, which has one running since *started*, start *interval_s* apart.
+
+        Never faster than before; until the host has had nothing to do for so long.
+        """
+        slot = self._slots[host]
+        if slot.rate_limit is None or slot.rate_limit.interval_s < interval_s:
+            slot.rate_limit = RateLimit(1.0 / interval_s)
+            slot.rate_limit.start(started)
+            self._place(slot, started)
 
     # -- looking -------------------------------------------------------------------------------
 
@@ -393,7 +406,7 @@ class Scheduler(Generic[T]):
         else:
             at = slot.may_start_at()
             if at is None:
-                if not slot.running and not slot.waiting:
+                if not slot.running and not slot.waiting and not slot.held:
                     self._forget(slot, now)
             elif at <= now:
                 self._make_ready(slot)
