@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from fetchpool.http.decoding import BodyError
 from fetchpool.http.exchange import Exchange, ExchangeError
 from fetchpool.http.hashes import functions_for
-from fetchpool.http.receiver import BodyPolicy, Receiver
+from fetchpool.http.receiver import Beginning, BodyPolicy, EnoughError, Receiver
 from fetchpool.http.resuming import Resumption, StartAnewError, may_resume
 from fetchpool.http.watch import Timeouts, Watch
 from fetchpool.model.attempts import FailedAttempt, Fault, Measures, Plan, Report, Response
@@ -90,12 +90,7 @@ class Engine:
             self._ticker = asyncio.create_task(self._tick(), name="fetchpool-ticker")
             self._loop = asyncio.get_running_loop()
         left_s = budget_s
-        store, bodies = self._store, self._bodies
-        if plan.destination is not None:
-            store = plan.destination.store
-            bodies = BodyPolicy(
-                plan.destination.max_bytes, follow_redirects=bodies.follow_redirects
-            )
+        store = self._store if plan.destination is None else plan.destination.store
         anew = False
         excused: Failure | None = None
         while True:
@@ -110,13 +105,21 @@ class Engine:
                 plan.timeouts or self._timeouts, left_s, now, asyncio.current_task(self._loop)
             )
             watch.fresh = plan.fresh or excused is not None
-            receiver = Receiver(plan, bodies, store, resumption, self._threads)
+            if plan.destination is None:
+                receiver = Receiver(plan, self._bodies, store, resumption, self._threads)
+            else:
+                enough = plan.destination.enough_bytes
+                receiver = Beginning(plan, store, self._threads, enough)
             self._watches.add(watch)
             sent = plan if resumption is None else resumption.request(plan)
             if plan.condition is not None:
                 sent = replace(sent, headers=(*sent.headers, plan.condition))
             try:
                 await self._exchange.send(sent, watch, receiver)
+                return _response(plan, watch, receiver)
+            except EnoughError:
+                assert isinstance(receiver, Beginning)
+                receiver.finish_early()
                 return _response(plan, watch, receiver)
             except BaseException as ending:
                 error = _understood(ending, watch, receiver)

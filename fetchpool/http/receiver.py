@@ -406,6 +406,33 @@ class Receiver:
         return kept
 
 
+class EnoughError(Exception):
+    """As much of a body has come as is wanted."""
+
+
+class Beginning(Receiver):
+    """Takes in the beginning of a body: once there is enough of it, raises `EnoughError`.
+
+    Whatever a coding makes of what was sent, no more is decoded than that and one piece.
+    """
+
+    __slots__ = ("_enough",)
+
+    def __init__(self, plan: Plan, store: Store, threads: Executor | None, enough: int) -> None:
+        super().__init__(plan, BodyPolicy(max_bytes=0), store, threads=threads)
+        self._enough = enough
+
+    def _keep(self, piece: Chunk) -> None:
+        if self.body_bytes >= self._enough:
+            raise EnoughError
+        super()._keep(piece)
+
+    def finish_early(self) -> None:
+        """Store what has come as if the body ended with it."""
+        self._unpacking = self._claimed = self._total = None
+        self.finish()
+
+
 def is_final(head: Head) -> bool:
     """Return True if a complete answer with *head* is its URL's outcome, whatever else is set."""
     return 200 <= head.status < 300 and head.status != LATER_STATUS

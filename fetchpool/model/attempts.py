@@ -45,8 +45,8 @@ class Destination(msgspec.Struct, frozen=True):
     """Where the body of a request of our own goes."""
 
     store: Store
-    max_bytes: int
-    """The attempt fails (`too_big`) when the body is longer."""
+    enough_bytes: int
+    """What comes of the body after so many bytes is not read: the body is what came before."""
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -88,6 +88,8 @@ class Plan(msgspec.Struct):
     """A field to be added: the response may be 304, which leaves the *earlier* body as it is."""
     timeouts: Timeouts | None = None
     """Its time limits; None = those of this run."""
+    interval_s: float = 0.0
+    """Seconds between this request and the next one to its host, at least."""
 
     def __repr__(self) -> str:
         """Show neither fields nor body: they hold what is secret."""

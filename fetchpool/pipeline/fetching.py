@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from time import monotonic, time
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,9 +22,9 @@ from fetchpool.model.bodies import StoreError
 from fetchpool.model.values import Failure, Outcome, Request, Target
 from fetchpool.pipeline.outage_probe import OutageObserver, OutageProbe
 from fetchpool.pipeline.outcome_queue import OutcomeQueue
-from fetchpool.pipeline.own_requests import OwnRequests
+from fetchpool.pipeline.own_requests import TIMEOUT_S, OwnRequests
 from fetchpool.pipeline.task_pool import TaskPool
-from fetchpool.policies import OwnRequest, Policies, Policy
+from fetchpool.policies import Need, OwnRequest, Policies, Policy
 from fetchpool.scheduling.job import Job, target_of
 from fetchpool.scheduling.judge import STARVED_AT_MOST_S, Judge, Observer, Rules
 
@@ -300,16 +300,22 @@ class Fetching:
         if terms_at is not None:
             terms = terms_at(host)
             budget_s, retries = terms.budget_s, terms.retry.retries
+        if job.own is not None:
+            budget_s = min(budget_s or TIMEOUT_S, TIMEOUT_S)
         job.start_attempt(started, time(), budget_s)
         job.insecure = job.insecure or (self._insecure and job.target.scheme == "https")
         plan = job.plan(self._headers, retries, repeats_all=rules.retry_all_methods)
         for before in self._policies.before if job.own is None else self._policies.before_own:
             need = before(job, plan)
+            if need is not None and not isinstance(need, Failure | OwnRequest):
+                need = await self._decided(need, host)
             if need is not None:
                 self._not_sent(job, need, started)
                 return
+        if plan.interval_s:
+            self._scheduler.pace(host, plan.interval_s, started)
         if job.own is not None:
-            self._own.prepare(plan)
+            self._own.prepare(plan, job.own)
         try:
             result = await self._engine.attempt(plan, job.budget_left_s)
             now = monotonic()
@@ -341,6 +347,15 @@ class Fetching:
             await self._out.until_room()
         if self.source_ended:
             await self._settle()
+
+    async def _decided(self, need: Awaitable[Need], host: str) -> Need:
+        """Wait for what a policy decides; until then nothing else starts at *host*."""
+        self._scheduler.hold(host)
+        try:
+            return await need
+        finally:
+            self._scheduler.release(host, monotonic())
+            self._kick()
 
     def _not_sent(self, job: Job, need: Failure | OwnRequest, now: float) -> None:
         """Give back the slot of *job*: a policy fails it, or has it wait for another request."""

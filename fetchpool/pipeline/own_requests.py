@@ -17,8 +17,11 @@ from fetchpool.scheduling.job import Job, OwnRequest
 if TYPE_CHECKING:
     from fetchpool.scheduling.scheduler import Scheduler
 
-MAX_BODY_BYTES = 512 * 1024
-"""The longest body of one: at least 500 KiB of a robots.txt are to be read (RFC 9309 §2.5)."""
+ENOUGH_BYTES = 512 * 1024
+"""How much is read of its body: at least 500 KiB of a robots.txt (RFC 9309 §2.5)."""
+
+TIMEOUT_S = 60.0
+"""How long an attempt may take, redirects and body included: a host waits for it."""
 
 
 class OwnRequests:
@@ -27,7 +30,7 @@ class OwnRequests:
     def __init__(self, scheduler: Scheduler[Job]) -> None:
         self._scheduler = scheduler
         self._running: dict[int, OwnRequest] = {}  # by the identity of its request
-        self._destination = Destination(MemoryStore(), MAX_BODY_BYTES)
+        self._destination = Destination(MemoryStore(), ENOUGH_BYTES)
 
     def __bool__(self) -> bool:
         """Return True if any is under way."""
@@ -44,9 +47,12 @@ class OwnRequests:
             self._running[id(request)] = own
             self._scheduler.again(target.host_key, Job(request, target, own), now, now, is_own=True)
 
-    def prepare(self, plan: Plan) -> None:
-        """Have the body that *plan* asks for handed back, not stored with those of the run."""
+    def prepare(self, plan: Plan, own: OwnRequest) -> None:
+        """Have *plan* sent with the fields of *own*, and its body handed back, not stored."""
         plan.destination = self._destination
+        names = {name.lower() for name, _ in own.headers}
+        kept = (field for field in plan.headers if field[0].lower() not in names)
+        plan.headers = (*kept, *own.headers)
 
     def take(self, outcome: Outcome, now: float) -> bool:
         """Give *outcome* to the policy that asked for it; return False if no policy did.

@@ -9,11 +9,17 @@ scheduler ──job──▶ before(job, plan), policy by policy ──▶ excha
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from typing import TypeAlias
+
 from fetchpool.model.attempts import Plan, Report
 from fetchpool.model.values import Failure
 from fetchpool.scheduling.job import Job, OwnRequest
 
-__all__ = ["OwnRequest", "Policies", "Policy"]
+__all__ = ["Need", "OwnRequest", "Policies", "Policy"]
+
+Need: TypeAlias = Failure | OwnRequest | None
+"""What comes before a request, or instead of it."""
 
 
 class Policy:
@@ -22,11 +28,12 @@ class Policy:
     for_own_too = False
     """Whether `before` and `after` are called for requests of our own, too."""
 
-    def before(self, job: Job, plan: Plan) -> Failure | OwnRequest | None:
+    def before(self, job: Job, plan: Plan) -> Need | Awaitable[Need]:
         """Add to *plan* what the next request for *job* needs; None = send it.
 
         A `Failure` ends the job without a request. An `OwnRequest` is made first, once however
-        often it is returned: while it runs, no other request to the job's host starts.
+        often it is returned: while it runs, no other request to the job's host starts. What takes
+        long to decide is awaited; the job keeps its slot meanwhile.
         """
         return None
 

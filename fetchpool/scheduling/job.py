@@ -60,12 +60,16 @@ class BodyProgress(msgspec.Struct, array_like=True):
 class OwnRequest:
     """A request that a policy makes for itself, and what waits for its response."""
 
-    __slots__ = ("on_end", "url", "waiting")
+    __slots__ = ("headers", "on_end", "url", "waiting")
 
-    def __init__(self, url: str, on_end: Callable[[Outcome], None]) -> None:
-        """Call *on_end* once, with what became of the GET of *url*; `Outcome.body` has the body."""
+    def __init__(self, url: str, on_end: Callable[[Outcome], None], headers: Fields = ()) -> None:
+        """Call *on_end* once, with what became of the GET of *url*; `Outcome.body` has the body.
+
+        *headers* take the place of the run's own ones; none of the user's are sent.
+        """
         self.url = url
         self.on_end = on_end
+        self.headers = headers
         self.waiting: list[Job] = []
 
 

@@ -26,7 +26,7 @@ HOSTS = ("127.0.0.1", "127.0.0.2")
 def with_policy(monkeypatch: pytest.MonkeyPatch, policy: ToyRobots) -> None:
     """Have each pool ask *policy* after its own ones."""
     usual = room.policies_of
-    monkeypatch.setattr(room, "policies_of", lambda config: [*usual(config), policy])
+    monkeypatch.setattr(room, "policies_of", lambda *args: [*usual(*args), policy])
 
 
 async def outcomes_of(fetch: Fetching) -> list[Outcome]:
