@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from fetchpool.model.attempts import FailedAttempt, Fault, Measures, Response, Timeline
 from fetchpool.model.bodies import Stored
+from fetchpool.model.robots import RobotsRead
 from fetchpool.model.urls import parse_url
 from fetchpool.model.values import Failure, FailureKind, Head, Outcome, Request
 from fetchpool.scheduling.job import Job
@@ -85,12 +86,16 @@ class Counts:
         self.retries = 0
         self.pauses: list[tuple[str, float, str]] = []
         self.outages: list[bool] = []
+        self.robots: list[RobotsRead] = []
 
     def retried(self) -> None:
         self.retries += 1
 
     def parked(self, host: str, seconds: float, why: str) -> None:
         self.pauses.append((host, seconds, why))
+
+    def robots_read(self, robots: RobotsRead) -> None:
+        self.robots.append(robots)
 
     def outage(self, began: bool) -> None:
         self.outages.append(began)

@@ -42,6 +42,7 @@ DOCUMENTS = (
     "docs/durability.md",
     "docs/hosts.md",
     "docs/records.md",
+    "docs/robots.md",
     "docs/security.md",
     "docs/workers.md",
 )

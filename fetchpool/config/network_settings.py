@@ -55,8 +55,8 @@ class NetworkSettings:
         "Processes, each with a share of the hosts and of the limits; 0 = one per core",
         Also(
             more="`--limit` and `--rate` are divided among them. Each host belongs to one of them; "
-            "with `--per-host 0` and no `--host-rate` the URLs of a host are divided. Not for the "
-            "library's `FetchPool`, which is one process."
+            "with `--per-host 0`, no `--host-rate` and no `--robots` the URLs of a host are "
+            "divided. Not for the library's `FetchPool`, which is one process."
         ),
     ] = 1
 

@@ -195,6 +195,18 @@ class Config(ListSettings):
         Also(example="[1, 2]", more="Invalid JSON is refused; valid JSON is sent unchanged."),
     ] = default(None)
 
+    robots: Annotated[
+        bool,
+        Panel.REQUESTS,
+        Switch(),
+        "Obey robots.txt: ask each host for it first, refuse what it refuses, keep its pace",
+        Also(
+            more="RFC 9309, for the product token of the User-Agent that is sent. What is refused "
+            "fails as `blocked`, with the rule in `detail`; a Crawl-delay is kept, up to five "
+            "minutes. See [robots.md](robots.md)."
+        ),
+    ] = False
+
     connect_timeout: Annotated[
         float,
         Panel.TIMEOUTS,

@@ -24,7 +24,7 @@ class FailureKind(StrEnum):
     INPUT = "input"
     """The line is no http(s) URL."""
     BLOCKED = "blocked"
-    """Address or scheme refused by policy."""
+    """Address or scheme refused by policy, or the URL by robots.txt."""
     DNS = "dns"
     CONNECT = "connect"
     """Refused, unreachable, reset or closed before an answer."""

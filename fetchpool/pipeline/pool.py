@@ -7,7 +7,9 @@ import logging
 import math
 from collections.abc import AsyncIterable, Iterable
 from contextlib import ExitStack
-from time import monotonic
+from importlib.util import find_spec
+from pathlib import Path
+from time import monotonic, time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -32,6 +34,7 @@ from fetchpool.network.connector import (
 from fetchpool.network.descriptors import Budget, make_budget, why_too_few
 from fetchpool.network.proxies import environment_has_proxy, environment_proxies
 from fetchpool.network.tls import why_no_roots
+from fetchpool.output.ledger.layout import ROBOTS
 from fetchpool.output.sinks import open_sink
 from fetchpool.pipeline.fetching import Border, Counters, Fetching, RunObserver
 from fetchpool.pipeline.host_settings import (
@@ -58,6 +61,7 @@ from fetchpool.sources import Codec, RequestReader, requests_from
 if TYPE_CHECKING:
     from fetchpool.model.bodies import Store
     from fetchpool.model.values import Request
+    from fetchpool.policies.robots_cache import Cache
 
 log = logging.getLogger("fetchpool")
 
@@ -86,7 +90,8 @@ class FetchPool:
         self._budget: Budget | None = None
         self._lists: list[RunningList] = []
         """Of lists that have not been put away; at most one of them goes on."""
-        self._hiding = ExitStack()
+        self._robots: Cache | None = None
+        self._closing = ExitStack()
 
     async def __aenter__(self) -> Self:
         config = self.config
@@ -105,7 +110,7 @@ class FetchPool:
             ),
             self._store,
         )
-        self._hiding.enter_context(hiding(config.secret_param))
+        self._closing.enter_context(hiding(config.secret_param))
         return self
 
     async def __aexit__(
@@ -120,7 +125,8 @@ class FetchPool:
             if self._engine is not None:
                 await self._engine.close()
                 self._engine = None
-            self._hiding.close()
+            self._closing.close()
+            self._robots = None
 
     @property
     def budget(self) -> Budget:
@@ -172,7 +178,7 @@ class FetchPool:
 
         Without one it waits in the system's own for temporary files, which is often memory.
         """
-        engine = self._opened()
+        engine, stats = self._opened(), stats or Stats(monotonic())
         if any(running.in_use for running in self._lists):
             raise RuntimeError(
                 "this pool is fetching a list for another task: wait until its loop has ended, "
@@ -195,7 +201,7 @@ class FetchPool:
             engine,
             scheduler,
             reader,
-            stats or Stats(monotonic()),
+            stats,
             observer=observer,
             rules=Rules(
                 config.retries,
@@ -206,7 +212,7 @@ class FetchPool:
                 terms,
             ),
             headers=own_fields(config),
-            policies=policies_of(config),
+            policies=policies_of(config, self._robots_of(spill_directory, observer or stats)),
             budget_s=config.timeout or None,
             insecure=config.insecure,
             border=border,
@@ -216,19 +222,37 @@ class FetchPool:
         self._lists.append(RunningList(fetching, spill))
         return fetching
 
+    def _robots_of(self, directory: str | None, observer: RunObserver | Counters) -> Policy | None:
+        """Return what obeys robots.txt, remembered in *directory* and for this pool's other lists.
+
+        None where that isn't asked for: then nothing of it is imported.
+        """
+        if not self.config.robots:
+            return None
+        from fetchpool.policies.robots import Robots
+        from fetchpool.policies.robots_cache import Cache
+
+        if self._robots is None:
+            path = None if directory is None else Path(directory, ROBOTS)
+            self._robots = Cache(path, time())
+            self._closing.callback(self._robots.close)
+        return Robots(self._robots, observer.robots_read)
+
     def _opened(self) -> Engine:
         if self._engine is None:
             raise RuntimeError("use the pool in 'async with FetchPool(...) as pool:'")
         return self._engine
 
 
-def policies_of(config: Config) -> list[Policy]:
+def policies_of(config: Config, robots: Policy | None = None) -> list[Policy]:
     """Return what is added to requests and learnt from responses, in this order."""
     policies: list[Policy] = [ByHost(manners_at(config))]
     if not config.asks_by_host:
         policies = users_policies(config)
     if config.public_only:
         policies.append(PublicOnly())
+    if robots is not None:
+        policies.append(robots)
     if config.refresh:
         policies.append(Conditional())
     return policies
@@ -251,6 +275,8 @@ def check_surroundings(config: Config) -> None:
         )
     if config.cacert is not None and (problem := why_no_roots(config.cacert)) is not None:
         raise ConfigError(f"--cacert takes a file of certificates in PEM form: {problem}")
+    if config.robots and find_spec("_sqlite3") is None:
+        raise ConfigError("--robots needs SQLite, which this Python was built without")
     if (problem := why_too_few()) is not None:
         raise ConfigError(problem)
 

@@ -104,6 +104,7 @@ class _Tally:
     """What is told at the end."""
 
     def __init__(self, config: Config, sources: Sequence[str]) -> None:
+        self._robots = config.robots
         self.requests = self.skipped = self.answered = self.refused = 0
         self.hosts = _Hosts()
         self.account = Account(Stats(0.0), config.failures, sources)
@@ -121,6 +122,8 @@ class _Tally:
         for host, number in self.hosts.biggest(_BIGGEST) if len(self.hosts) > 1 else ():
             plus = "+" if self.hosts.partial else ""
             yield f"  {count(number) + plus:>{_DIGITS}}  {shown(host, glyphs, 60)}"
+        if self._robots:
+            yield "no robots.txt asked for: of these, some may be refused"
         if self.answered:
             yield f"{counted(self.answered, 'line')} answered before, kept"
         if self.skipped:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fetchpool.model.robots import RobotsRead
     from fetchpool.reporting.event_log import EventSink
     from fetchpool.reporting.stats import Stats
     from fetchpool.reporting.terminal import Reporter
@@ -29,6 +30,20 @@ class Observer:
         """Count and note that *host* is left alone for a while."""
         self._stats.parked(host, seconds, why)
         self._events.event("host-parked", host=host, seconds=round(seconds, 3), why=why)
+
+    def robots_read(self, robots: RobotsRead) -> None:
+        """Count and note what a robots.txt says that was fetched."""
+        self._stats.robots_read(robots)
+        self._events.event(
+            "robots",
+            url=robots.url,
+            says=robots.says,
+            crawl_delay=robots.crawl_delay_s,
+            kept=robots.kept_delay_s,
+            sitemaps=robots.sitemaps_in_all or None,
+        )
+        for sitemap in robots.sitemaps:
+            self._events.event("sitemap", robots_url=robots.url, url=sitemap)
 
     def outage(self, began: bool) -> None:
         """Note that our side's network is down, or back."""

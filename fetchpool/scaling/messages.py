@@ -14,6 +14,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from fetchpool.model.robots import RobotsRead
 from fetchpool.model.values import Outcome, Request, Target
 from fetchpool.scheduling.job import BodyProgress, Job
 from fetchpool.scheduling.scheduler import HostState
@@ -239,6 +240,8 @@ class Tick(Message):
     lowered_to: int | None = None
     alive: Target | None = None
     """A host that answered lately."""
+    robots: list[RobotsRead] = []
+    """What was fetched of them."""
 
 
 class Logged(Message):

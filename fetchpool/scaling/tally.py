@@ -10,6 +10,7 @@ from fetchpool.scaling.messages import Park, Parked, Tick
 from fetchpool.scaling.pauses import Pauses
 
 if TYPE_CHECKING:
+    from fetchpool.model.robots import RobotsRead
     from fetchpool.pipeline.fetching import Fetching
 
 HOSTS_SENT = 12
@@ -47,6 +48,10 @@ class Tally:
         self._next.parked.append(Parked(host, seconds, why))
         if why.isdigit():
             self._on_throttled(self._pauses.extend(host, seconds, int(why), monotonic()))
+
+    def robots_read(self, robots: RobotsRead) -> None:
+        """Note what a robots.txt says."""
+        self._next.robots.append(robots)
 
     def park(self, park: Park) -> None:
         """Note a pause that another worker was asked for."""

@@ -31,6 +31,7 @@ from fetchpool.scheduling.retry import (
 from fetchpool.scheduling.throttling import Refusal
 
 if TYPE_CHECKING:
+    from fetchpool.model.robots import RobotsRead
     from fetchpool.scheduling.job import Job
     from fetchpool.scheduling.scheduler import Scheduler
 
@@ -40,6 +41,8 @@ DESCRIPTOR_PAUSE_S = 0.5
 STARVED_AT_MOST_S = 30.0
 """How long a run goes on while not even one request at a time finds a descriptor."""
 
+OWN_REDIRECTS = 5
+"""Redirects of a policy's own request that are followed (RFC 9309 §2.3.1.2)."""
 
 REFUSED_HERE = frozenset({FailureKind.INPUT, FailureKind.BLOCKED, FailureKind.INTERNAL})
 """Kinds that come about without a word from outside."""
@@ -73,6 +76,7 @@ class Observer(Protocol):
 
     def retried(self) -> None: ...
     def parked(self, host: str, seconds: float, why: str) -> None: ...
+    def robots_read(self, robots: RobotsRead) -> None: ...
 
 
 class Judge:
@@ -157,17 +161,21 @@ class Judge:
         job.refused = False
         if 200 <= head.status < 300 and head.status != LATER_STATUS:
             return job.answered(response, now)
-        if self._rules.max_redirects and is_redirect(head):
-            return self._redirected(job, response, now)
+        most = self._rules.max_redirects if job.own is None else OWN_REDIRECTS
+        if most and is_redirect(head):
+            return self._redirected(job, response, most, now)
         # A 304 that leaves an earlier body as it is, is ok.
         is_same = head.status == NOT_MODIFIED and response.stored is not None
         if not is_same and self._policy_for(job).wants(head):
             return self._told_to_wait(job, response, started, now, epoch)
         return job.answered(response, now)
 
-    def _redirected(self, job: Job, response: Response, now: float) -> Outcome | None:
-        """Go on where *response* points; if that leads nowhere, decide whether to start over."""
-        failure = follow(job, response.head, response.measures.peer, self._rules.max_redirects)
+    def _redirected(self, job: Job, response: Response, most: int, now: float) -> Outcome | None:
+        """Go on where *response* points; if that leads nowhere, decide whether to start over.
+
+        A chain of more than *most* hops leads nowhere.
+        """
+        failure = follow(job, response.head, response.measures.peer, most)
         if failure is None:
             self._go_on(job, now, now)
             return None

@@ -12,6 +12,7 @@ A URL says itself how it wants to be answered, in its query:
     ?stale=1                     a second request on its connection is read and not answered: closed
     ?hangup=1                    no request is answered: closed
 
+What can't say so (`/robots.txt`) has an entry in `wishes`, which may hold the body's `text`, too.
 The body of a 200 starts with `HOST TARGET`, so that no answer can be taken for another's.
 """
 
@@ -100,6 +101,8 @@ class CountingServer(ThreadedServer):
         self.addresses = list(addresses)
         self.counts = Counts()
         self.port = 0
+        self.wishes: dict[str, dict[str, str]] = {}
+        """How URLs want to be answered, by Host header and target."""
         self._context = context
         self._gate = gate
         self._held: list[_Connection] = []
@@ -240,7 +243,8 @@ class _Connection(asyncio.Protocol):
             connection=self._number,
             turn=self._turn,
         )
-        self._wishes = dict(parse_qsl(urlsplit(target).query))
+        wishes = self._server.wishes.get(hit.host + target, {})
+        self._wishes = dict(parse_qsl(urlsplit(target).query)) | wishes
         if self._server.began(hit, self):
             self.answer_soon()
 
@@ -286,7 +290,7 @@ class _Connection(asyncio.Protocol):
             status = int(wishes["status"]) if seen <= int(wishes.get("first", seen)) else 200
         if status != 200 and "after" in wishes:
             extra += f"Retry-After: {wishes['after']}\r\n"
-        body = f"{hit.host} {hit.target}".encode("latin-1")
+        body = wishes.get("text", f"{hit.host} {hit.target}").encode("latin-1")
         body = body.ljust(int(wishes.get("size", 0)), b".")
         head = f"HTTP/1.1 {status} Counted\r\nContent-Length: {len(body)}\r\n{extra}\r\n"
         return head.encode("latin-1") + body

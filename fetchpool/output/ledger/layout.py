@@ -14,6 +14,7 @@
                     pruned/        their bodies, with `--prune`
                     parts/         unfinished bodies, the sink's business
                     types          what names have depended on, the sink's business too
+                    robots.sqlite  each origin's robots.txt, kept for a day
                     outdated       bodies that another name has taken the place of, until the end
 
 HOME is DEST itself, unless the run says otherwise. Files without a name are the reserve (4 MB, see
@@ -28,6 +29,7 @@ from pathlib import Path
 
 PRIVATE = ".fetchpool"
 LEDGER = "results.jsonl"
+ROBOTS = "robots.sqlite"
 
 
 class Layout:

@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from msgspec.structs import asdict, replace
 
+from fetchpool.model.robots import RobotsRead
 from fetchpool.model.values import GIVEN_UP, Change, FailureKind, Outcome, failure_label
 from fetchpool.model.versions import NOT_MODIFIED
 from fetchpool.reporting.stats.hosts import GivenUpTable, HostTable, ParkedTable
@@ -81,6 +82,10 @@ class Stats:
         self._hosts = HostTable(self._whole.median)
         self._parked = ParkedTable()
         self._given_up = GivenUpTable()
+        self._sitemaps: list[str] = []
+        self._sitemaps_in_all = 0
+        self._delayed_hosts = 0
+        self._longest_delay_s = 0.0
         self._speed = Speed(now)
 
     def outcome(self, outcome: Outcome, host_key: str) -> None:
@@ -159,6 +164,14 @@ class Stats:
         """Count *seconds* during which nothing was sent to *host*, because of *why*."""
         self._parked.add(host, seconds, why)
 
+    def robots_read(self, robots: RobotsRead) -> None:
+        """Count what a robots.txt asks for: a pace, and to be told of sitemaps."""
+        if robots.kept_delay_s is not None:
+            self._delayed_hosts += 1
+            self._longest_delay_s = max(self._longest_delay_s, robots.kept_delay_s)
+        self._sitemaps += robots.sitemaps[: _ROWS - len(self._sitemaps)]
+        self._sitemaps_in_all += robots.sitemaps_in_all
+
     def line_skipped(self, count: int = 1) -> None:
         """Count lines that are blank or a comment."""
         self._skipped += count
@@ -214,6 +227,10 @@ class Stats:
             given_up_hosts=len(self._given_up),
             slowest=self._hosts.slowest(_ROWS),
             changes={each.value: self._changes.get(each, 0) for each in Change if self._changes},
+            delayed_hosts=self._delayed_hosts,
+            longest_delay_s=self._longest_delay_s,
+            sitemaps=tuple(self._sitemaps),
+            sitemaps_in_all=self._sitemaps_in_all,
         )
 
     def _by_frequency(self) -> dict[str, int]:

@@ -135,6 +135,13 @@ class Summary(Ending, frozen=True, kw_only=True):
     """How many hosts were given up at all (a lower bound beyond some thousands)."""
     changes: dict[str, int] = {}
     """What became of URLs since the run before, with `--refresh`: see `Change`."""
+    delayed_hosts: int = 0
+    """How many of the robots.txt fetched in this run have a Crawl-delay (`--robots`)."""
+    longest_delay_s: float = 0.0
+    """The longest of them that was kept."""
+    sitemaps: tuple[str, ...] = ()
+    """The first that these robots.txt name, at most five."""
+    sitemaps_in_all: int = 0
 
     @property
     def failures(self) -> int:

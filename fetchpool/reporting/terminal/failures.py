@@ -14,7 +14,7 @@ from typing import Final
 
 from fetchpool.reporting.stats import FailedLine, FailureGroup, Summary
 from fetchpool.reporting.terminal import formats
-from fetchpool.reporting.terminal.plain import name, shown
+from fetchpool.reporting.terminal.plain import crawl_delay, name, shown
 from fetchpool.reporting.terminal.terminal import Glyphs
 
 _URL: Final = 500
@@ -49,6 +49,13 @@ def end_details(summary: Summary, groups: Sequence[FailureGroup], glyphs: Glyphs
     if summary.given_up_hosts > len(summary.given_up):
         more = summary.given_up_hosts - len(summary.given_up)
         yield f"gave up {formats.counted(more, 'more host')}"
+    if summary.delayed_hosts:
+        yield f"crawl delay {crawl_delay(summary)}"
+    for sitemap in summary.sitemaps:
+        yield f"sitemap {shown(sitemap, glyphs, _URL)}"
+    if summary.sitemaps_in_all > len(summary.sitemaps):
+        more = summary.sitemaps_in_all - len(summary.sitemaps)
+        yield f"and {formats.counted(more, 'more sitemap')}"
     for line, _ in failure_lines(groups, glyphs):
         yield line
     if (command := where_all_are(groups, summary)) is not None:

@@ -128,6 +128,14 @@ def stop_line(summary: Summary, glyphs: Glyphs, number: str = "d") -> str:
     return f"{line} Nothing is lost: run the same command again to go on."
 
 
+def crawl_delay(summary: Summary) -> str:
+    """Return how long robots.txt have made hosts wait between two requests."""
+    longest = span(summary.longest_delay_s)
+    if summary.delayed_hosts == 1:
+        return f"{longest} at 1 host"
+    return f"up to {longest} at {count(summary.delayed_hosts)} hosts"
+
+
 def is_empty(summary: Summary) -> bool:
     """Return whether the list had no URL at all."""
     return summary.total == 0 and summary.stopped_by is None and summary.exit_status == 0

@@ -14,6 +14,7 @@ from fetchpool.reporting.terminal.failures import failure_lines, where_all_are
 from fetchpool.reporting.terminal.layout import cut, join, pad, wrap
 from fetchpool.reporting.terminal.plain import (
     change_words,
+    crawl_delay,
     empty_line,
     first_failures,
     is_empty,
@@ -47,6 +48,7 @@ def render_summary(
     blocks: list[Iterator[Text]] = [
         *map(iter, _figures(summary, width, glyphs)),
         _failures(failures, width, glyphs),
+        iter(_sitemaps(summary, width, glyphs)),
         iter(_next_steps(summary, width, glyphs, failures)),
     ]
     begun = False
@@ -141,6 +143,7 @@ def _facts(summary: Summary, width: int, glyphs: Glyphs) -> list[tuple[str, list
         ("connections", _words(connections)),
         ("retries", _words(retries)),
         ("parked", _words(parked, style="yellow")),
+        ("crawl delay", _words(crawl_delay(summary) if summary.delayed_hosts else "")),
         ("skipped", _words(skipped)),
     ]
 
@@ -258,6 +261,17 @@ def _given_up(rows: Sequence[GivenUpHost], hosts: int, width: int, glyphs: Glyph
             lines += [Text(f"  {part}") for part in parts]
     if hosts > len(rows):
         lines.append(Text(f"and {formats.count(hosts - len(rows))} more"))
+    return lines
+
+
+def _sitemaps(summary: Summary, width: int, glyphs: Glyphs) -> list[Text]:
+    """Return the sitemaps that robots.txt name, under a head."""
+    if not summary.sitemaps:
+        return []
+    urls = (cut(shown(each, glyphs), max(1, width - 2), glyphs) for each in summary.sitemaps)
+    lines = [Text("sitemaps named by robots.txt", style="dim"), *(Text(f"  {url}") for url in urls)]
+    if (more := summary.sitemaps_in_all - len(summary.sitemaps)) > 0:
+        lines.append(Text(f"  and {formats.count(more)} more"))
     return lines
 
 
