@@ -345,7 +345,7 @@ class Fetching:
             self._check_descriptors(now)
         if self._out.is_full:
             await self._out.until_room()
-        if self.source_ended:
+        if self.source_ended or self._own:
             await self._settle()
 
     async def _decided(self, need: Awaitable[Need], host: str) -> Need:
@@ -434,7 +434,10 @@ class Fetching:
         self._check_end()
 
     async def _settle(self) -> None:
-        """At the end of the list: what is still held must be its hosts' own trouble, or ours."""
+        """Where nothing else will happen: what is still held is its hosts' own trouble, or ours.
+
+        That is at the end of the list, or where all hosts wait for a policy's request.
+        """
         for outcome in self._judge.settle_held(monotonic()):
             await self._deliver(outcome)
         if self._judge.outage.paused:

@@ -399,12 +399,12 @@ class Judge:
     # -- our own trouble -----------------------------------------------------------------------
 
     def settle_held(self, now: float) -> list[Outcome]:
-        """Nothing else runs or waits: have probed whether what is held is our own trouble.
+        """Once nothing else runs or may start: have probed whether what is held is our own trouble.
 
         Where no host has ever answered nothing says so: returns its outcomes, all there are. But a
         proxy that hung up at every request is ours.
         """
-        if not self.outage.held or self.outage.paused or not self._scheduler.idle:
+        if not self.outage.held or self.outage.paused or not self._scheduler.stuck:
             return []
         if self.outage.latest is None and all(each.outcome for each in self.outage.held):
             return self.sign_of_life(now)

@@ -291,6 +291,14 @@ class Scheduler(Generic[T]):
         """True if nothing waits and nothing runs."""
         return not self._waiting and not self.running
 
+    @property
+    def stuck(self) -> bool:
+        """True if nothing runs, and what waits, if anything does, only an event lets start: its
+        hosts are held."""
+        if self.running or (self._waiting and self._doomed):
+            return False
+        return not self._waiting or self.next_start() is None
+
     def hungry(self, low_water: int) -> bool:
         """Return True if reading on could help: fewer than *low_water* requests wait, or every slot
         is taken and not many more wait, or the next slot would go to a host not yet met, as all

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Literal
 
 import pytest
 
 from fetchpool import Config, FetchPool
-from fetchpool.model.attempts import Plan, Report
+from fetchpool.model.attempts import Fault, Plan, Report
 from fetchpool.model.values import Failure, FailureKind, Outcome
 from fetchpool.pipeline import pool as room
 from fetchpool.pipeline.fetching import Fetching
@@ -16,7 +18,7 @@ from fetchpool.reporting.stats import Stats
 from fetchpool.scheduling.job import Job
 from fetchpool.scheduling.scheduler import Limits
 from tests.fake_engine import FakeEngine, fetching, loop_turns
-from tests.judging import Counts, response
+from tests.judging import Counts, failed_attempt, response
 from tests.policies.robots import ToyRobots
 from tests.servers.counting import CountingServer
 
@@ -100,6 +102,30 @@ async def test_own_requests_are_not_counted() -> None:
     assert engine.started.count("http://a.test/robots.txt") == 2
     (learnt,) = policy.learnt.values()
     assert (learnt.status, learnt.attempts) == (404, 2)
+
+
+@pytest.mark.parametrize("has_answers", [False, True])
+async def test_hosts_do_not_wait_for_ever_for_a_request_that_was_never_answered(
+    has_answers: bool,
+) -> None:
+    """Its failure is held until it is known whose it is, while all that could tell is held, too."""
+    engine, policy = FakeEngine(), ToyRobots()
+    engine.script["http://a.test/robots.txt"] = [failed_attempt(fault=Fault.SILENT)]
+    urls = [f"http://a.test/{number}" for number in range(3)]
+
+    async def pipe() -> AsyncIterator[str]:  # that stays open
+        if has_answers:
+            yield "http://b.test/1"
+            await engine.until(lambda: "http://b.test/1" in engine.started)
+            await loop_turns(20)
+        for url in urls:
+            yield url
+        await asyncio.Event().wait()
+
+    async with fetching(pipe(), engine, retries=0, policies=[policy]) as fetch:
+        outcomes = [await anext(fetch) for _ in range(3 + has_answers)]
+    assert {outcome.request.url for outcome in outcomes} >= set(urls)
+    assert bool(engine.probed) is has_answers
 
 
 class Learning(Policy):
