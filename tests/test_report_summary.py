@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from fetchpool.reporting.stats import ParkedHost, SlowHost, Summary, Times
+from fetchpool.reporting.terminal.failures import end_details
 from fetchpool.reporting.terminal.summary import render_summary
 from fetchpool.reporting.terminal.terminal import ASCII, UNICODE
 
@@ -69,8 +70,30 @@ again    fetchpool get urls.txt --retry-failed"""
     )
 
 
+ROBOTS = msgspec.structs.replace(
+    CLEAN,
+    delayed_hosts=3,
+    longest_delay_s=90.0,
+    sitemaps=("https://a.example/sitemap.xml", "https://b.example/\x1b[31m" + "x" * 300),
+    sitemaps_in_all=12,
+)
+
+
+def test_what_robots_txt_say_beside_their_rules_is_shown() -> None:
+    lines = plain(ROBOTS)
+    assert any("crawl delay  up to 1 min 30 s at 3 hosts" in line for line in lines)
+    at = lines.index("sitemaps named by robots.txt")
+    assert lines[at + 1] == "  https://a.example/sitemap.xml"
+    assert lines[at + 3] == "  and 10 more"
+    assert list(end_details(ROBOTS, (), UNICODE))[:2] == [
+        "crawl delay up to 1 min 30 s at 3 hosts",
+        "sitemap https://a.example/sitemap.xml",
+    ]
+    assert "\x1b" not in "".join([*lines, *end_details(ROBOTS, (), UNICODE)])
+
+
 @pytest.mark.parametrize("width", [40, 60, 78, 80, 120, 200])
-@pytest.mark.parametrize("summary", [DONE, CLEAN])
+@pytest.mark.parametrize("summary", [DONE, CLEAN, ROBOTS])
 def test_all_but_what_is_copied_fits(summary: Summary, width: int) -> None:
     for line in plain(summary, width):
         assert len(line) <= width or line.startswith(("records", "again"))

@@ -301,7 +301,6 @@ class Dispatch:
             observer.parked(parked.host, parked.seconds, parked.why)
         for robots in tick.robots:
             observer.robots_read(robots)
-            self._interval_s = max(self._interval_s, robots.kept_delay_s or 0.0)
         if tick.lowered_to is not None:
             self.lowered_to = min(tick.lowered_to, self.lowered_to or tick.lowered_to)
         for other in self._workers:
