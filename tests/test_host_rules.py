@@ -214,7 +214,7 @@ def test_workers_own_hosts_where_some_host_has_a_limit() -> None:
         ("[host]\na = 3", '[host."a"] takes settings, not 3: try per-host = 2'),
         ("[host.example.org]\nper-host = 2", 'quote the host\'s name, as in [host."example.org"]'),
         ('[host."a"]\nper-hosts = 1', '[host."a"] can\'t have per-hosts: did you mean per-host?'),
-        ('[host."a"]\nlimit = 1', "can't have limit: choose from per-host, host-rate, "),
+        ('[host."a"]\nlimit = 1', "can't have limit: choose from robots, per-host, "),
         ('[host."a"]\nper-host = "x"', '[host."a"] per-host takes a whole number'),
         ('[host."a"]\nper-host = 1\nper_host = 2', "per-host is there twice"),
         ('[host."a"]\n[host."A"]', '[host."A"] is there twice: make one table of both'),

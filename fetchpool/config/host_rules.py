@@ -27,7 +27,7 @@ HOST_KEYS = (
     *("per_host", "host_rate"),
     *("connect_timeout", "read_timeout", "timeout", "min_speed"),
     *("retries", "retry_on", "no_retry_on", "retry_delay"),
-    *("header", "user_agent", "user", "proxy"),
+    *("header", "user_agent", "user", "proxy", "robots"),
 )
 """Options that may stand in a host's table. What asks for one of them asks `ConfigAt`."""
 

@@ -584,6 +584,11 @@ class Config(ListSettings):
         """Whether hosts are asked in different ways: by tables, or as one of several identities."""
         return bool(self.host) or isinstance(self.user_agent, tuple) or has_sets(self.header)
 
+    @property
+    def asks_robots(self) -> bool:
+        """Whether the robots.txt of some host is obeyed."""
+        return any(self.host.all_of("robots", self.robots))
+
     def fails(self, errors: int, lines: int, **changes: int) -> bool:
         """Tell whether a finished run with *errors* among *lines* exits 1 (`--fail-if`).
 

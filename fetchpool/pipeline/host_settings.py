@@ -69,6 +69,12 @@ def manners_at(config: Config) -> Callable[[str], HostManners]:
     return lambda host_key: made(configs(host_key))
 
 
+def robots_at(config: Config) -> Callable[[str], bool]:
+    """Return what tells whether a host's robots.txt is obeyed."""
+    at = ConfigAt(config)
+    return lambda host_key: at(host_key).robots
+
+
 def proxies_of(config: Config) -> ProxyFor:
     """Return what chooses the proxy of a target."""
     if not any("proxy" in table.values for table in config.host.tables):

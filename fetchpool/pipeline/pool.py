@@ -42,6 +42,7 @@ from fetchpool.pipeline.host_settings import (
     own_fields,
     proxies_of,
     retry_policy,
+    robots_at,
     terms_at,
     timeouts_of,
     users_policies,
@@ -227,7 +228,8 @@ class FetchPool:
 
         None where that isn't asked for: then nothing of it is imported.
         """
-        if not self.config.robots:
+        config = self.config
+        if not config.asks_robots:
             return None
         from fetchpool.policies.robots import Robots
         from fetchpool.policies.robots_cache import Cache
@@ -236,7 +238,8 @@ class FetchPool:
             path = None if directory is None else Path(directory, ROBOTS)
             self._robots = Cache(path, time())
             self._closing.callback(self._robots.close)
-        return Robots(self._robots, observer.robots_read)
+        obeys = robots_at(config) if config.host else None
+        return Robots(self._robots, observer.robots_read, obeys=obeys)
 
     def _opened(self) -> Engine:
         if self._engine is None:
@@ -275,7 +278,7 @@ def check_surroundings(config: Config) -> None:
         )
     if config.cacert is not None and (problem := why_no_roots(config.cacert)) is not None:
         raise ConfigError(f"--cacert takes a file of certificates in PEM form: {problem}")
-    if config.robots and find_spec("_sqlite3") is None:
+    if config.asks_robots and find_spec("_sqlite3") is None:
         raise ConfigError("--robots needs SQLite, which this Python was built without")
     if (problem := why_too_few()) is not None:
         raise ConfigError(problem)

@@ -54,14 +54,17 @@ class Robots(Policy):
         cache: Cache,
         tell: Callable[[RobotsRead], None],
         clock: Callable[[], float] = time,
+        obeys: Callable[[str], bool] | None = None,
     ) -> None:
         """Remember in *cache*, and *tell* of each robots.txt that was fetched.
 
+        *obeys* says of a host key whether its robots.txt is obeyed; None = all are.
         *clock* returns seconds since the epoch: what is remembered outlives this process.
         """
         self._cache = cache
         self._tell = tell
         self._clock = clock
+        self._obeys = obeys
         self._shelf = Shelf()
         self._asked: dict[Origin, OwnRequest] = {}
         self._untold: dict[Origin, RobotsRead] = {}
@@ -71,6 +74,8 @@ class Robots(Policy):
         target, now = plan.target, self._clock()
         if target.path == "/robots.txt":
             return None  # always allowed (RFC 9309 §2.2.2)
+        if self._obeys is not None and not self._obeys(target.host_key):
+            return None
         user_agent = user_agent_in(plan.headers)
         token = product_token(user_agent)
         ready = self._shelf.get(target.origin, token, now)

@@ -104,7 +104,7 @@ class _Tally:
     """What is told at the end."""
 
     def __init__(self, config: Config, sources: Sequence[str]) -> None:
-        self._robots = config.robots
+        self._robots = config.asks_robots
         self.requests = self.skipped = self.answered = self.refused = 0
         self.hosts = _Hosts()
         self.account = Account(Stats(0.0), config.failures, sources)

@@ -59,7 +59,7 @@ def shares(config: Config, limit: int) -> list[Share]:
     limits = config.host.all_of("per_host", config.per_host)
     rates = config.host.all_of("host_rate", config.host_rate)
     # A robots.txt is asked for once, and may set its host a rate.
-    by_url = not any((*limits, *rates, config.robots))
+    by_url = not any((*limits, *rates, config.asks_robots))
     each, more = divmod(limit, count)
     return [
         Share(index, count, each + (index < more), config.rate / count, by_url)

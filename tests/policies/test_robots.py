@@ -16,10 +16,12 @@ from fetchpool.model.bodies import Stored
 from fetchpool.model.robots import RobotsRead
 from fetchpool.model.urls import parse_url
 from fetchpool.model.values import Failure, FailureKind, Head, Outcome
+from fetchpool.pipeline.host_settings import robots_at
 from fetchpool.policies import OwnRequest
 from fetchpool.policies import robots_cache as cache_module
 from fetchpool.policies.robots import MUCH, Robots
 from fetchpool.policies.robots_cache import KEPT_S, REFUSES_S, Cache, Known
+from fetchpool.scaling.sharing import shares
 from fetchpool.scheduling.scheduler import Limits
 from tests.fake_engine import FakeEngine, fetching, loop_turns
 from tests.judging import failed_attempt, job, measures, redirect, response
@@ -275,3 +277,15 @@ async def test_long_robots_txt_is_read_no_further_than_needed(exchange: str) -> 
                 assert list(map(errors.get, urls)) == [BLOCKED, BLOCKED, None]
         asked = [hit for hit in server.counts.hits if hit.target == "/robots.txt"]
         assert [hit.get("x-key") for hit in asked] == [None]
+
+
+def test_a_host_may_have_it_otherwise(world: World) -> None:
+    config = Config(robots=True, host={"a.test": {"robots": False}})
+    policy = Robots(world.cache, lambda read: None, obeys=robots_at(config))
+    world.policy = policy
+    assert world.ask("http://a.test/1") is None
+    assert isinstance(world.ask("http://b.test/1"), OwnRequest)
+    some = Config(host={"*.b.test": {"robots": True}}, workers=2)
+    assert some.asks_robots
+    assert not any(share.by_url for share in shares(some, 10))
+    assert not Config(host={"a.test": {"robots": False}}).asks_robots
