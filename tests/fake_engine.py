@@ -123,7 +123,7 @@ async def fetching(
         policies=policies,
     )
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             yield fetch
     finally:
         await fetch.aclose()
