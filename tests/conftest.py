@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from contextlib import suppress
 from typing import Any
 from unittest.mock import Mock
 
 import aioresponses.core
+import pytest
 from aiohttp import ClientResponse
 from aiohttp.abc import AbstractStreamWriter
 from hypothesis import HealthCheck, settings
@@ -56,4 +58,21 @@ settings.load_profile(os.environ.get("TEST_LAWS", "unhurried"))
 
 def pytest_report_header() -> str:
     """Say which ways (exchange and event loop) try every row of a table."""
+    if ways.ONLY_FIRST:
+        return "ways: the first alone"
     return "ways: " + ("all four" if ways.ALL else "two of four; the others a part (TEST_WAYS=all)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `TEST_WAYS=first`, leave out what is tried over another exchange or event loop."""
+    if not ways.ONLY_FIRST:
+        return
+    others = [item for item in items if _is_another_way(item)]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in set(others)]
+
+
+def _is_another_way(item: pytest.Item) -> bool:
+    values = getattr(item, "callspec", None)
+    words = () if values is None else re.split(r"[-\[\] ]", values.id)
+    return "session" in words or "asyncio" in words

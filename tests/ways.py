@@ -2,6 +2,7 @@
 
 Two ways of the four run everything, and with that each exchange and each loop once. The other two
 run what depends on both, and a sample of the rest; with `TEST_WAYS=all` they run everything, too.
+With `TEST_WAYS=first` there is but one way, for a round of tests that varies something else.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from typing import TypeVar
 T = TypeVar("T")
 
 ALL = os.environ.get("TEST_WAYS") == "all"
+ONLY_FIRST = os.environ.get("TEST_WAYS") == "first"
 
+EXCHANGES = ("direct",) if ONLY_FIRST else ("direct", "session")
+LOOPS = ("uvloop",) if ONLY_FIRST else ("uvloop", "asyncio")
 WAYS = {
     f"{exchange}-{loop}": ("--exchange", exchange, "--event-loop", loop)
-    for exchange in ("direct", "session")
-    for loop in ("uvloop", "asyncio")
+    for exchange in EXCHANGES
+    for loop in LOOPS
 }
 """Each by its name: the options of the program."""
 
