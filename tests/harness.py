@@ -154,6 +154,16 @@ def check_bodies(records: Sequence[Record], dest: Path) -> None:
     assert stored_files(dest) == {r["path"] for r in records if r["path"] is not None}
 
 
+EXAMPLE_FILES = (".netrc", "tokens", "cookies.txt")
+"""The files among the examples of options that are read when the settings are made."""
+
+
+def write_example_files(place: Path) -> None:
+    """Write them, without anything in them."""
+    for name in EXAMPLE_FILES:
+        (place / name).touch()
+
+
 def raise_descriptor_limit() -> None:
     """Allow this process (the servers) as many descriptors as the system lets it have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -18,6 +18,7 @@ from fetchpool import __version__
 from fetchpool.cli import app as cli
 from fetchpool.config import Config, ConfigError, options
 from fetchpool.model.exits import ExitStatus
+from tests.harness import write_example_files
 
 CANARY = "canary-5f1b"
 PROGRAM = "import sys; from fetchpool.cli.app import main; sys.exit(main())"
@@ -102,7 +103,11 @@ def test_get_without_options_is_the_default_config(calls: Calls) -> None:
     assert calls == [(Config(), ["https://example.test/"], None)]
 
 
-def test_every_option_can_be_given_on_the_command_line(calls: Calls) -> None:
+def test_every_option_can_be_given_on_the_command_line(
+    calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_example_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
     for option in options():
         if option.name == "dry_run":  # no run follows: see tests/program/test_dry_run.py
             continue
@@ -110,6 +115,7 @@ def test_every_option_can_be_given_on_the_command_line(calls: Calls) -> None:
         more = ["--retry-failed"] if option.name == "retry_kinds" else []
         more = ["--metrics-file", "m.prom"] if option.name == "metrics_label" else more
         more = ["--refresh"] if option.name == "prune" else more
+        more = ["--cert", "c.pem"] if option.name == "key" else more
         assert cli.main(["get", "x", *more, option.flag, *value]) == 7
         config, _, output = calls.pop()
         given = output if option.name == "output" else getattr(config, option.name)
@@ -192,7 +198,7 @@ def test_status_hands_on_directory_and_form(calls: Calls) -> None:
         (["demo", "-v"], "no such option -v: see fetchpool demo --help"),
         (["config", "-k"], "fetchpool config has no -k; --insecure leaves"),
         (["get", "-nc", "x"], "fetchpool get has no -nc; --once fetches"),
-        (["get", "x", "-no"], "fetchpool get has no -n; no .netrc is read"),
+        (["get", "x", "-no"], "fetchpool get has no -n; --netrc [FILE] reads"),
         (["get", "-fsSL", "x"], "fetchpool get has no -f; error pages"),
         (["status", "--threads", "5", "x"], "no such option --threads: see fetchpool status"),
         (["get", "--connect", "5", "x"], "did you mean --connect-timeout?"),

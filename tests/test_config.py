@@ -27,12 +27,14 @@ from fetchpool.config.options import Option
 from fetchpool.config.reference import render_reference
 from fetchpool.config.request_values import FORM, JSON
 from fetchpool.config.values import Size
+from tests.harness import write_example_files
 
 CANARY = "canary-5f1b"
 COMPANIONS: dict[str, dict[str, object]] = {
     "retry_kinds": {"retry_failed": True},
     "metrics_label": {"metrics_file": "m.prom"},
     "prune": {"refresh": True},
+    "key": {"cert": "c.pem"},
 }
 """What an option doesn't go without."""
 SECRETS: dict[str, Any] = {
@@ -85,6 +87,13 @@ def test_every_default_passes_its_own_check() -> None:
             assert option.kind.check(option.default) == option.default
 
 
+@pytest.fixture
+def example_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_example_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("example_files")
 def test_every_example_is_accepted_as_text() -> None:
     for option in options():
         option.kind.check(option.kind.read(option.example))
@@ -376,7 +385,7 @@ def test_destination_may_be_a_path_or_nothing() -> None:
 def test_repr_tells_what_differs_but_no_secret() -> None:
     text = repr(make(limit=3, **SECRETS))
     assert text == (
-        "Config(data=*** (11 bytes), limit=3, header=X-Token: ***, user=***, "
+        "Config(data=*** (11 bytes), limit=3, user=***, header=X-Token: ***, "
         "proxy=http://***@proxy.test:3128)"
     )
 
@@ -435,6 +444,7 @@ def test_output_is_a_setting_like_the_others(tmp_path: Path) -> None:
     assert load_settings({"output": "q"}, {"FETCHPOOL_OUTPUT": "p"}, file="").output == "q"
 
 
+@pytest.mark.usefixtures("example_files")
 def test_every_option_can_stand_in_the_environment() -> None:
     for option in options():
         companions = COMPANIONS.get(option.name, {})
@@ -442,6 +452,7 @@ def test_every_option_can_stand_in_the_environment() -> None:
         assert settings.origins[option.name] == f"environment {option.env}"
 
 
+@pytest.mark.usefixtures("example_files")
 @pytest.mark.parametrize("option", options(), ids=lambda option: option.key)
 def test_every_option_can_stand_in_the_file(option: Option, tmp_path: Path) -> None:
     value = option.example if option.kind.bare else f'"{option.example}"'
@@ -449,6 +460,7 @@ def test_every_option_can_stand_in_the_file(option: Option, tmp_path: Path) -> N
     extra = "retry-failed = true\n" if option.name == "retry_kinds" else ""
     extra = 'metrics-file = "m.prom"\n' if option.name == "metrics_label" else extra
     extra = "refresh = true\n" if option.name == "prune" else extra
+    extra = 'cert = "c.pem"\n' if option.name == "key" else extra
     settings = load(f"{extra}{option.key} = {value}", tmp_path)
     assert settings.origins[option.name].endswith("settings.toml")
 

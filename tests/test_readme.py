@@ -39,6 +39,7 @@ DOCUMENTS = (
     "README.md",
     "CHANGELOG.md",
     "docs/architecture.md",
+    "docs/credentials.md",
     "docs/durability.md",
     "docs/hosts.md",
     "docs/records.md",

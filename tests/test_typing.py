@@ -51,6 +51,8 @@ names = [
 paths = [
     fetchpool.Config(log_file=Path("log"), records=Path("r.csv"), metrics_file=Path("m.prom")),
     fetchpool.Config(log_file="log", records="-", metrics_file=None, cacert=None),
+    fetchpool.Config(netrc=os.devnull, cookies=Path(os.devnull), save_cookies="jar"),
+    fetchpool.Config(cookies=os.devnull, save_cookies=True, bearer_file=None, cert=Path("c.pem")),
 ]
 numbers = fetchpool.Config(connect_timeout=5, rate=2, keepalive=0.5, proxy=None, progress="never")
 
@@ -58,6 +60,7 @@ kept_size: int = sizes[0].max_size
 kept_header: tuple[tuple[str, str], ...] = headers[0].header
 kept_names: tuple[str, ...] = names[0].secret_param
 kept_path: str | None = paths[0].log_file
+kept_cookies: str | bool | None = paths[3].save_cookies
 
 
 async def lines() -> AsyncIterator[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 from fetchpool.config import ConfigError, options
+from fetchpool.config.credential_values import OptionalPath
 
 LAST_PANEL = "Other"
 _LONGEST_NAME = 200
@@ -26,7 +27,7 @@ class PlainHelp:
         parse = parser.parse_args
 
         def parse_once(args: list[str]) -> Any:
-            result = parse(args=args)
+            result = parse(args=_with_values(args))
             if not ctx.resilient_parsing:
                 _refuse_repeated(result[2])
             return result
@@ -113,6 +114,16 @@ class SettingsCommand(PlainHelp, TyperCommand):
         if option is not None:
             option.rich_help_panel = LAST_PANEL
         return option
+
+
+def _with_values(args: Sequence[str]) -> list[str]:
+    """Return *args* with an empty value for `--netrc` and its like where no value follows."""
+    alone = {option.flag for option in options() if isinstance(option.kind, OptionalPath)}
+    end = args.index("--") if "--" in args else len(args)
+    following = [*args[1:end], "--"]
+    words = zip(args[:end], following, strict=False)
+    given = [f"{a}=" if a in alone and b.startswith("-") else a for a, b in words]
+    return [*given, *args[end:]]
 
 
 def _refuse_repeated(order: Sequence[Any]) -> None:

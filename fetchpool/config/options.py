@@ -19,6 +19,7 @@ class Panel(StrEnum):
     TIMEOUTS = "Time-outs"
     RESPONSES = "Responses"
     RETRIES = "Retries"
+    CREDENTIALS = "Credentials and cookies"
     TRUST = "Network and trust"
     AGAIN = "Running again"
     REPORTING = "Reporting"

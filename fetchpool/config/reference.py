@@ -22,7 +22,8 @@ wins over the environment, the environment over the file, the file over the defa
   none. A file in the current directory is never read by itself. An unknown key is an error. Numbers
   and switches are TOML numbers and booleans; `header` is a list of `"Name: value"` or a table,
   `metrics-label` one of `"name=value"`; `retry-kinds`, `retry-on`, `no-retry-on` and `secret-param`
-  are a text or a list. Settings of some hosts stand in tables such as `[host."*.example.org"]`: see
+  are a text or a list; `netrc` and `save-cookies` are a path, or `true` for the usual one.
+  Settings of some hosts stand in tables such as `[host."*.example.org"]`: see
   [hosts.md](hosts.md).
 - **Environment**: switches are `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`. An empty
   variable counts as not set, except `FETCHPOOL_PROXY` (no proxy) and `FETCHPOOL_USER_AGENT` (no

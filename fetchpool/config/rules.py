@@ -8,7 +8,7 @@ from fetchpool.config.expressions import counts_changes
 from fetchpool.config.forms import check_records_file
 from fetchpool.config.http_values import every_field
 from fetchpool.config.options import is_set
-from fetchpool.config.values import ConfigError, Unfit
+from fetchpool.config.values import ConfigError, Unfit, quoted
 
 if TYPE_CHECKING:
     from fetchpool.config.settings import Config
@@ -96,6 +96,9 @@ def check_together(config: Config) -> None:
                 f"--public-only can't be combined with the proxy of {table}: a proxy resolves "
                 "names itself. Drop one of them."
             )
+    if config.key is not None and config.cert is None:
+        raise ConfigError("--key is the key of --cert: add --cert FILE, or drop it")
+    _check_cookies(config)
     if config.method == "HEAD" and (body := _body_option(config)) is not None:
         raise ConfigError(f"--method HEAD can't be combined with {body}: a HEAD has no body")
     given = {name.lower() for name, _ in every_field(config.header)}
@@ -106,6 +109,20 @@ def check_together(config: Config) -> None:
     if config.user_agent is not None and "user-agent" in given:
         raise ConfigError(
             "--user-agent and --header 'User-Agent: …' say the same thing twice: drop one of them"
+        )
+
+
+def _check_cookies(config: Config) -> None:
+    given = config.cookies
+    if config.save_cookies is True and given is None:
+        raise ConfigError(
+            "--save-cookies writes to the file of --cookies, and there is none: add --cookies "
+            "FILE, or name another file behind it"
+        )
+    if given is not None and given.missing and config.cookie_target != given.path:
+        raise ConfigError(
+            f"--cookies: there is no {quoted(given.path)}: name a cookies.txt, or add "
+            "--save-cookies, which makes it"
         )
 
 

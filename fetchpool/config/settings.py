@@ -13,6 +13,7 @@ from os import PathLike
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from fetchpool import __version__
+from fetchpool.config.credential_values import BearerFile, CookiesFile, NetrcFile, SavedCookies
 from fetchpool.config.expressions import FailIf, FailureKinds, WhatToRetry, exceeds, matches
 from fetchpool.config.forms import check_directory, check_file, check_text_file
 from fetchpool.config.host_rules import NO_RULES, HostRules, host_rules
@@ -35,6 +36,7 @@ from fetchpool.config.typed import (
     FieldsGiven,
     HostsGiven,
     NamesGiven,
+    OptionalPathGiven,
     PathGiven,
     SizeGiven,
     Takes,
@@ -52,6 +54,7 @@ from fetchpool.config.values import (
     seconds,
 )
 from fetchpool.model.asking import Ask
+from fetchpool.model.credentials import BearerTokens, CookieFile, Netrc
 from fetchpool.model.reading import Reading
 
 PROJECT_URL = "https://fetchpool.example/"
@@ -367,7 +370,7 @@ class Config(ListSettings):
     ] = default(None)
     user: Annotated[
         str | None,
-        Panel.TRUST,
+        Panel.CREDENTIALS,
         Credentials(),
         "Credentials for Basic authentication, to the URL's own origin only",
         Also(
@@ -377,6 +380,72 @@ class Config(ListSettings):
             "Other users can read a command line; `FETCHPOOL_USER` or the file keep it better.",
         ),
     ] = None
+    netrc: Annotated[
+        Takes[Netrc | None, OptionalPathGiven],
+        Panel.CREDENTIALS,
+        NetrcFile(),
+        "Take user and password of each host from a netrc file, ~/.netrc if none is named",
+        Also(
+            default="off",
+            example=".netrc",
+            more="They go to the host that is named, also where a redirect leads there, but not "
+            "from https to plain http; those of `default` only to a URL's own origin. `--user` "
+            "comes first. A word behind `--netrc` is FILE: put it last, or write `--netrc=`.",
+        ),
+    ] = default(None)
+    bearer_file: Annotated[
+        Takes[BearerTokens | None, PathGiven],
+        Panel.CREDENTIALS,
+        BearerFile(),
+        "File of bearer tokens: lines of an origin and its token",
+        Also(
+            example="tokens",
+            more="As in `https://api.example.org TOKEN`. A token goes to its origin only, also "
+            "where a redirect leads there. `--user` comes first.",
+        ),
+    ] = default(None)
+    cert: Annotated[
+        Takes[str | None, PathGiven],
+        Panel.CREDENTIALS,
+        FilePath("FILE"),
+        "PEM file of a certificate that servers get which ask for one",
+        Also(
+            example="client.pem",
+            more="Any server that asks gets it, a proxy over TLS too. The file may hold the key as "
+            "well.",
+        ),
+    ] = default(None)
+    key: Annotated[
+        Takes[str | None, PathGiven],
+        Panel.CREDENTIALS,
+        FilePath("FILE"),
+        "PEM file of the private key of --cert, without a passphrase",
+        Also(default="in --cert", example="client.key"),
+    ] = default(None)
+    cookies: Annotated[
+        Takes[CookieFile | None, PathGiven],
+        Panel.CREDENTIALS,
+        CookiesFile(),
+        "Send the cookies of a cookies.txt, and keep those of responses for this run",
+        Also(
+            example="cookies.txt",
+            more="Netscape's format, as curl and browsers' extensions write it. Each cookie goes "
+            "where its own domain, path and Secure allow; a `Cookie` header of yours wins. The "
+            "file may be missing if `--save-cookies` writes it.",
+        ),
+    ] = default(None)
+    save_cookies: Annotated[
+        Takes[str | bool | None, OptionalPathGiven],
+        Panel.CREDENTIALS,
+        SavedCookies(),
+        "Keep cookies of responses, and write all to FILE at the end, else to that of --cookies",
+        Also(
+            default="off",
+            example="cookies.txt",
+            more="In one step, readable by you alone, also when the run was stopped. Session "
+            "cookies are written, too. What a killed run had is lost.",
+        ),
+    ] = default(None)
     proxy: Annotated[
         str | None,
         Panel.TRUST,
@@ -560,6 +629,18 @@ class Config(ListSettings):
     def reading(self) -> Reading:
         """How lists are read."""
         return Reading(self.input_format, self.column, self.carry, self.default_scheme, self.base)
+
+    @property
+    def keeps_cookies(self) -> bool:
+        """Whether cookies are sent, and those of responses kept."""
+        return self.cookies is not None or self.save_cookies is not None
+
+    @property
+    def cookie_target(self) -> str | None:
+        """Where cookies are written at the end; None: nowhere."""
+        if self.save_cookies is True and self.cookies is not None:
+            return self.cookies.path
+        return self.save_cookies if isinstance(self.save_cookies, str) else None
 
     @property
     def keepalive_s(self) -> float:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     HostsGiven: TypeAlias = Mapping[str, Mapping[str, object]] | HostRules
     SizeGiven: TypeAlias = int | str
     PathGiven: TypeAlias = str | PathLike[str] | None
+    OptionalPathGiven: TypeAlias = str | PathLike[str] | bool | None
     BodyGiven: TypeAlias = str | bytes | None
 else:
 
@@ -44,7 +45,7 @@ else:
         def __class_getitem__(cls, types: object) -> type[Takes]:
             return cls
 
-    BodyGiven = FieldsGiven = NamesGiven = SizeGiven = PathGiven = None
+    BodyGiven = FieldsGiven = NamesGiven = SizeGiven = PathGiven = OptionalPathGiven = None
     AgentsGiven = HostsGiven = TriedAgainGiven = None
 
 

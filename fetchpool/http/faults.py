@@ -226,7 +226,7 @@ _TLS_REASONS = {
     "HTTP_REQUEST": "the server speaks plain HTTP on this port",
     "UNSUPPORTED_PROTOCOL": "the server offers only outdated versions of TLS",
     "TLSV1_ALERT_PROTOCOL_VERSION": "the server offers only outdated versions of TLS",
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server asks for a certificate of the client",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server asks for a certificate (see --cert)",
     _END: "the server closed the connection",
 }
 

@@ -123,6 +123,44 @@ def why_no_roots(path: str) -> str | None:
     return None
 
 
+def load_certificate(context: ssl.SSLContext, cert: str, key: str | None) -> None:
+    """Have *context* present the certificate in *cert* to servers that ask for one.
+
+    Raises OSError, ssl.SSLError among them, and ValueError where the key has a passphrase: OpenSSL
+    would ask for it on the terminal.
+    """
+
+    def no_passphrase() -> str:
+        raise ValueError("passphrase")
+
+    context.load_cert_chain(cert, key, no_passphrase)
+    context.post_handshake_auth = True  # for servers that ask once they know the URL (TLS 1.3)
+
+
+def why_no_certificate(cert: str, key: str | None) -> str | None:
+    """Return why *cert* and *key* can't be used, for a person to read; None: they can."""
+    for option, path in (("--cert", cert), ("--key", key)):
+        try:
+            if path is not None:
+                os.close(os.open(path, os.O_RDONLY))
+        except OSError as error:
+            return f"{option} {path} can't be read: {error.strerror}"
+    try:
+        load_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), cert, key)
+    except ValueError:
+        path = key or cert
+        return (
+            f"the key in {path} has a passphrase, and nobody is asked for it: write it without one "
+            f"to a file of yours (openssl pkey -in {path} -out plain.key), and name that with --key"
+        )
+    except OSError as error:
+        if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
+            return f"the key in {key or cert} is not that of the certificate in {cert}"
+        what = f"--key {key} holds no private key" if key else "it lacks a certificate or its key"
+        return f"--cert {cert} takes a PEM file, and {what}"
+    return None
+
+
 def import_aiohttp_sparingly() -> None:
     """Import aiohttp without parts that aren't used: each start is 50 ms shorter.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,7 +33,8 @@ from fetchpool.network.connector import (
 )
 from fetchpool.network.descriptors import Budget, make_budget, why_too_few
 from fetchpool.network.proxies import environment_has_proxy, environment_proxies
-from fetchpool.network.tls import why_no_roots
+from fetchpool.network.tls import why_no_certificate, why_no_roots
+from fetchpool.output.cookies import check_cookie_target, save_cookies
 from fetchpool.output.ledger.layout import ROBOTS
 from fetchpool.output.sinks import open_sink
 from fetchpool.pipeline.fetching import Border, Counters, Fetching, RunObserver
@@ -51,6 +52,7 @@ from fetchpool.pipeline.outcomes import Outcomes, RunningList
 from fetchpool.policies import Policy
 from fetchpool.policies.addresses import PublicOnly
 from fetchpool.policies.conditional import Conditional
+from fetchpool.policies.credentials import CredentialFiles
 from fetchpool.policies.hosts import ByHost
 from fetchpool.reporting.stats import Stats
 from fetchpool.scheduling.backlog import Spill
@@ -60,8 +62,11 @@ from fetchpool.scheduling.scheduler import Limits, Scheduler
 from fetchpool.sources import Codec, RequestReader, requests_from
 
 if TYPE_CHECKING:
+    from fetchpool.model.asking import Fields
     from fetchpool.model.bodies import Store
+    from fetchpool.model.cookies import Cookie
     from fetchpool.model.values import Request
+    from fetchpool.policies.cookies.jar import Jar
     from fetchpool.policies.robots_cache import Cache
 
 log = logging.getLogger("fetchpool")
@@ -78,7 +83,8 @@ class FetchPool:
 
     Without a *store* bodies are returned as `outcome.body`. Limits hold over the pool; it
     fetches one list at a time. A loop that is left early leaves the pool free for the next list.
-    Leaving the block ends everything: no task, no socket remains.
+    Leaving the block ends everything: no task, no socket remains. It writes the cookies, where they
+    are to be saved: `OutputError` if that fails.
     """
 
     def __init__(self, config: Config | None = None, *, store: Store | None = None) -> None:
@@ -93,6 +99,8 @@ class FetchPool:
         """Of lists that have not been put away; at most one of them goes on."""
         self._robots: Cache | None = None
         self._closing = ExitStack()
+        self._jar = make_jar(self.config)
+        self._writes_cookies = False
 
     async def __aenter__(self) -> Self:
         config = self.config
@@ -128,6 +136,12 @@ class FetchPool:
                 self._engine = None
             self._closing.close()
             self._robots = None
+            if self._writes_cookies:
+                await asyncio.to_thread(save_cookies, self.config, self.cookies())
+
+    def cookies(self) -> list[Cookie]:
+        """Return the cookies of `Config.cookies` and those that responses have set since."""
+        return [] if self._jar is None else self._jar.cookies()
 
     @property
     def budget(self) -> Budget:
@@ -145,6 +159,7 @@ class FetchPool:
         The loop may be left early (see `Outcomes`).
         """
         self._opened()
+        self._writes_cookies = self.config.save_cookies is not None
         return Outcomes(self, requests_from(urls, self.config.ask, self.config.reading))
 
     def begin(self, reader: RequestReader) -> RunningList:
@@ -213,7 +228,10 @@ class FetchPool:
                 terms,
             ),
             headers=own_fields(config),
-            policies=policies_of(config, self._robots_of(spill_directory, observer or stats)),
+            policies=[
+                *policies_of(config, self._robots_of(spill_directory, observer or stats)),
+                *cookie_policies(self._jar),
+            ],
             budget_s=config.timeout or None,
             insecure=config.insecure,
             border=border,
@@ -252,6 +270,7 @@ def policies_of(config: Config, robots: Policy | None = None) -> list[Policy]:
     policies: list[Policy] = [ByHost(manners_at(config))]
     if not config.asks_by_host:
         policies = users_policies(config)
+    policies += file_policies(config)
     if config.public_only:
         policies.append(PublicOnly())
     if robots is not None:
@@ -259,6 +278,45 @@ def policies_of(config: Config, robots: Policy | None = None) -> list[Policy]:
     if config.refresh:
         policies.append(Conditional())
     return policies
+
+
+def file_policies(config: Config) -> list[Policy]:
+    """Return what adds credentials of files, to stand behind the user's fields."""
+    if config.bearer_file is None and config.netrc is None:
+        return []
+    return [CredentialFiles(config.bearer_file, config.netrc)]
+
+
+def fields_of_files(config: Config) -> Callable[[Request, Target], Fields]:
+    """Return what returns the fields of a request that come from files with secrets."""
+    policies = [*file_policies(config), *cookie_policies(make_jar(config))]
+
+    def fields_of(request: Request, target: Target) -> Fields:
+        job = Job(request, target)
+        plan = job.plan((), 0, repeats_all=False)
+        for policy in policies:
+            policy.before(job, plan)
+        return plan.headers
+
+    return fields_of
+
+
+def make_jar(config: Config) -> Jar | None:
+    """Return the jar for the cookies of *config* and of responses; None: there are to be none."""
+    if not config.keeps_cookies:
+        return None
+    from fetchpool.policies.cookies.jar import Jar
+
+    return Jar(() if config.cookies is None else config.cookies.cookies)
+
+
+def cookie_policies(jar: Jar | None) -> list[Policy]:
+    """Return the policy about the cookies in *jar*, to stand behind the others."""
+    if jar is None:
+        return []
+    from fetchpool.policies.cookies import Cookies
+
+    return [Cookies(jar)]
 
 
 def check_surroundings(config: Config) -> None:
@@ -280,6 +338,9 @@ def check_surroundings(config: Config) -> None:
         raise ConfigError(f"--cacert takes a file of certificates in PEM form: {problem}")
     if config.asks_robots and find_spec("_sqlite3") is None:
         raise ConfigError("--robots needs SQLite, which this Python was built without")
+    if config.cert and (problem := why_no_certificate(config.cert, config.key)) is not None:
+        raise ConfigError(problem)
+    check_cookie_target(config)
     if (problem := why_too_few()) is not None:
         raise ConfigError(problem)
 

@@ -1,4 +1,4 @@
-"""Who asks: the credentials of a URL's userinfo, or of `--user`."""
+"""Who asks: the credentials of a URL's userinfo, of `--user`, or of files that name the host."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from fetchpool.model.asking import Fields
 from fetchpool.model.attempts import Plan
+from fetchpool.model.credentials import BearerTokens, Netrc
 from fetchpool.policies import Policy
 from fetchpool.scheduling.job import Job
 
@@ -26,6 +27,37 @@ class Credentials(Policy):
         authorization = job.first.authorization or self._of_run
         if authorization is not None and plan.target.origin == job.first.origin:
             plan.headers = with_authorization(plan.headers, authorization)
+
+
+class CredentialFiles(Policy):
+    """Adds `Authorization` where a file names the origin (`--bearer-file`) or host (`--netrc`).
+
+    It goes there also where a redirect leads there, a netrc's `default` to the line's own origin
+    only. All other credentials come first.
+    """
+
+    def __init__(self, tokens: BearerTokens | None, netrc: Netrc | None) -> None:
+        self._tokens = {} if tokens is None else {o: f"Bearer {t}" for o, t in tokens.tokens}
+        machines = () if netrc is None else netrc.machines
+        self._machines = {host: None if who is None else basic(who) for host, who in machines}
+        default = None if netrc is None else netrc.default
+        self._default = None if default is None else basic(default)
+
+    def before(self, job: Job, plan: Plan) -> None:
+        """See `Policy.before`."""
+        authorization = self._found(job, plan)
+        if authorization is not None:
+            plan.headers = with_authorization(plan.headers, authorization)
+
+    def _found(self, job: Job, plan: Plan) -> str | None:
+        target, first = plan.target, job.first
+        if (token := self._tokens.get(target.origin)) is not None:
+            return token
+        # A netrc knows no schemes: where a redirect gives up TLS, a password would be readable.
+        if first.scheme == "https" and target.scheme == "http":
+            return None
+        default = self._default if target.origin == first.origin else None
+        return self._machines.get(target.host.removesuffix("."), default)
 
 
 @lru_cache(maxsize=256)

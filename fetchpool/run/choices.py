@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from fetchpool.config import Config, ConfigError, options
+from fetchpool.config.credential_values import is_exposed
 from fetchpool.model.descriptors import descriptor_of
 from fetchpool.output.export import Form, form_of
 from fetchpool.output.ledger import BodyOptions, Flag, OutputError, RunOptions
@@ -100,6 +101,7 @@ def check_targets(config: Config, dest: Path | None, names: Sequence[str]) -> No
         ("--records", None if config.records == "-" else config.records),
         ("--log-file", config.log_file),
         ("--metrics-file", config.metrics_file),
+        ("--save-cookies", config.cookie_target),
     ):
         if path is not None and any(_is_same(path, other) for other in taken):
             raise ConfigError(f"{option} {path} would overwrite what this run needs: name another")
@@ -108,6 +110,14 @@ def check_targets(config: Config, dest: Path | None, names: Sequence[str]) -> No
         raise OutputError(f"cannot write --metrics-file {metrics}: not a regular file")
     if metrics is not None and not Path(metrics).parent.is_dir():
         raise OutputError(f"cannot write --metrics-file {metrics}: no such directory")
+
+
+def exposed_files(config: Config) -> list[str]:
+    """Return which files with secrets of *config* other users of this machine may read."""
+    read = (config.netrc, config.bearer_file, config.cookies)
+    paths = [file.path for file in read if file is not None and file.exposed]
+    key = config.key or config.cert  # which may hold the key as well
+    return paths if key is None or not is_exposed(key) else [*paths, key]
 
 
 _SAID_ANEW = frozenset({"retry_failed", "retry_kinds", "once", "fresh", "progress", "quiet"})

@@ -18,6 +18,7 @@ import msgspec
 from fetchpool.config import Config
 from fetchpool.config.host_rules import ConfigAt
 from fetchpool.config.rules import check_has_directory
+from fetchpool.model.asking import Fields
 from fetchpool.model.exits import ExitStatus
 from fetchpool.model.urls import hiding, redact
 from fetchpool.model.values import Outcome, Request, Target
@@ -25,7 +26,7 @@ from fetchpool.output.ledger.claims import Claims
 from fetchpool.output.ledger.preview import Preview
 from fetchpool.output.ledger.record import escaped
 from fetchpool.output.names import body_path
-from fetchpool.pipeline.pool import check_surroundings
+from fetchpool.pipeline.pool import check_surroundings, fields_of_files
 from fetchpool.reporting.stats import Stats
 from fetchpool.reporting.terminal import Reporter
 from fetchpool.reporting.terminal.failures import failure_lines
@@ -58,11 +59,12 @@ class Planned(msgspec.Struct, frozen=True, omit_defaults=True):
     line: int | None = None
 
 
-def planned(request: Request, target: Target, config: Config) -> Planned:
+def planned(request: Request, target: Target, config: Config, of_files: Fields) -> Planned:
     """Return what there is to show of *request*: no secret, no value of a header, no body."""
     names = [name for name, _ in (*config.header, *request.headers)]
     if target.authorization is not None or config.user is not None:
         names.append("Authorization")
+    names += [name for name, _ in of_files]
     stores = not config.no_body and request.method != "HEAD"
     return Planned(
         request.seq,
@@ -199,6 +201,7 @@ def _write(
     encode = msgspec.json.encode
     at = ConfigAt(config)
     is_first = True
+    of_files = fields_of_files(config)
     for batch in lists.batches():
         tally.skipped += batch.skipped
         rows = []
@@ -212,7 +215,8 @@ def _write(
                 continue
             tally.requests += 1
             tally.hosts.add(target.host_key)
-            rows.append(planned(request, target, at(target.host_key)))
+            here = at(target.host_key)
+            rows.append(planned(request, target, here, of_files(request, target)))
         if is_table:
             head = _HEAD if rows and is_first else ""
             is_first = is_first and not rows

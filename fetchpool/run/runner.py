@@ -6,7 +6,7 @@ call ─▶ first URL ─▶ output ─▶ recording ─▶ fetcher ─▶ endin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -18,6 +18,7 @@ from fetchpool.config.rules import check_has_directory
 from fetchpool.model.exits import ExitStatus
 from fetchpool.model.urls import hiding
 from fetchpool.network.descriptors import make_budget
+from fetchpool.output.cookies import save_cookies
 from fetchpool.output.export import descriptor_written
 from fetchpool.output.ledger import OutputError
 from fetchpool.output.ledger.layout import Layout
@@ -34,11 +35,13 @@ from fetchpool.run.screen import Shown, displaying, tell_of_waiting
 from fetchpool.run.stopping import Stopper
 from fetchpool.run.streams import occupy_closed_streams
 from fetchpool.run.telling import Telling
+from fetchpool.run.trouble import Trouble
 from fetchpool.run.watching import Observer, catching_internal_errors
 from fetchpool.scaling.sharing import worker_count
 from fetchpool.sources import Reader, open_sources
 
 if TYPE_CHECKING:
+    from fetchpool.model.cookies import Cookie
     from fetchpool.pipeline.fetcher import Fetcher
     from fetchpool.reporting.stats import Summary
     from fetchpool.reporting.terminal import Reporter
@@ -95,6 +98,8 @@ class Runner:
         self._remaining = Remaining(Reader(call.lists.batches()))
         self._stopper = Stopper(self._telling.stopping)
         self._closing = Closing(call, self._telling, self._stopper)
+        self._cookies: Callable[[], list[Cookie]] = list
+        """What returns the cookies of the run at its end."""
 
     async def go(self, *, signals: bool) -> Summary:
         """Fetch the list; see `run`."""
@@ -161,6 +166,7 @@ class Runner:
             sink = open_sink(config) if output is None else output.sink
             pool = FetchPool(replace(config, workers=1), store=sink)
             await stack.enter_async_context(pool)
+            self._cookies = pool.cookies
             return pool.fetch_from(
                 self._remaining,
                 stats=telling.stats,
@@ -174,6 +180,7 @@ class Runner:
         setups = setups_of(config, layout, spill_directory, telling.reporter.wants_updates)
         dispatch = Dispatch(setups, self._remaining, stats=telling.stats, observer=observer)
         stack.push_async_callback(dispatch.aclose)
+        self._cookies = dispatch.cookies
         return dispatch
 
     async def _fetch(self, fetcher: Fetcher, recording: Recording) -> Summary:
@@ -185,8 +192,19 @@ class Runner:
         async with displaying(telling, shown, self._call.lists) as counter:
             await recording.record_all(fetcher)
         telling.connections(fetcher)
+        await self._save_cookies(recording)
         total = None if counter is None else counter.total
         return await self._closing.end(recording, self._remaining, total)
+
+    async def _save_cookies(self, recording: Recording) -> None:
+        """Write what `--save-cookies` asks for, however the run ended."""
+        if self._config.save_cookies is None:
+            return
+        try:
+            await asyncio.to_thread(save_cookies, self._config, self._cookies())
+        except OutputError as error:
+            cause = "trouble with --save-cookies"
+            recording.trouble = recording.trouble or Trouble(str(error), cause, ExitStatus.IO_ERROR)
 
     def _stop(self, shown: Shown) -> None:
         """Start nothing more; say after a moment what is waited for, unless a display does."""

@@ -10,7 +10,7 @@ from fetchpool.network.connector import cleanup_closed_is_needless
 from fetchpool.reporting.event_log import EventSink, open_event_log
 from fetchpool.reporting.stats import Stats
 from fetchpool.reporting.terminal import Heading, Reporter
-from fetchpool.run.choices import opened
+from fetchpool.run.choices import exposed_files, opened
 
 if TYPE_CHECKING:
     from fetchpool.model.values import Outcome
@@ -48,6 +48,10 @@ class Telling:
         if config.cleanup_closed and cleanup_closed_is_needless():
             self.reporter.warn(
                 "--cleanup-closed does nothing on this Python, which closes TLS connections itself."
+            )
+        for path in exposed_files(config):
+            self.reporter.warn(
+                f"other users of this machine can read {path}, which has secrets in it: chmod 600"
             )
         taken = call.lists.forms
         if call.lists.several:

@@ -41,6 +41,7 @@ from fetchpool.scheduling.scheduler import (
 from fetchpool.sources import Codec, SourceReadError
 
 if TYPE_CHECKING:
+    from fetchpool.model.cookies import Cookie
     from fetchpool.model.values import Request
     from fetchpool.reporting.stats import Stats
     from fetchpool.sources import RequestReader
@@ -96,7 +97,10 @@ class Dispatch:
             )
             for setup in setups
         ]
-        self._by_url = first.share.by_url
+        self._share = first.share
+        self._given = () if (given := first.config.cookies) is None else given.cookies
+        self._cookies: dict[int, list[Cookie]] = {}
+        """By the worker that had them at its end."""
         self._interval_s = longest_interval(first.config, first.share)
         self._pauses = Pauses()
         self._reader = reader
@@ -163,6 +167,15 @@ class Dispatch:
         states = [state for worker in self._workers for state in worker.last.busiest]
         return heapq.nlargest(count, states, key=lambda state: (state.parked_s > 0, state.waiting))
 
+    def cookies(self) -> list[Cookie]:
+        """Return all cookies, once everything has ended.
+
+        Each worker answers for the sites it owns; of one that had nothing to do, or died, they are
+        those that the run began with.
+        """
+        unheard = (c for c in self._given if self._share.owner(c.domain) not in self._cookies)
+        return [*unheard, *(each for kept in self._cookies.values() for each in kept)]
+
     # -- requests out ----------------------------------------------------------------------------
 
     async def _take_in(self) -> None:
@@ -192,8 +205,9 @@ class Dispatch:
         if isinstance(target, Outcome):
             return target
         # A URL, however it is spelt, has one worker: its body has one name.
-        key = target.url if self._by_url else target.host_key
-        self._workers[owner(key, len(self._workers))].outbox.add(request)
+        share = self._share
+        index = owner(target.url, share.count) if share.by_url else share.owner(target.host_key)
+        self._workers[index].outbox.add(request)
         return None
 
     def _wants_more(self) -> bool:
@@ -221,7 +235,7 @@ class Dispatch:
         giver.settle(away.seq)
         self._settled.add_all((away.seq,))
         if not self._ending:
-            taker = self._workers[owner(away.host, len(self._workers))]
+            taker = self._workers[self._share.owner(away.host)]
             taker.give(away)
             self._feed(taker)
 
@@ -276,7 +290,7 @@ class Dispatch:
             case say.Park():
                 self._pauses.note(message, monotonic())
                 for other in self._workers:
-                    if self._by_url and other is not worker:
+                    if self._share.by_url and other is not worker:
                         other.tell(message)
             case say.Hello():
                 worker.greet(self._pauses.current(monotonic()))
@@ -286,6 +300,8 @@ class Dispatch:
                 _log(message)
             case say.Failed():
                 self._fail(pickle.loads(message.error))  # noqa: S301 - our own worker's
+            case say.Cookies():
+                self._cookies[worker.setup.share.index] = message.cookies
             case say.Bye():
                 worker.said_bye = True
 

@@ -1,7 +1,8 @@
 """What parent and workers say to each other, as bytes.
 
     parent ──▶ worker    Requests · Hop · Park · Alive · NoMore · Finish · Stop · Abort
-    worker ──▶ parent    Hello · Want · Outcomes · Away · Park · Tick · Logged · Failed · Bye
+    worker ──▶ parent    Hello · Want · Outcomes · Away · Park · Tick · Logged · Failed ·
+                         Cookies · Bye
 
 MessagePack, each message an array that starts with its name: both ends are the same program, so
 there are no versions. Times are durations: another machine has another monotonic clock.
@@ -14,6 +15,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from fetchpool.model.cookies import Cookie
 from fetchpool.model.robots import RobotsRead
 from fetchpool.model.values import Outcome, Request, Target
 from fetchpool.scheduling.job import BodyProgress, Job
@@ -261,12 +263,23 @@ class Failed(Message):
     """The exception, pickled."""
 
 
+class Cookies(Message):
+    """The cookies of the sites that the worker owns; before its last word, where they are saved."""
+
+    cookies: list[Cookie]
+
+    def __repr__(self) -> str:
+        return "Cookies()"
+
+
 class Bye(Message):
     """All is said; the worker ends in good order, as soon as the parent hangs up."""
 
 
 FromParent: TypeAlias = Requests | Hop | Park | Alive | NoMore | Finish | Stop | Abort
-FromWorker: TypeAlias = Hello | Want | Outcomes | Away | Park | Tick | Logged | Failed | Bye
+FromWorker: TypeAlias = (
+    Hello | Want | Outcomes | Away | Park | Tick | Logged | Failed | Cookies | Bye
+)
 
 encode = msgspec.msgpack.Encoder().encode
 _job_state = msgspec.msgpack.Decoder(JobState).decode

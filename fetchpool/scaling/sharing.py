@@ -8,6 +8,7 @@ from zlib import crc32
 from msgspec import Struct
 
 from fetchpool.config import Config
+from fetchpool.model.sites import site_of
 from fetchpool.scheduling.rate_limit import BURST_S
 
 
@@ -24,13 +25,19 @@ class Share(Struct, frozen=True):
     """Requests per second at most; 0 = no such limit."""
     by_url: bool
     """True if hosts are split: each URL, not each host, has its worker."""
+    by_site: bool = False
+    """True if hosts below one registrable domain have one worker: they share cookies."""
+
+    def owner(self, host_key: str) -> int:
+        """Return which worker makes the requests to *host_key*, where hosts aren't split."""
+        return owner(site_of(host_key) if self.by_site else host_key, self.count)
 
     def owns(self, host_key: str) -> bool:
         """Tell whether requests to *host_key* may be made by this worker.
 
         Any worker may ask a host that has no limit of its own.
         """
-        return self.by_url or self.count == 1 or owner(host_key, self.count) == self.index
+        return self.by_url or self.count == 1 or self.owner(host_key) == self.index
 
 
 def cores() -> int:
@@ -56,13 +63,14 @@ def shares(config: Config, limit: int) -> list[Share]:
     Limits over the whole run hold because each part holds.
     """
     count = min(worker_count(config), limit)
+    by_site = config.keeps_cookies
     limits = config.host.all_of("per_host", config.per_host)
     rates = config.host.all_of("host_rate", config.host_rate)
     # A robots.txt is asked for once, and may set its host a rate.
-    by_url = not any((*limits, *rates, config.asks_robots))
+    by_url = not any((by_site, *limits, *rates, config.asks_robots))
     each, more = divmod(limit, count)
     return [
-        Share(index, count, each + (index < more), config.rate / count, by_url)
+        Share(index, count, each + (index < more), config.rate / count, by_url, by_site)
         for index in range(count)
     ]
 

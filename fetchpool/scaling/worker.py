@@ -113,6 +113,9 @@ class Worker:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 self._send(self._tally.tick(fetching))
+                if config.save_cookies is not None:
+                    mine = [each for each in pool.cookies() if share.owns(each.domain)]
+                    self._send(say.Cookies(mine))
 
     def hand_over(self, job: Job, at: float) -> bool:
         """Send *job*, to go on from *at* on, away if its host is another worker's; say if it was.

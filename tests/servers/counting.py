@@ -100,6 +100,8 @@ class CountingServer(ThreadedServer):
         super().__init__()
         self.addresses = list(addresses)
         self.counts = Counts()
+        self.sets: dict[str, list[str]] = {}
+        """What is answered in Set-Cookie, by the path: in a URL it would be in the records."""
         self.port = 0
         self.wishes: dict[str, dict[str, str]] = {}
         """How URLs want to be answered, by Host header and target."""
@@ -290,6 +292,8 @@ class _Connection(asyncio.Protocol):
             status = int(wishes["status"]) if seen <= int(wishes.get("first", seen)) else 200
         if status != 200 and "after" in wishes:
             extra += f"Retry-After: {wishes['after']}\r\n"
+        for line in self._server.sets.get(urlsplit(hit.target).path, ()):
+            extra += f"Set-Cookie: {line}\r\n"
         body = wishes.get("text", f"{hit.host} {hit.target}").encode("latin-1")
         body = body.ljust(int(wishes.get("size", 0)), b".")
         head = f"HTTP/1.1 {status} Counted\r\nContent-Length: {len(body)}\r\n{extra}\r\n"

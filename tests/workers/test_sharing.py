@@ -34,6 +34,15 @@ def test_host_without_a_limit_of_its_own_is_everybodys() -> None:
     assert sum(part.owns("h") for part in limited) == 1
 
 
+def test_hosts_that_share_cookies_have_one_worker() -> None:
+    parts = shares(Config(workers=4, per_host=0, save_cookies="jar"), 100)
+    names = [f"h{number}.example.co.uk:{8000 + number}" for number in range(50)]
+    assert len({parts[0].owner(name) for name in names}) == 1
+    assert [part.index for part in parts if part.owns(names[0])] == [parts[0].owner(names[1])]
+    others = {parts[0].owner(f"h.example-{number}.co.uk") for number in range(50)}
+    assert others == {0, 1, 2, 3}
+
+
 def test_no_worker_is_without_a_request_to_make() -> None:
     assert worker_count(Config(workers=8, limit=3)) == 3
     assert worker_count(Config(workers=8, limit=0)) == 8

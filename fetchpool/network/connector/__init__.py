@@ -70,7 +70,7 @@ from fetchpool.network.connector.tunnel import (
     connect_through_proxy,
 )
 from fetchpool.network.resolver import RememberingResolver
-from fetchpool.network.tls import ClientContext
+from fetchpool.network.tls import ClientContext, load_certificate
 
 if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
@@ -416,12 +416,18 @@ def tls_context(config: Config) -> ssl.SSLContext | bool:
 
     Built once: a context is part of the key under which connections are kept.
     """
-    if config.insecure:
+    if config.cert is None and config.insecure:
         return False
-    if config.cacert is None:
+    if config.cert is None and config.cacert is None:
         return ClientContext(ssl.create_default_context)
     context = ssl.create_default_context()
-    context.load_verify_locations(cafile=config.cacert)
+    if config.cacert is not None:
+        context.load_verify_locations(cafile=config.cacert)
+    if config.cert is not None:
+        load_certificate(context, config.cert, config.key)
+    if config.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     return ClientContext(lambda: context)
 
 
