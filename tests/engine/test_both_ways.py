@@ -202,7 +202,7 @@ def test_body_that_came_before_its_tls_connection_was_torn_is_whole(
     listening = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
-        for _ in range(4):
+        for _ in range(2):
             plain, _ = listening.accept()
             secure = context.wrap_socket(plain, server_side=True)
             secure.recv(4096)
@@ -215,12 +215,12 @@ def test_body_that_came_before_its_tls_connection_was_torn_is_whole(
     async def fetch() -> list[Outcome]:
         roots = str(authority.write_roots(tmp_path / "roots.pem"))
         async with FetchPool(Config(cacert=roots, exchange=way, retries=0, per_host=1)) as pool:
-            urls = [f"https://127.0.0.1:{listening.getsockname()[1]}/{n}" for n in range(4)]
+            urls = [f"https://127.0.0.1:{listening.getsockname()[1]}/{n}" for n in range(2)]
             return [outcome async for outcome in pool.fetch(urls)]
 
     thread = Thread(target=serve, daemon=True)
     thread.start()
     with listening, asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
         outcomes = runner.run(fetch())
-    assert [(each.error, each.body == body) for each in outcomes] == [(None, True)] * 4
+    assert [(each.error, each.body == body) for each in outcomes] == [(None, True)] * 2
     thread.join()

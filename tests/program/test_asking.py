@@ -290,16 +290,27 @@ def test_body_comes_through_standard_input_where_the_list_does_not(
         assert "--data @-" in one_line(refused.stderr)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(("exchange", "workers"), [("direct", "2"), ("session", "1")])
 def test_credentials_and_bodies_are_sent_and_written_nowhere(
-    echo: EchoServer, tmp_path: Path, way: list[str], workers: str
+    echo: EchoServer, tmp_path: Path, exchange: str, workers: str
 ) -> None:
     secret = tmp_path / "body"
     secret.write_text("canary=1")
     urls = [echo.url("/a?status=404"), echo.url("/b?hang=1"), "http://127.0.0.1:1/"]
     source = write_list(tmp_path / "urls.txt", urls)
-    args = ["get", "urls.txt", "-u", "canary:canaryé", "-d", "@body", "-o", "out", *way]
-    args += ["--records", "r.csv", "--log-file", "log", "--workers", workers, "--retries", "0"]
+    args = ["get", "urls.txt", "-u", "canary:canaryé", "-d", "@body", "-o", "out"]
+    args += [
+        "--exchange",
+        exchange,
+        "--records",
+        "r.csv",
+        "--log-file",
+        "log",
+        "--workers",
+        workers,
+        "--retries",
+        "0",
+    ]
     result = run_fetchpool(args, cwd=tmp_path)
     settings = run_fetchpool(["config", "-u", "canary:canary", "--json", '"canary"'], cwd=tmp_path)
     screen = fetchpool_in_pty([*args, "--fresh"], cwd=tmp_path)

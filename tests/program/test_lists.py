@@ -41,7 +41,9 @@ def test_only_urls_are_asked_for(server: CountingServer, tmp_path: Path, form: s
     (tmp_path / "packed").write_bytes(gzip.compress(text.encode()))
     asked = {server.url("/1"): 1, server.url("/2"): 1}
     seqs = None
-    for args, stdin in ((["list"], None), (["packed"], None), (["-"], text)):
+    # A list is read, unpacked and piped before anything looks at its form.
+    every = ((["list"], None), (["packed"], None), (["-"], text))
+    for args, stdin in every if form in ("csv", "json", "lines") else every[:1]:
         before = len(server.counts.hits)
         result = run_fetchpool(["get", *args, "-o", f"out-{args[0]}"], stdin=stdin, cwd=tmp_path)
         assert result.returncode == 0, result.stderr

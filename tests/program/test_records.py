@@ -208,19 +208,21 @@ def test_file_keeps_what_it_had_until_nothing_refuses_the_run(tmp_path: Path) ->
     assert (tmp_path / "r").read_bytes() == encode(GOOD)
 
 
-@pytest.mark.parametrize("path", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
-@pytest.mark.parametrize("mode", ["wb", "ab"])
+@pytest.mark.parametrize(
+    ("path", "mode"),
+    [("-", "wb"), ("-", "ab"), ("/dev/stdout", "wb"), ("/dev/fd/1", "ab"),
+     ("/proc/self/fd/1", "wb")],
+)  # fmt: skip
 def test_records_go_on_where_an_open_stream_stands(
     server: CountingServer, tmp_path: Path, path: str, mode: str
 ) -> None:
     """`{ echo before; fetchpool … --records /dev/stdout; echo behind; } > file`."""
     write_list(tmp_path / "urls.txt", [server.url("/a"), server.url("/b")])
-    run_fetchpool(["get", "urls.txt", "-o", "out"], cwd=tmp_path)
-    again = (*PROGRAM, "get", "urls.txt", "-o", "out", "--records", path, "--quiet")
+    now = (*PROGRAM, "get", "urls.txt", "-o", "out", "--records", path, "--quiet")
     later = (*PROGRAM, "export", "out", "-o", path)
     with (tmp_path / "all").open(mode) as file:
         os.write(file.fileno(), b"before\n")
-        for command in (again, later):
+        for command in (now, later):
             subprocess.run(
                 command, cwd=tmp_path, stdout=file, check=True, env=clean_environment(tmp_path)
             )
