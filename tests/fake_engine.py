@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from fetchpool.model.attempts import FailedAttempt, Plan, Response
+from fetchpool.model.attempts import FailedAttempt, Plan, Proxy, Response
 from fetchpool.model.bodies import Sink
 from fetchpool.model.values import Request, Target
 from fetchpool.pipeline.fetching import Fetching
@@ -75,7 +75,7 @@ class FakeEngine:
             raise result
         return result
 
-    async def reachable(self, target: Target) -> bool:
+    async def reachable(self, target: Target, route: Proxy | None = None) -> bool:
         self.probed.append(target.host_key)
         self._news.set()
         return self.world_is_there.is_set()

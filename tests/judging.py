@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fetchpool.model.attempts import FailedAttempt, Fault, Measures, Response, Timeline
+from fetchpool.model.attempts import FailedAttempt, Fault, Measures, Proxy, Response, Timeline
 from fetchpool.model.bodies import Stored
 from fetchpool.model.robots import RobotsRead
 from fetchpool.model.urls import parse_url
@@ -32,9 +32,13 @@ def times(elapsed_s: float, first_byte_s: float | None = 0.05) -> Timeline:
 
 
 def measures(
-    peer: str | None = LOOPBACK, *, elapsed_s: float = 0.1, reused: bool = False
+    peer: str | None = LOOPBACK,
+    *,
+    elapsed_s: float = 0.1,
+    reused: bool = False,
+    route: Proxy | None = None,
 ) -> Measures:
-    return Measures(times(elapsed_s), 3, reused, peer)
+    return Measures(times(elapsed_s), 3, reused, peer, route=route)
 
 
 def response(
@@ -43,10 +47,15 @@ def response(
     *,
     peer: str | None = LOOPBACK,
     elapsed_s: float = 0.1,
+    route: Proxy | None = None,
 ) -> Response:
+    if peer is None:
+        route = route or Proxy("http://proxy.test:1")
     head = Head(status, tuple((headers or {}).items()))
     stored = Stored(body=b"abc") if 200 <= status < 300 else None
-    return Response(head, stored, 3 if stored else 0, None, measures(peer, elapsed_s=elapsed_s))
+    return Response(
+        head, stored, 3 if stored else 0, None, measures(peer, elapsed_s=elapsed_s, route=route)
+    )
 
 
 def redirect(location: str, *, peer: str | None = LOOPBACK, elapsed_s: float = 0.1) -> Response:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 import pytest
 
-from fetchpool.model.attempts import FailedAttempt, Fault, Plan, Response
+from fetchpool.model.attempts import FailedAttempt, Fault, Plan, Proxy, Response
 from fetchpool.model.bodies import Stored, StoreError
 from fetchpool.model.values import FailureKind, Outcome, Target
 from fetchpool.pipeline.fetching import Fetching, OurSideDownError
@@ -276,7 +276,7 @@ async def test_silence_while_outcomes_of_the_last_silence_wait_for_room_is_looke
 
 async def test_aclose_in_an_outage_leaves_no_task() -> None:
     class Unheard(FakeEngine):
-        async def reachable(self, target: Target) -> bool:
+        async def reachable(self, target: Target, route: Proxy | None = None) -> bool:
             await super().reachable(target)
             return await asyncio.Event().wait()
 

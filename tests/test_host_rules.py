@@ -11,8 +11,8 @@ import pytest
 
 from fetchpool.config import Config, ConfigError, load_settings
 from fetchpool.config.host_rules import HOST_KEYS, ConfigAt, host_key_of
+from fetchpool.model.attempts import Proxy
 from fetchpool.model.urls import parse_url
-from fetchpool.network.proxies import proxy_chooser
 from fetchpool.pipeline.host_settings import proxies_of, terms_at
 from fetchpool.scaling.sharing import longest_interval, shares
 from fetchpool.scheduling.scheduler import Limits, Scheduler
@@ -185,11 +185,11 @@ def test_proxy_is_the_hosts_own() -> None:
         proxy="http://all.test:1",
         host={"a.test": {"proxy": "http://a.proxy:1"}, "*.b.test": {"proxy": ""}},
     )
-    proxy_for = proxies_of(config)
-    found = [proxy_for(parse_url(f"https://{host}/")) for host in ("a.test", "x.b.test", "c.test")]
-    assert found == ["http://a.proxy:1", None, "http://all.test:1"]
-    assert proxies_of(Config(proxy="http://p:1"))(parse_url("http://a/")) == "http://p:1"
-    assert proxy_chooser("")(parse_url("http://a/")) is None
+    choose = proxies_of(config)
+    assert choose is not None
+    found = [choose(parse_url(f"https://{host}/")) for host in ("a.test", "x.b.test", "c.test")]
+    assert found == [Proxy("http://a.proxy:1"), None, Proxy("http://all.test:1")]
+    assert proxies_of(Config(proxy="")) is None
 
 
 def test_workers_own_hosts_where_some_host_has_a_limit() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from fetchpool.model.attempts import Proxy
 from fetchpool.model.urls import parse_url
 from fetchpool.pipeline import outage_probe as room
 from fetchpool.pipeline.outage_probe import OutageProbe
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class FarWorld:
     """An engine whose every look succeeds, a few turns of the event loop later."""
 
-    async def reachable(self, target: Target) -> bool:
+    async def reachable(self, target: Target, route: Proxy | None = None) -> bool:
         for _ in range(5):
             await asyncio.sleep(0)
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fetchpool import Config, ConfigError
+from fetchpool.model.attempts import Proxy
 from fetchpool.model.urls import parse_url
 from fetchpool.network.proxies import proxy_chooser
 from fetchpool.pipeline.pool import check_surroundings
@@ -21,7 +22,9 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def proxy_for(url: str, option: str | None = None) -> str | None:
-    return proxy_chooser(option)(parse_url(url))
+    choose = proxy_chooser(option)
+    proxy = None if choose is None else choose(parse_url(url))
+    return None if proxy is None else proxy.url
 
 
 def test_without_any_word_there_is_no_proxy() -> None:
@@ -145,11 +148,12 @@ def test_no_proxy_names_who_is_asked_directly(
 def test_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://before.test:1")
     choose = proxy_chooser(None)
+    assert choose is not None
     target = parse_url("http://a.test/")
-    assert choose(target) == "http://before.test:1"
+    assert choose(target) == Proxy("http://before.test:1")
     monkeypatch.setenv("HTTP_PROXY", "http://after.test:1")
     monkeypatch.setenv("NO_PROXY", "*")
-    assert choose(target) == choose(parse_url("http://b.test/")) == "http://before.test:1"
+    assert choose(target) == choose(parse_url("http://b.test/")) == Proxy("http://before.test:1")
 
 
 def test_small_letters_win_be_they_empty(monkeypatch: pytest.MonkeyPatch) -> None:

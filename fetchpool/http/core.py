@@ -17,7 +17,7 @@ from fetchpool.http.hashes import functions_for
 from fetchpool.http.receiver import Beginning, BodyPolicy, EnoughError, Receiver
 from fetchpool.http.resuming import Resumption, StartAnewError, may_resume
 from fetchpool.http.watch import Timeouts, Watch
-from fetchpool.model.attempts import FailedAttempt, Fault, Measures, Plan, Report, Response
+from fetchpool.model.attempts import FailedAttempt, Fault, Measures, Plan, Proxy, Report, Response
 from fetchpool.model.bodies import StoreError
 from fetchpool.model.urls import redact_in
 from fetchpool.model.values import Failure, FailureKind, Target
@@ -172,11 +172,12 @@ class Engine:
                         watch.task.cancel()
             self._connector.sweep(now)
 
-    async def reachable(self, target: Target) -> bool:
+    async def reachable(self, target: Target, route: Proxy | None = None) -> bool:
         """Return True if *target*'s server gives any sign of life: a connection can be made or is
-        refused, or the name is said not to exist. Behind a proxy: if that is there and takes us."""
+        refused, or the name is said not to exist. With a *route*: if that proxy is there and takes
+        us."""
         try:
-            return await asyncio.wait_for(self._exchange.reachable(target), PROBE_TIMEOUT_S)
+            return await asyncio.wait_for(self._exchange.reachable(target, route), PROBE_TIMEOUT_S)
         except TimeoutError:
             return False
 
@@ -276,4 +277,5 @@ def _measures(
         part_bytes,
         watch.connected_at is not None,
         requests,
+        plan.route,
     )

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from fetchpool.http.receiver import Receiver
 from fetchpool.http.watch import Watch
-from fetchpool.model.attempts import Fault, Plan
+from fetchpool.model.attempts import Fault, Plan, Proxy
 from fetchpool.model.values import Failure, Target
 
 
@@ -50,8 +50,9 @@ class Exchange(Protocol):
         """Return how *plan* ended, *error*, in the light of whether its proxy is there."""
         ...
 
-    async def reachable(self, target: Target) -> bool:
-        """Return True if *target*'s server can be connected to or refuses; its proxy is there."""
+    async def reachable(self, target: Target, route: Proxy | None) -> bool:
+        """Return True if *target*'s server can be connected to or refuses; with a *route*, if that
+        proxy is there."""
         ...
 
     async def close(self) -> None:

@@ -21,13 +21,12 @@ from yarl import URL
 
 from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.faults import CREDENTIALS_WANTED, refused_by_proxy
-from fetchpool.model.attempts import Fault, Plan
+from fetchpool.model.attempts import Fault, Plan, Proxy
 from fetchpool.model.values import Failure, FailureKind, Target
 from fetchpool.network.connector import AUTHORIZATION, connect_request
 
 if TYPE_CHECKING:
     from fetchpool.network.connector import FetchConnector
-    from fetchpool.network.proxies import ProxyFor
 
 LOOK_S = 3.0
 """How long a look at a proxy may take: less than a probe (`http.core.PROBE_TIMEOUT_S`)."""
@@ -210,31 +209,29 @@ class Gateway:
 
 
 class Gateways:
-    """All proxies of a run, each met when the first target needs it."""
+    """All proxies of a run, each met when the first plan names it."""
 
-    def __init__(self, connector: FetchConnector, proxy_for: ProxyFor) -> None:
+    def __init__(self, connector: FetchConnector) -> None:
         self._connector = connector
-        self._proxy_for = proxy_for
-        self._known: dict[str, Gateway] = {}
+        self._known: dict[Proxy, Gateway] = {}
 
-    def of(self, target: Target) -> Gateway | None:
-        """Return the proxy that *target* is asked through; None: it is asked itself."""
-        url = self._proxy_for(target)
-        if url is None:
+    def of(self, route: Proxy | None) -> Gateway | None:
+        """Return the proxy of *route*; None where that leads straight to the host."""
+        if route is None:
             return None
-        gateway = self._known.get(url)
+        gateway = self._known.get(route)
         if gateway is None:
-            gateway = self._known[url] = Gateway(self._connector, url)
+            gateway = self._known[route] = Gateway(self._connector, route.url)
         return gateway
 
     async def weigh(self, plan: Plan, error: ExchangeError) -> ExchangeError:
         """See `Exchange.weigh`."""
-        gateway = self.of(plan.target)
+        gateway = self.of(plan.route)
         return error if gateway is None else await gateway.weigh(plan, error)
 
-    async def reachable(self, target: Target) -> bool:
+    async def reachable(self, target: Target, route: Proxy | None) -> bool:
         """See `Exchange.reachable`."""
-        gateway = self.of(target)
+        gateway = self.of(route)
         if gateway is not None:
             return await gateway.is_back(target)
         return await self._connector.reachable(target.host, target.port)

@@ -18,7 +18,7 @@ from fetchpool.http.framing import MAX_HEADERS, MAX_LINE_BYTES, body_length
 from fetchpool.http.gateway import Gateway, Gateways
 from fetchpool.http.guard import Guard
 from fetchpool.http.receiver import BodyAction, Receiver
-from fetchpool.model.attempts import Plan
+from fetchpool.model.attempts import Plan, Proxy
 from fetchpool.model.values import Head, Target
 from fetchpool.network.connector import (
     AUTHORIZATION,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
     from fetchpool.http.watch import Watch
     from fetchpool.network.connector import Handler
-    from fetchpool.network.proxies import ProxyFor
 
 READ_BUFFER_BYTES = 256 * 1024
 
@@ -115,11 +114,11 @@ def _demands(plan: Plan) -> tuple[ClientMiddlewareType, ...]:
 class SessionExchange:
     """Exchanges through one shared `ClientSession`, everything automatic switched off."""
 
-    def __init__(self, connector: FetchConnector, proxy_for: ProxyFor) -> None:
+    def __init__(self, connector: FetchConnector) -> None:
         if (missing := why_not_guardable(asyncio.get_running_loop())) is not None:
             raise UnfitLibraryError(missing)
         self._connector = connector
-        self._gateways = Gateways(connector, proxy_for)
+        self._gateways = Gateways(connector)
         self._session = aiohttp.ClientSession(
             connector=connector,
             request_class=_Request,
@@ -143,7 +142,7 @@ class SessionExchange:
         judge = Guard(plan.method)
         guard.set(judge)
         _target.set(plan.target)
-        gateway = self._gateways.of(plan.target)
+        gateway = self._gateways.of(plan.route)
         response: aiohttp.ClientResponse | None = None
         try:
             response = await self._ask(plan, gateway, watch)
@@ -218,9 +217,9 @@ class SessionExchange:
         """See `Exchange.weigh`."""
         return await self._gateways.weigh(plan, error)
 
-    async def reachable(self, target: Target) -> bool:
+    async def reachable(self, target: Target, route: Proxy | None) -> bool:
         """See `Exchange.reachable`."""
-        return await self._gateways.reachable(target)
+        return await self._gateways.reachable(target, route)
 
     async def close(self) -> None:
         """Close the session and every connection."""

@@ -41,6 +41,23 @@ class Fault(Enum):
     """Our side's: out of descriptors or buffers. Fewer at a time will do."""
 
 
+class Proxy(msgspec.Struct, frozen=True):
+    """A proxy that requests go through."""
+
+    url: str
+    """With its credentials, if it has some: a secret."""
+
+    def __repr__(self) -> str:
+        """Show no credentials."""
+        return f"Proxy({without_credentials(self.url)!r})"
+
+
+def without_credentials(url: str) -> str:
+    """Return *url*, a proxy's, without user and password."""
+    scheme, mark, rest = url.partition("://")
+    return scheme + mark + rest.rpartition("@")[2]
+
+
 class Destination(msgspec.Struct, frozen=True):
     """Where the body of a request of our own goes."""
 
@@ -90,6 +107,8 @@ class Plan(msgspec.Struct):
     """Its time limits; None = those of this run."""
     interval_s: float = 0.0
     """Seconds between this request and the next one to its host, at least."""
+    route: Proxy | None = None
+    """The proxy to send it through; None = straight to the host."""
 
     def __repr__(self) -> str:
         """Show neither fields nor body: they hold what is secret."""
@@ -143,6 +162,8 @@ class Measures(msgspec.Struct, frozen=True, gc=False):
     """Whether some of the request may have left."""
     requests: int = 1
     """Requests that count: two if a kept connection failed, and a new one in the same way."""
+    route: Proxy | None = None
+    """The proxy it went through; None = straight to the host."""
 
     @property
     def elapsed_s(self) -> float:

@@ -12,9 +12,11 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
+from fetchpool.model.attempts import Proxy
 from fetchpool.model.values import Target
 
-ProxyFor = Callable[[Target], str | None]
+Choose = Callable[[Target], Proxy | None]
+"""From a target to its proxy; None = straight to the host."""
 
 SCHEMES = ("http", "https")
 
@@ -73,23 +75,23 @@ def environment_has_proxy() -> bool:
     return bool(environment_proxies())
 
 
-def proxy_chooser(proxy: str | None) -> ProxyFor:
-    """Return a function from target to proxy URL, or None for a direct connection.
+def proxy_chooser(proxy: str | None) -> Choose | None:
+    """Return how a target's proxy is chosen; None if all hosts are connected to directly.
 
     *proxy* is `--proxy`: a URL for all requests, an empty string for none, None for what
     `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say (either case, as curl reads them).
     """
     if proxy is not None:
-        return lambda target: proxy or None
-    proxies = environment_proxies()
+        given = Proxy(proxy)
+        return (lambda target: given) if proxy else None
+    proxies = {scheme: Proxy(named.url) for scheme, named in environment_proxies().items()}
     if not proxies:
-        return lambda target: None
+        return None
     excepted = Exceptions(_exceptions(os.environ))
 
     @lru_cache(maxsize=4096)
-    def choose(scheme: str, host: str, port: int) -> str | None:
-        named = proxies.get(scheme)
-        return None if named is None or excepted.holds(host, port) else named.url
+    def choose(scheme: str, host: str, port: int) -> Proxy | None:
+        return None if excepted.holds(host, port) else proxies.get(scheme)
 
     return lambda target: choose(target.scheme, target.host, target.port)
 

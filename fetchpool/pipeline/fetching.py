@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fetchpool.http import Engine
     from fetchpool.model.asking import Fields
     from fetchpool.model.bodies import Sink
+    from fetchpool.network.proxies import Choose
     from fetchpool.scheduling.scheduler import HostState, Scheduler
     from fetchpool.sources import RequestReader
 
@@ -80,6 +81,7 @@ class Fetching:
         observer: RunObserver | None = None,
         headers: Fields = (),
         policies: list[Policy] | None = None,
+        choose: Choose | None = None,
         budget_s: float | None,
         insecure: bool = False,
         border: Border | None = None,
@@ -101,7 +103,7 @@ class Fetching:
         )
         self._border = border
         self._may_end = border is None
-        self._probe = OutageProbe(engine, self._judge.outage, self._sign_of_life)
+        self._probe = OutageProbe(engine, self._judge.outage, self._sign_of_life, choose)
         self._rules = rules
         self._headers = headers
         self._policies = Policies(policies or [])

@@ -13,8 +13,9 @@ from fetchpool.config import Config
 from fetchpool.config.host_rules import REMEMBERED, ConfigAt, HostConfigs
 from fetchpool.http.decoding import ACCEPT_ENCODING
 from fetchpool.model.asking import over
-from fetchpool.model.attempts import Timeouts
-from fetchpool.network.proxies import ProxyFor, proxy_chooser
+from fetchpool.model.attempts import Proxy, Timeouts
+from fetchpool.model.values import Target
+from fetchpool.network.proxies import Choose, proxy_chooser
 from fetchpool.policies import Policy
 from fetchpool.policies.credentials import Credentials, basic, with_authorization
 from fetchpool.policies.fields import UserFields
@@ -75,13 +76,18 @@ def robots_at(config: Config) -> Callable[[str], bool]:
     return lambda host_key: at(host_key).robots
 
 
-def proxies_of(config: Config) -> ProxyFor:
-    """Return what chooses the proxy of a target."""
+def proxies_of(config: Config) -> Choose | None:
+    """Return what chooses the proxy of a target; None if all hosts are connected to directly."""
     if not any("proxy" in table.values for table in config.host.tables):
         return proxy_chooser(config.proxy)
     at = ConfigAt(config)
     chooser = lru_cache(REMEMBERED)(proxy_chooser)
-    return lambda target: chooser(at(target.host_key).proxy)(target)
+
+    def choose(target: Target) -> Proxy | None:
+        found = chooser(at(target.host_key).proxy)
+        return None if found is None else found(target)
+
+    return choose
 
 
 def _terms_of(configs: HostConfigs) -> HostTerms:

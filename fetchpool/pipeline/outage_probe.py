@@ -18,6 +18,7 @@ from fetchpool.scheduling.outage import PROBE_EVERY_S
 
 if TYPE_CHECKING:
     from fetchpool.http import Engine
+    from fetchpool.network.proxies import Choose
     from fetchpool.scheduling.judge import Held
     from fetchpool.scheduling.outage import Outage
 
@@ -44,11 +45,16 @@ class OutageProbe:
         engine: Engine,
         outage: Outage[Held],
         on_life: Callable[[], Awaitable[None]],
+        choose: Choose | None = None,
     ) -> None:
-        """Call *on_life* when somebody was reached: it is to tell *outage* so."""
+        """Call *on_life* when somebody was reached: it is to tell *outage* so.
+
+        *choose* says which proxy a host is asked through.
+        """
         self._engine = engine
         self._outage = outage
         self._on_life = on_life
+        self._choose = choose
         self._late = 0
 
     async def until_calm(self) -> bool:
@@ -90,7 +96,9 @@ class OutageProbe:
     async def _probe(self) -> bool:
         """Probe each proxy that is lost; where none is, hosts, of which one will do."""
         probes = [
-            asyncio.ensure_future(self._engine.reachable(target))
+            asyncio.ensure_future(
+                self._engine.reachable(target, self._choose(target) if self._choose else None)
+            )
             for target in self._outage.to_probe
         ]
         try:

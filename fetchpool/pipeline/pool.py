@@ -54,6 +54,7 @@ from fetchpool.policies.addresses import PublicOnly
 from fetchpool.policies.conditional import Conditional
 from fetchpool.policies.credentials import CredentialFiles
 from fetchpool.policies.hosts import ByHost
+from fetchpool.policies.route import Route
 from fetchpool.reporting.stats import Stats
 from fetchpool.scheduling.backlog import Spill
 from fetchpool.scheduling.job import Job, target_of
@@ -93,6 +94,7 @@ class FetchPool:
         if self.config.workers != 1:
             raise ConfigError("--workers is for fetchpool.run(): a FetchPool is one process")
         self._store: Store = open_sink(self.config) if store is None else store
+        self._choose = proxies_of(self.config)
         self._engine: Engine | None = None
         self._budget: Budget | None = None
         self._lists: list[RunningList] = []
@@ -213,6 +215,10 @@ class FetchPool:
             spill,
             terms,
         )
+        policies = policies_of(config, self._robots_of(spill_directory, observer or stats))
+        policies += cookie_policies(self._jar)
+        if self._choose is not None:
+            policies.append(Route(self._choose))
         fetching = Fetching(
             engine,
             scheduler,
@@ -228,10 +234,8 @@ class FetchPool:
                 terms,
             ),
             headers=own_fields(config),
-            policies=[
-                *policies_of(config, self._robots_of(spill_directory, observer or stats)),
-                *cookie_policies(self._jar),
-            ],
+            policies=policies,
+            choose=self._choose,
             budget_s=config.timeout or None,
             insecure=config.insecure,
             border=border,
@@ -362,16 +366,15 @@ def make_exchange(config: Config, connector: FetchConnector) -> Exchange:
     The direct way needs more of aiohttp's inside to be as it was when it was written: another
     aiohttp is used through its sessions, unless the direct way was asked for by name.
     """
-    proxy_for = proxies_of(config)
     if config.exchange == "session":
-        return SessionExchange(connector, proxy_for)
+        return SessionExchange(connector)
     changed = why_not_lendable(connector)
     if changed is not None and config.exchange == "direct":
         raise UnfitLibraryError(changed)
     if changed is None:
-        return DirectExchange(connector, proxy_for)
+        return DirectExchange(connector)
     log.info("no direct exchange with this aiohttp (%s is another): using sessions", changed)
-    return SessionExchange(connector, proxy_for)
+    return SessionExchange(connector)
 
 
 def _job(request: Request) -> Job:

@@ -122,7 +122,7 @@ class Judge:
         outcomes: list[Outcome] = []
         if isinstance(result, Response):
             self._has_answers = True
-            if result.measures.peer is None:
+            if result.measures.route is not None:
                 self.outage.proxy_served()
             if not self.outage.calm and not self.outage.local_error and not _may_be_proxys(result):
                 outcomes += self.sign_of_life(now)
@@ -445,7 +445,7 @@ GATEWAY_TROUBLE = frozenset({502, 503, 504})
 
 def _may_be_proxys(response: Response) -> bool:
     """Return True if *answer*, to a request through a proxy, may be the proxy's own word."""
-    return response.measures.peer is None and response.head.status in GATEWAY_TROUBLE
+    return response.measures.route is not None and response.head.status in GATEWAY_TROUBLE
 
 
 def _is_sign_of_life(failed: FailedAttempt) -> bool:

@@ -15,7 +15,7 @@ from fetchpool.http.exchange import Exchange
 from fetchpool.http.receiver import BodyPolicy
 from fetchpool.http.session import SessionExchange
 from fetchpool.http.watch import Timeouts
-from fetchpool.model.attempts import FailedAttempt, Plan, Response
+from fetchpool.model.attempts import FailedAttempt, Plan, Proxy, Response
 from fetchpool.model.urls import parse_url
 from fetchpool.network.connector import FetchConnector
 from fetchpool.output.sinks.memory import MemoryStore
@@ -93,11 +93,17 @@ class Rig:
     exchange: Exchange
     scheme: str
     host: str = "127.0.0.1"
+    route: Proxy | None = None
+
+    def go_through(self, proxy: str, way: str) -> None:
+        """Exchange *way* from now on, all through *proxy*."""
+        self.engine._exchange = self.exchange = exchange_of(way, self.connector)
+        self.route = Proxy(proxy)
 
     def plan(self, path: str = "/", *, public_only: bool = False) -> Plan:
         """Return the plan for *path* of the site."""
         target = parse_url(f"{self.scheme}://{self.host}:{self.site.port}{path}")
-        return Plan(target, HEADERS, public_only)
+        return Plan(target, HEADERS, public_only, route=self.route)
 
     async def get(self, path: str = "/", *, public_only: bool = False) -> Response | FailedAttempt:
         """Make an attempt at *path* of the site."""
@@ -112,10 +118,9 @@ def body_of(result: Response | FailedAttempt) -> bytes:
     return result.stored.body
 
 
-def exchange_of(way: str, connector: FetchConnector, proxy: str | None) -> Exchange:
-    """Return the exchange of the name *way*, all through *proxy* if there is one."""
-    kind = DirectExchange if way == "direct" else SessionExchange
-    return kind(connector, lambda target: proxy)
+def exchange_of(way: str, connector: FetchConnector) -> Exchange:
+    """Return the exchange of the name *way*."""
+    return (DirectExchange if way == "direct" else SessionExchange)(connector)
 
 
 @asynccontextmanager
@@ -135,7 +140,7 @@ async def rig(
     server = await asyncio.start_server(site.serve, "127.0.0.1", 0, ssl=server_tls, limit=2**24)
     site.port = server.sockets[0].getsockname()[1]
     connector = FetchConnector(idle_limit=idle_limit, ssl=client_tls or True, **options)
-    exchange: Exchange = exchange_of(way, connector, None)
+    exchange: Exchange = exchange_of(way, connector)
     engine = Engine(
         exchange, connector, timeouts or Timeouts(), policy or BodyPolicy(), MemoryStore()
     )

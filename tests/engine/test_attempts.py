@@ -12,7 +12,7 @@ from fetchpool.http.core import TICK_S, Engine
 from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.receiver import BodyPolicy, Receiver
 from fetchpool.http.watch import Timeouts, Watch
-from fetchpool.model.attempts import FailedAttempt, Plan, Response
+from fetchpool.model.attempts import FailedAttempt, Plan, Proxy, Response
 from fetchpool.model.bodies import Store
 from fetchpool.model.urls import parse_url
 from fetchpool.model.values import Failure, FailureKind, Head, Target
@@ -48,7 +48,7 @@ class Scripted:
         await self.look()
         return error
 
-    async def reachable(self, target: Target) -> bool:
+    async def reachable(self, target: Target, route: Proxy | None) -> bool:
         return True
 
     async def close(self) -> None:

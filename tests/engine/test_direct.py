@@ -390,7 +390,7 @@ def test_public_only_refuses_a_kept_connection_and_sends_nothing(run: Run) -> No
 def test_both_ways_use_one_connection_in_turn(run: Run) -> None:
     async def work() -> None:
         async with rig(echo) as it:
-            session = SessionExchange(it.connector, lambda target: None)
+            session = SessionExchange(it.connector)
             direct = it.exchange
             for n in range(6):
                 it.engine._exchange = (direct, session)[n % 2]

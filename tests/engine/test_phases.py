@@ -15,7 +15,7 @@ from fetchpool.http.watch import Timeouts
 from fetchpool.model.attempts import FailedAttempt
 from fetchpool.model.values import FailureKind
 from fetchpool.network.resolver import RememberingResolver
-from tests.engine.rig import Behaviour, Rig, Visit, exchange_of, rig
+from tests.engine.rig import Behaviour, Rig, Visit, rig
 from tests.loops import Run
 from tests.servers.tls import Authority
 
@@ -154,7 +154,7 @@ def test_way_through_a_proxy_says_how_far_it_came(
         async with rig(behave, timeouts=HURRIED) as it:
             it.scheme = "https"
             proxy = f"http://127.0.0.1:{it.site.port}"
-            it.engine._exchange = exchange_of(way, it.connector, proxy)
+            it.go_through(proxy, way)
             await check(it, kind, detail)
 
     run(work())

@@ -25,7 +25,7 @@ from fetchpool.http.framing import body_length
 from fetchpool.http.receiver import BodyAction, BodyPolicy, Receiver
 from fetchpool.http.resuming import Reply, Resumption, representation
 from fetchpool.http.watch import Timeouts, Watch
-from fetchpool.model.attempts import FailedAttempt, Plan, Response
+from fetchpool.model.attempts import FailedAttempt, Plan, Proxy, Response
 from fetchpool.model.bodies import PartWriter, Representation
 from fetchpool.model.urls import parse_url
 from fetchpool.model.values import Failure, FailureKind, Head, Target
@@ -96,7 +96,7 @@ class Script:
     async def weigh(self, plan: Plan, error: ExchangeError) -> ExchangeError:
         return error
 
-    async def reachable(self, target: Target) -> bool:
+    async def reachable(self, target: Target, route: Proxy | None) -> bool:
         return True
 
     async def close(self) -> None:

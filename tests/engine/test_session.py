@@ -9,7 +9,6 @@ from aiohttp.client_proto import ResponseHandler
 
 from fetchpool import Config, FetchPool
 from fetchpool.http.direct import DirectExchange
-from fetchpool.http.session import SessionExchange
 from fetchpool.model.attempts import FailedAttempt, Response
 from fetchpool.model.values import FailureKind
 from fetchpool.network.connector import UnfitLibraryError, why_not_guardable
@@ -89,7 +88,7 @@ async def test_proxy_that_breaks_off_is_told_of_with_where_it_did(said: bytes, w
 
     async with rig(behave, way="session") as it:
         proxy = f"http://127.0.0.1:{it.site.port}"
-        it.engine._exchange = SessionExchange(it.connector, lambda target: proxy)
+        it.go_through(proxy, "session")
         result = await it.get()
         assert isinstance(result, FailedAttempt)
         assert result.failure.kind is FailureKind.CONNECT

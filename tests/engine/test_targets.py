@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fetchpool.http import Engine
 from fetchpool.http.receiver import BodyPolicy
 from fetchpool.http.watch import Timeouts
-from fetchpool.model.attempts import Plan
+from fetchpool.model.attempts import Plan, Proxy
 from fetchpool.model.urls import InvalidURLError, parse_url
 from fetchpool.network.connector import FetchConnector
 from fetchpool.output.sinks.memory import MemoryStore
@@ -79,14 +79,14 @@ async def test_target_is_sent_as_the_url_has_it(way: str) -> None:
 @pytest.mark.parametrize("way", ["direct", "session"])
 async def test_proxy_is_asked_for_the_url_as_it_is(way: str) -> None:
     async with rig(keep_answering) as it:
-        proxy = f"http://127.0.0.1:{it.site.port}"
+        route = Proxy(f"http://127.0.0.1:{it.site.port}")
         connector = FetchConnector(idle_limit=1)
-        exchange = exchange_of(way, connector, proxy)
+        exchange = exchange_of(way, connector)
         engine = Engine(exchange, connector, Timeouts(), BodyPolicy(), MemoryStore())
         try:
             urls = [parse_url(f"http://h.example:81{path}") for path in TARGETS]
             for url in urls:
-                await engine.attempt(Plan(url, HEADERS), None)
+                await engine.attempt(Plan(url, HEADERS, route=route), None)
         finally:
             await engine.close()
         lines = [head.partition("\r\n")[0] for _, head in it.site.requests]

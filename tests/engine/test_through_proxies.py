@@ -18,7 +18,7 @@ from fetchpool.model.attempts import FailedAttempt, Plan, Response
 from fetchpool.model.urls import parse_url
 from fetchpool.model.values import FailureKind
 from fetchpool.network.tls import ClientContext
-from tests.engine.rig import Behaviour, Rig, Visit, body_of, exchange_of, rig
+from tests.engine.rig import Behaviour, Rig, Visit, body_of, rig
 from tests.loops import Run
 from tests.servers.counting import CountingServer
 from tests.servers.proxy import KeepingProxy
@@ -59,14 +59,14 @@ async def proxied(
     """Yield a rig whose site is the proxy of all its requests."""
     async with rig(behaviour, **options) as it:
         proxy = f"{it.scheme}://{user}127.0.0.1:{it.site.port}"
-        it.engine._exchange = it.exchange = exchange_of(way, it.connector, proxy)
+        it.go_through(proxy, way)
         yield it
 
 
 async def get(
     it: Rig, url: str, *fields: tuple[str, str], **options: Any
 ) -> Response | FailedAttempt:
-    return await it.engine.attempt(Plan(parse_url(url), fields, **options), None)
+    return await it.engine.attempt(Plan(parse_url(url), fields, route=it.route, **options), None)
 
 
 ORIGINS = ["http://a.example/1", "http://b.example:81/2?", "http://127.0.0.1:9/3"]
@@ -134,7 +134,7 @@ def test_a_tunnel_serves_its_own_origin_only_and_its_tls_is_the_origins(
     async def work(proxy: KeepingProxy) -> None:
         trust = trusting(authority)
         async with rig(behave, server_tls=inner, client_tls=trust) as it:
-            it.engine._exchange = exchange_of(way, it.connector, proxy.url)
+            it.go_through(proxy.url, way)
             hosts = ["127.0.0.1", "localhost"] * 2
             for host in hosts:
                 answer = body_of(await get(it, f"https://{host}:{it.site.port}/"))
@@ -160,7 +160,7 @@ def test_tunnel_to_another_than_the_origin_is_refused(
 ) -> None:
     async def work(server: CountingServer, proxy: KeepingProxy) -> None:
         async with rig(echo, client_tls=trusting(authority)) as it:
-            it.engine._exchange = exchange_of(way, it.connector, proxy.url)
+            it.go_through(proxy.url, way)
             result = await get(it, server.url("/").replace("http:", "https:"))
             assert isinstance(result, FailedAttempt)
             assert result.failure.kind is FailureKind.TLS
@@ -178,7 +178,7 @@ def test_dot_behind_a_name_is_no_part_of_a_certificate_in_a_tunnel(
 ) -> None:
     async def work(server: CountingServer, proxy: KeepingProxy) -> None:
         async with rig(echo, client_tls=trusting(authority)) as it:
-            it.engine._exchange = exchange_of(way, it.connector, proxy.url)
+            it.go_through(proxy.url, way)
             result = await get(it, f"https://localhost.:{server.port}/")
             assert isinstance(result, Response), result.failure
             assert [asked.target for asked in proxy.asked] == [f"localhost.:{server.port}"]
@@ -221,7 +221,7 @@ def test_bodies_and_heads_go_through_a_proxy_as_without_one(
         async with rig(behave, server_tls=tls, client_tls=trusting(authority)) as it:
             own = f"http://127.0.0.1:{it.site.port}"
             url = proxy.url if in_tunnel else own
-            it.engine._exchange = exchange_of(way, it.connector, url)
+            it.go_through(url, way)
             origin = f"https://127.0.0.1:{it.site.port}" if in_tunnel else "http://a.example"
             assert body_of(await get(it, f"{origin}/1")) == b"got "
             sent = await get(it, f"{origin}/2", method="POST", body=b"x" * 200_000, once=True)
@@ -310,7 +310,7 @@ def test_tls_with_a_proxy_that_ignores_its_end_holds_no_descriptor(
     async def work() -> None:
         async with rig(echo, client_tls=trusting(authority), force_close=True) as it:
             proxy = f"https://127.0.0.1:{listening.getsockname()[1]}"
-            it.engine._exchange = exchange_of(way, it.connector, proxy)
+            it.go_through(proxy, way)
             assert body_of(await get(it, ORIGINS[0])) == b"x"
             await asyncio.to_thread(thread.join)
 
@@ -352,7 +352,7 @@ def test_end_of_tls_has_to_be_said_by_a_proxy_or_within_its_tunnel(
         tls = authority.fresh()
         async with proxied(behave, way, server_tls=tls, client_tls=trust) as it:
             if in_tunnel:
-                it.engine._exchange = exchange_of(way, it.connector, proxy.url)
+                it.go_through(proxy.url, way)
             url = f"https://127.0.0.1:{it.site.port}/" if in_tunnel else ORIGINS[0]
             result = await get(it, url)
             if says_goodbye:

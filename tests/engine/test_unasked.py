@@ -120,7 +120,7 @@ def test_bytes_that_lie_unread_on_a_kept_connection_answer_nobody(
 
     async def work(server: BlockingServer) -> None:
         connector = FetchConnector(idle_limit=9, ssl=client_tls)
-        exchange = exchange_of(way, connector, None)
+        exchange = exchange_of(way, connector)
         engine = Engine(exchange, connector, Timeouts(), BodyPolicy(), MemoryStore())
 
         async def get(path: str) -> bytes:

@@ -18,7 +18,7 @@ from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.faults import translate
 from fetchpool.http.gateway import Gateway, Gateways
 from fetchpool.http.receiver import BodyAction, Receiver
-from fetchpool.model.attempts import Plan
+from fetchpool.model.attempts import Plan, Proxy
 from fetchpool.model.values import Target
 from fetchpool.network.connector import (
     FetchConnector,
@@ -31,7 +31,6 @@ from fetchpool.network.connector import close as close_connector
 if TYPE_CHECKING:
     from fetchpool.http.watch import Watch
     from fetchpool.network.connector import Handler
-    from fetchpool.network.proxies import ProxyFor
 
 MAX_ORIGINS = 4096
 """Origins whose requests are kept half-made; making one costs 15 µs."""
@@ -130,10 +129,9 @@ class Origin:
 class DirectExchange:
     """Exchanges over the connections of *connector*, to origins and to proxies."""
 
-    def __init__(self, connector: FetchConnector, proxy_for: ProxyFor) -> None:
+    def __init__(self, connector: FetchConnector) -> None:
         self._connector = connector
-        self._proxy_for = proxy_for
-        self._gateways = Gateways(connector, proxy_for)
+        self._gateways = Gateways(connector)
         self._loop = asyncio.get_running_loop()
         self._departures = Departures(self._loop)
         self._origins: dict[tuple[str | int, ...], Origin] = {}
@@ -143,8 +141,7 @@ class DirectExchange:
         target, connector = plan.target, self._connector
         handler = protocol = approve = None
         try:
-            proxy = self._proxy_for(target)
-            origin = self._origin(target, proxy)
+            origin = self._origin(target, plan.route)
             if origin.gateway is not None:
                 approve = partial(origin.gateway.judge, plan)
                 if plan.public_only:
@@ -187,14 +184,14 @@ class DirectExchange:
             raise aiohttp.ServerDisconnectedError
         return ClientProtocol(handler, self._loop, self._departures)
 
-    def _origin(self, target: Target, proxy: str | None) -> Origin:
-        key = target.origin if proxy is None else (proxy, *target.origin)
+    def _origin(self, target: Target, route: Proxy | None) -> Origin:
+        key = target.origin if route is None else (route.url, *target.origin)
         origin = self._origins.get(key)
         if origin is None:
             if len(self._origins) >= MAX_ORIGINS:
                 self._origins.clear()
             force_close = self._connector.force_close
-            gateway = self._gateways.of(target)
+            gateway = self._gateways.of(route)
             origin = self._origins[key] = Origin(target, gateway, force_close=force_close)
         return origin
 
@@ -202,9 +199,9 @@ class DirectExchange:
         """See `Exchange.weigh`."""
         return await self._gateways.weigh(plan, error)
 
-    async def reachable(self, target: Target) -> bool:
+    async def reachable(self, target: Target, route: Proxy | None) -> bool:
         """See `Exchange.reachable`."""
-        return await self._gateways.reachable(target)
+        return await self._gateways.reachable(target, route)
 
     async def close(self) -> None:
         """Close every connection."""
