@@ -321,8 +321,16 @@ def test_header_that_http_decides_is_refused_with_a_reason(name: str) -> None:
     assert CANARY not in message
 
 
-def test_socks_proxy_is_refused_by_name() -> None:
-    assert "socks5" in refusal(proxy="socks5://127.0.0.1:1080")
+def test_proxy_may_speak_socks_but_the_oldest_is_refused_by_name() -> None:
+    for scheme in ("socks5", "socks5h", "socks4a"):
+        assert make(proxy=f"{scheme}://127.0.0.1").proxy == f"{scheme}://127.0.0.1"
+    assert "'socks4' is not spoken" in refusal(proxy="socks4://127.0.0.1:1080")
+
+
+def test_public_only_needs_a_proxy_that_is_told_addresses() -> None:
+    assert make(public_only=True, proxy="socks5://127.0.0.1").public_only
+    for scheme in ("http", "socks5h", "socks4a"):
+        assert "socks5://" in refusal(public_only=True, proxy=f"{scheme}://127.0.0.1")
 
 
 def test_user_agent_names_program_and_version() -> None:
@@ -400,7 +408,8 @@ def test_repr_tells_what_differs_but_no_secret() -> None:
         {"header": {CANARY + " ": "x"}},
         {"header": [("Authorization", CANARY, "")]},
         {"proxy": f"http://user:{CANARY}@proxy.test:99999"},
-        {"proxy": f"socks5://user:{CANARY}@proxy.test"},
+        {"proxy": f"socks4://user:{CANARY}@proxy.test"},
+        {"proxy": f"socks5://us%3Aer:{CANARY}@proxy.test"},
         {"proxy": f"{CANARY}@proxy.test"},
         {"proxy": f"http://[{CANARY}"},
     ],

@@ -187,8 +187,12 @@ def test_a_clients_header_is_no_proxy_of_a_cgi_program(monkeypatch: pytest.Monke
         "http://proxy.test:1#",
         "http://proxy.test:1/path",
         "http://proxy.test:1/?q",
-        "socks5://proxy.test:1",
+        "socks4://proxy.test:1",
         "socks://proxy.test:1",
+        "socks5://user@proxy.test:1",
+        "socks5h://us%3Aer:pass@proxy.test:1",
+        "socks5h://user:p%C3%A4ss@proxy.test:1",
+        "socks4a://user:pass@proxy.test:1",
         "ftp://proxy.test:1",
         "http://",
         "http://:1",
@@ -223,8 +227,10 @@ def test_a_bad_proxy_of_the_environment_is_refused_by_its_name(
         {"HTTP_PROXY": "proxy.test:3128"},
         {"HTTPS_PROXY": "http://u%C3%BC:p%23@proxy.test:3128/"},
         {"ALL_PROXY": "https://[::1]:3128"},
-        {"ALL_PROXY": "socks5://h:1", "HTTP_PROXY": "h:1", "HTTPS_PROXY": "h:1"},
-        {"ALL_PROXY": "socks5://h:1", "NO_PROXY": "*"},
+        {"ALL_PROXY": "socks5h://u:p%23@h"},
+        {"ALL_PROXY": "socks4a://user@h:1"},
+        {"ALL_PROXY": "socks4://h:1", "HTTP_PROXY": "h:1", "HTTPS_PROXY": "h:1"},
+        {"ALL_PROXY": "socks4://h:1", "NO_PROXY": "*"},
         {"FTP_PROXY": "ftp://h:1"},
     ],
     ids=str,
@@ -235,3 +241,24 @@ def test_what_is_good_or_nobody_uses_is_not_refused(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     check_surroundings(Config())
+
+
+def test_socks_without_its_library_is_refused_with_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fetchpool.network.proxies.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"--proxy takes .*pip install 'fetchpool\[socks\]'"):
+        check_surroundings(Config(proxy="socks5://me:hush@proxy.test"))
+    monkeypatch.setenv("ALL_PROXY", "socks5h://proxy.test")
+    with pytest.raises(ConfigError, match=r"ALL_PROXY takes .*, or add --proxy '' to go without"):
+        check_surroundings(Config())
+
+
+def test_public_only_goes_with_a_proxy_of_the_environment_that_is_told_addresses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://proxy.test")
+    check_surroundings(Config(public_only=True))
+    monkeypatch.setenv("ALL_PROXY", "socks5h://proxy.test")
+    with pytest.raises(ConfigError, match="Add --proxy ''"):
+        check_surroundings(Config(public_only=True))

@@ -82,7 +82,7 @@ def test_a_bad_proxy_of_the_environment_ends_the_run_before_anything(
     tmp_path: Path, server: CountingServer
 ) -> None:
     args = ["get", server.url("/"), "-o", "out"]
-    result = run_fetchpool(args, cwd=tmp_path, env={"http_proxy": "socks5://u:hush@h:1"})
+    result = run_fetchpool(args, cwd=tmp_path, env={"http_proxy": "socks4://u:hush@h:1"})
     assert result.returncode == 2
     assert "http_proxy takes http://HOST:PORT" in result.stderr
     assert "hush" not in result.stderr

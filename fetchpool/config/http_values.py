@@ -245,10 +245,15 @@ class ParameterNames(Kind):
         return ", ".join(plain(name) for name in value)
 
 
-class ProxyUrl(Kind):
-    """The URL of an HTTP proxy; empty for none at all."""
+PROXY_SCHEMES = frozenset({"http", "https", "socks5", "socks5h", "socks4a"})
 
-    accepts = "http://HOST:PORT or https://HOST:PORT, or '' for no proxy"
+
+class ProxyUrl(Kind):
+    """The URL of a proxy; empty for none at all."""
+
+    accepts = (
+        "http://HOST:PORT, https:, socks5:, socks5h: or socks4a://HOST:PORT, or '' for no proxy"
+    )
     metavar = "URL"
     secret = True
     keeps_empty = True
@@ -259,12 +264,12 @@ class ProxyUrl(Kind):
         if not isinstance(value, str) or not value.isascii() or not value.isprintable():
             raise self.unfit(value)
         scheme = value.partition(":")[0].lower()
-        if scheme.startswith("socks"):
-            raise Unfit(
-                f"takes {self.accepts}: {quoted(scheme)} is not supported", "use an HTTP proxy"
-            )
+        if scheme in {"socks", "socks4"}:
+            raise Unfit(f"takes {self.accepts}: {quoted(scheme)} is not spoken", "try socks4a")
         if not _is_proxy_url(value):
             raise self.unfit(value)
+        if scheme.startswith("socks") and (problem := _why_not_for_socks(value)):
+            raise Unfit(f"takes {self.accepts}: {problem}", "mend what stands before the @")
         return value
 
     def show(self, value: str) -> str:
@@ -273,6 +278,26 @@ class ProxyUrl(Kind):
         scheme, _, rest = value.partition("://")
         userinfo, at, host = rest.rpartition("@")
         return f"{scheme}://***@{host}" if at and userinfo else f"{scheme}://{host}"
+
+
+def looks_names_up_itself(proxy: str) -> bool:
+    """Return True if *proxy*, a URL, is told names: for SOCKS5 they are looked up here."""
+    return not proxy.lower().startswith("socks5:")
+
+
+def _why_not_for_socks(text: str) -> str | None:
+    """Return what is wrong with user and password in *text* for SOCKS; None if nothing is."""
+    from urllib.parse import unquote, urlsplit
+
+    parts = urlsplit(text)
+    pair = [unquote(part or "") for part in (parts.username, parts.password)]
+    if not all(part.isascii() and len(part) < 256 for part in pair) or ":" in pair[0]:
+        return "user and password of SOCKS are ASCII, 255 characters at most, the user without ':'"
+    if pair == ["", ""]:
+        return None
+    if text.lower().startswith("socks4a:"):
+        return "SOCKS4 knows a user, and no password" if pair[1] else None
+    return None if all(pair) else "SOCKS5 wants a user and a password, or neither"
 
 
 def _is_proxy_url(text: str) -> bool:
@@ -286,7 +311,7 @@ def _is_proxy_url(text: str) -> bool:
         return False
     host = parts.netloc.rpartition("@")[2]
     return (
-        parts.scheme in {"http", "https"}
+        parts.scheme in PROXY_SCHEMES
         and _HOST.fullmatch(host) is not None
         and port != 0
         and parts.path in {"", "/"}

@@ -35,8 +35,8 @@ wins over the environment, the environment over the file, the file over the defa
   place that gives any gives all.
 - **Options that exclude each other** are an error when given in the same place; else the stronger
   place wins: `--fresh` overrides `once = true` in the file. Some pairs are an error in any place:
-  `public-only` with `proxy`, `method = "HEAD"` with `data` or `json`, and `user-agent` or `user`
-  with a header of the same meaning.
+  `public-only` with `proxy` (but for `socks5://`), `method = "HEAD"` with `data` or `json`, and
+  `user-agent` or `user` with a header of the same meaning.
 - **Sizes**: K, M, G, T count in 1024, as do KiB, MiB, …; KB, MB, GB, TB in 1000 (as GNU coreutils
   read them). **Seconds** may have a fraction.
 - A leading `~` in a path is expanded in the environment and the file, too.

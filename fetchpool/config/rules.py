@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fetchpool.config.expressions import counts_changes
 from fetchpool.config.forms import check_records_file
-from fetchpool.config.http_values import every_field
+from fetchpool.config.http_values import every_field, looks_names_up_itself
 from fetchpool.config.options import is_set
 from fetchpool.config.values import ConfigError, Unfit, quoted
 
@@ -85,10 +85,11 @@ def check_together(config: Config) -> None:
         raise ConfigError(
             "--metrics-label is for the metrics of --metrics-file: add --metrics-file, or drop it"
         )
-    if config.public_only and config.proxy:
+    if config.public_only and config.proxy and looks_names_up_itself(config.proxy):
         raise ConfigError(
             "--public-only can't be combined with --proxy: a proxy resolves names itself, "
-            "so the addresses can't be checked here. Drop one of them."
+            "so the addresses can't be checked here. Drop one of them, or use socks5://…, for "
+            "which names are looked up here."
         )
     for table in config.host.tables:
         if config.public_only and table.values.get("proxy"):

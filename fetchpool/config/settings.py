@@ -450,12 +450,14 @@ class Config(ListSettings):
         str | None,
         Panel.TRUST,
         ProxyUrl(),
-        "HTTP proxy for all requests; '' = none",
+        "Proxy for all requests, HTTP or SOCKS; '' = none",
         Also(
             default="environment",
             example="http://proxy.example:3128",
             more="Without it `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` hold, read "
-            "once and checked in the same way. Escapes in its credentials stand for bytes.",
+            "once and checked in the same way. Escapes in its credentials stand for bytes. "
+            "`socks5://` gets addresses, looked up here; `socks5h://` and `socks4a://` get names. "
+            "These need `pip install 'fetchpool[socks]'`.",
         ),
     ] = None
     insecure: Annotated[
@@ -473,7 +475,9 @@ class Config(ListSettings):
         Panel.TRUST,
         Switch(),
         "Never connect to a private, loopback or otherwise non-public address",
-        Also(more="Can't be combined with `--proxy`, which resolves names itself."),
+        Also(
+            more="Can't be combined with a `--proxy` that resolves names itself: any but `socks5://`."
+        ),
     ] = False
     secret_param: Annotated[
         Takes[tuple[str, ...], NamesGiven],

@@ -24,6 +24,7 @@ from fetchpool.network.connector import (
     ProxyHungUpError,
     ProxyRefusedError,
     ProxyUnreachableError,
+    SocksRefusedError,
 )
 from fetchpool.network.resolver import LookupFailedError
 
@@ -92,6 +93,11 @@ def _by_proxy(error: ProxyError) -> ExchangeError:
     if isinstance(error, ProxyUnreachableError):
         failure = Failure(FailureKind.CONNECT, f"the proxy can't be reached: {_why(error)}")
         return ExchangeError(failure, transient=True, fault=Fault.PROXY)
+    if isinstance(error, SocksRefusedError):
+        failure = Failure(FailureKind.CONNECT, str(error))
+        if error.wants_credentials:
+            return ExchangeError(failure, fault=Fault.DOUBTED)
+        return ExchangeError(failure, transient=error.passing, fault=Fault.TOLD)
     kind = FailureKind.CONNECT if isinstance(error, ProxyHungUpError) else FailureKind.PROTOCOL
     return ExchangeError(Failure(kind, str(error)), transient=True, fault=Fault.DOUBTED)
 

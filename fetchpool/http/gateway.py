@@ -23,7 +23,7 @@ from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.faults import CREDENTIALS_WANTED, refused_by_proxy
 from fetchpool.model.attempts import Fault, Plan, Proxy
 from fetchpool.model.values import Failure, FailureKind, Target
-from fetchpool.network.connector import AUTHORIZATION, connect_request
+from fetchpool.network.connector import AUTHORIZATION, connect_request, is_socks
 
 if TYPE_CHECKING:
     from fetchpool.network.connector import FetchConnector
@@ -46,6 +46,10 @@ LATE_S = 0.9
 LATE_AT_MOST = 20
 """How often that is believed in a run: there are proxies that are always slow."""
 
+_GREETINGS = dict.fromkeys(("socks5", "socks5h"), b"\x05\x01\x00")
+_GREETINGS["socks4a"] = b"\x04\x01\x00\x00\x7f\x00\x00\x01\x00"
+"""What has a SOCKS proxy say something: how to sign on; in SOCKS4, that it can't reach port 0."""
+
 _OUR_OWN = frozenset({Fault.PROXY, Fault.DESCRIPTORS, Fault.TOLD})
 """What needs no look."""
 
@@ -59,6 +63,8 @@ class Gateway:
         with_credentials = URL(url, encoded=True)
         self.address = with_credentials.with_user(None)
         """The proxy's URL without credentials."""
+        self.is_socks = is_socks(self.address)
+        """Whether it passes on connections, and never knows of HTTP."""
         self.authorization = _basic(with_credentials)
         self._served: deque[Target] = deque(maxlen=KNOWN_SERVED)
         self._refused: Target | None = None
@@ -78,7 +84,7 @@ class Gateway:
         doesn't name them.
         """
         target = plan.target
-        if target.scheme == "http" and status == CREDENTIALS_WANTED:
+        if status == CREDENTIALS_WANTED and target.scheme == "http" and not self.is_socks:
             raise refused_by_proxy(status)
         if _is_of_list(plan) and all(each.host_key != target.host_key for each in self._served):
             self._served.append(target)
@@ -147,10 +153,9 @@ class Gateway:
             look.cancel()
         await asyncio.gather(*looks, return_exceptions=True)
 
-    @staticmethod
-    def _is_unanswered(plan: Plan, error: ExchangeError) -> bool:
+    def _is_unanswered(self, plan: Plan, error: ExchangeError) -> bool:
         """Tell whether it was the proxy that closed without an answer: for http it is asked."""
-        is_asked = plan.target.scheme == "http"
+        is_asked = plan.target.scheme == "http" and not self.is_socks
         return is_asked and error.fault is Fault.URL and error.failure.kind is FailureKind.CONNECT
 
     async def _was_there(self) -> bool:
@@ -179,6 +184,11 @@ class Gateway:
 
         It is asked for itself: whatever it answers takes nobody else.
         """
+        if self.is_socks:
+            look = await self._connector.look_at_proxy(
+                self.address, _GREETINGS[self.address.scheme], LOOK_S
+            )
+            return look.connected and look.heard
         host = self.address.host_port_subcomponent
         request = f"OPTIONS * HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
         look = await self._connector.look_at_proxy(self.address, request.encode(), LOOK_S)
@@ -190,8 +200,13 @@ class Gateway:
         return any(await asyncio.gather(*(self._takes_us_for(each) for each in targets)))
 
     async def _takes_us_for(self, target: Target) -> bool:
-        request = self._question(target)
-        look = await self._connector.look_at_proxy(self.address, request, LOOK_S)
+        if self.is_socks:
+            look = await self._connector.look_through_socks(
+                self.address, self.authorization, target, LOOK_S
+            )
+        else:
+            request = self._question(target)
+            look = await self._connector.look_at_proxy(self.address, request, LOOK_S)
         if look.status is None:
             return look.connected and not look.heard  # silence refuses nobody
         return look.status != CREDENTIALS_WANTED

@@ -28,6 +28,7 @@ from fetchpool.network.connector import (
     demand_fresh,
     demand_public,
     guard,
+    is_socks,
     watcher,
     why_not_guardable,
 )
@@ -52,13 +53,14 @@ _target: ContextVar[Target] = ContextVar("target")
 class _AsItIs:
     """A URL whose target is written as it stands: yarl drops the `?` of an empty query."""
 
-    def __init__(self, url: URL, target: Target) -> None:
+    def __init__(self, url: URL, target: Target, *, whole: bool) -> None:
+        """With *whole* its text is the whole URL, as an HTTP proxy wants it, else the path."""
         self._url = url
-        self._target = target
+        self._text = target.url if whole else target.path
         self.raw_path_qs = target.path
 
     def __str__(self) -> str:
-        return self._target.url
+        return self._text
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._url, name)
@@ -70,7 +72,8 @@ class _Request(PolicedRequest):
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         """Write the request; return its response, yet to come."""
         url = self.url
-        self.url = cast("URL", _AsItIs(url, _target.get()))
+        whole = self.proxy is not None and not is_socks(self.proxy)
+        self.url = cast("URL", _AsItIs(url, _target.get(), whole=whole))
         try:
             response = await super().send(conn)
         finally:
@@ -173,7 +176,8 @@ class SessionExchange:
         if plan.once:
             headers["Connection"] = "close"
         to_proxy = None if gateway is None else gateway.fields()
-        if to_proxy and plan.target.scheme == "http":
+        is_asked = gateway is not None and not gateway.is_socks
+        if is_asked and to_proxy and plan.target.scheme == "http":
             headers[AUTHORIZATION] = to_proxy[AUTHORIZATION]
         return await self._session.request(
             plan.method,

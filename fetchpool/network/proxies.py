@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from importlib.util import find_spec
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
@@ -70,9 +71,11 @@ def _exceptions(variables: Mapping[str, str]) -> str:
     return "" if read is None else read[1]
 
 
-def environment_has_proxy() -> bool:
-    """Tell whether the environment names a proxy for at least some hosts."""
-    return bool(environment_proxies())
+def why_no_socks(url: str) -> str | None:
+    """Return what *url*, a proxy's, needs that isn't installed; None if there is no such thing."""
+    if not url.lower().startswith("socks") or find_spec("python_socks") is not None:
+        return None
+    return "takes a SOCKS proxy only with python-socks: pip install 'fetchpool[socks]'"
 
 
 def proxy_chooser(proxy: str | None) -> Choose | None:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from fetchpool.config import Config, ConfigError
-from fetchpool.config.http_values import ProxyUrl
+from fetchpool.config.http_values import ProxyUrl, looks_names_up_itself
 from fetchpool.config.values import Unfit
 from fetchpool.http import Engine
 from fetchpool.http.direct import DirectExchange
@@ -32,7 +32,7 @@ from fetchpool.network.connector import (
     why_unfit,
 )
 from fetchpool.network.descriptors import Budget, make_budget, why_too_few
-from fetchpool.network.proxies import environment_has_proxy, environment_proxies
+from fetchpool.network.proxies import environment_proxies, why_no_socks
 from fetchpool.network.tls import why_no_certificate, why_no_roots
 from fetchpool.output.cookies import check_cookie_target, save_cookies
 from fetchpool.output.ledger.layout import ROBOTS
@@ -331,13 +331,9 @@ def check_surroundings(config: Config) -> None:
     if (missing := why_unfit(lending=config.exchange == "direct")) is not None:
         raise UnfitLibraryError(missing)
     if config.proxy is None:
-        check_environment_proxies()
-    if config.public_only and config.proxy is None and environment_has_proxy():
-        raise ConfigError(
-            "--public-only can't be combined with the proxy that the environment names: a proxy "
-            "looks addresses up by itself, so nothing here could hold the promise. Add --proxy '' "
-            "to go without it, or drop --public-only."
-        )
+        check_environment_proxies(public_only=config.public_only)
+    elif missing := why_no_socks(config.proxy):
+        raise ConfigError(f"--proxy {missing}")
     if config.cacert is not None and (problem := why_no_roots(config.cacert)) is not None:
         raise ConfigError(f"--cacert takes a file of certificates in PEM form: {problem}")
     if config.asks_robots and find_spec("_sqlite3") is None:
@@ -349,7 +345,7 @@ def check_surroundings(config: Config) -> None:
         raise ConfigError(problem)
 
 
-def check_environment_proxies() -> None:
+def check_environment_proxies(*, public_only: bool) -> None:
     """Raise `ConfigError` for a proxy of the environment that `--proxy` would not take."""
     kind = ProxyUrl()
     for variable, url in environment_proxies().values():
@@ -358,6 +354,14 @@ def check_environment_proxies() -> None:
         except Unfit as mistake:
             remedy = mistake.remedy or "mend it, or add --proxy '' to go without"
             raise ConfigError(f"{variable} {mistake.problem}: {remedy}") from None
+        if missing := why_no_socks(url):
+            raise ConfigError(f"{variable} {missing}, or add --proxy '' to go without")
+        if public_only and looks_names_up_itself(url):
+            raise ConfigError(
+                "--public-only can't be combined with the proxy that the environment names: a "
+                "proxy looks addresses up by itself, so nothing here could hold the promise. Add "
+                "--proxy '' to go without it, or drop --public-only."
+            )
 
 
 def make_exchange(config: Config, connector: FetchConnector) -> Exchange:

@@ -195,7 +195,7 @@ class KeepingProxy(RecordingProxy):
         try:
             if method == "CONNECT":
                 writer.write(self.opening)
-                await _both_ways(reader, writer, far_reader, far_writer)
+                await both_ways(reader, writer, far_reader, far_writer)
                 return
             path = target[target.index("/", len("http://")) :]
             kept = [each for each in fields if not each.lower().startswith("proxy-")]
@@ -214,7 +214,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def _both_ways(
+async def both_ways(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     far_reader: asyncio.StreamReader,
@@ -240,7 +240,7 @@ async def _join(
     far_reader, far_writer = await asyncio.open_connection(host, port)
     try:
         far_writer.write(first)
-        await _both_ways(reader, writer, far_reader, far_writer)
+        await both_ways(reader, writer, far_reader, far_writer)
     finally:
         far_writer.close()
 

@@ -77,8 +77,8 @@ class Origin:
         self.shelf: ConnectionKey | None = None
         """Under which the proxy's connections are kept for any origin of plain http; a tunnel is
         its origin's alone."""
-        if self.proxy is not None and not self.is_ssl():
-            is_tls = self.proxy.scheme == "https"
+        if gateway is not None and not (gateway.is_socks or self.is_ssl()):
+            is_tls = gateway.address.scheme == "https"
             self.shelf = ConnectionKey("", None, is_tls, self.ssl, self.proxy, None, who, None)
             self._to_proxy = self.proxy_headers or {}
 

@@ -66,8 +66,10 @@ from fetchpool.network.connector.tunnel import (
     ProxyNotHTTPError,
     ProxyRefusedError,
     ProxyUnreachableError,
+    SocksRefusedError,
     connect_request,
     connect_through_proxy,
+    is_socks,
 )
 from fetchpool.network.resolver import RememberingResolver
 from fetchpool.network.tls import ClientContext, load_certificate
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from fetchpool.config import Config
+    from fetchpool.model.values import Target
 
 
 __all__ = [
@@ -95,6 +98,7 @@ __all__ = [
     "ProxyNotHTTPError",
     "ProxyRefusedError",
     "ProxyUnreachableError",
+    "SocksRefusedError",
     "UnfitLibraryError",
     "Watcher",
     "close",
@@ -102,6 +106,7 @@ __all__ = [
     "demand_fresh",
     "demand_public",
     "guard",
+    "is_socks",
     "make_connector",
     "refuse_literal",
     "refuse_non_public",
@@ -212,6 +217,11 @@ class FetchConnector(Dialler):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
     ) -> tuple[asyncio.BaseTransport, ResponseHandler]:
+        assert req.proxy is not None
+        if is_socks(req.proxy):
+            from fetchpool.network.connector.socks import connect_through_socks
+
+            return await connect_through_socks(self, req, timeout)
         return await connect_through_proxy(self, req, timeout)
 
     def _update_proxy_auth_header_and_build_proxy_req(self, req: ClientRequest) -> ClientRequest:
@@ -358,6 +368,14 @@ class FetchConnector(Dialler):
     async def look_at_proxy(self, proxy: URL, request: bytes | None, timeout_s: float) -> ProxyLook:
         """Connect to *proxy*, send *request* if there is one, and return what came back."""
         return await look_at_proxy(self, proxy, request, timeout_s)
+
+    async def look_through_socks(
+        self, proxy: URL, authorization: str | None, target: Target, timeout_s: float
+    ) -> ProxyLook:
+        """Have *proxy* connect to *target*'s server, say nothing there, and return what came."""
+        from fetchpool.network.connector.socks import look_through
+
+        return await look_through(self, proxy, authorization, target, timeout_s)
 
     def sweep(self, now: float) -> None:
         """Close the connections that have been idle for longer than the keep-alive time-out."""

@@ -51,7 +51,7 @@ def refuse_literal(host: str) -> None:
         refuse_non_public(host)
 
 
-def _enter(phase: Phase) -> None:
+def enter_phase(phase: Phase) -> None:
     """Tell the watcher of this connection which phase its making has reached."""
     current = watcher.get()
     if current is not None:
@@ -66,7 +66,7 @@ class Dialler(aiohttp.TCPConnector):
 
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
         if family_of(host) is None:
-            _enter(Phase.LOOKUP)
+            enter_phase(Phase.LOOKUP)
         return await super()._resolve_host(host, port, traces)
 
     async def _wrap_create_connection(
@@ -76,24 +76,24 @@ class Dialler(aiohttp.TCPConnector):
 
         Refuses the request if one of the addresses is forbidden, as that may be dialled next.
         """
-        _enter(Phase.CONNECT)
+        enter_phase(Phase.CONNECT)
         if demands_public(options["req"]):
             for info in addr_infos:  # as they are dialled, however they were spelt
                 refuse_non_public(str(info[4][0]))
         if options.get("ssl") and _CONNECTS_ITSELF:
             sock = await _dial(addr_infos, options["req"], options.get("client_error"))
-            _enter(Phase.HANDSHAKE)
+            enter_phase(Phase.HANDSHAKE)
             made = await self._wrap_existing_connection(*args, sock=sock, **options)
         else:
             made = await self._connect_plainly(*args, addr_infos=addr_infos, **options)
         if options.get("client_error") is aiohttp.ClientProxyConnectionError:
-            _enter(Phase.TUNNEL)
+            enter_phase(Phase.TUNNEL)
         return made
 
     async def _start_tls_connection(
         self, *args: Any, **options: Any
     ) -> tuple[asyncio.BaseTransport, ResponseHandler]:
-        _enter(Phase.HANDSHAKE)
+        enter_phase(Phase.HANDSHAKE)
         return await super()._start_tls_connection(*args, **options)
 
     async def resuming(self, host: str, make: Callable[[], Awaitable[_T]]) -> _T:

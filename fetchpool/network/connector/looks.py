@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import aiohttp
 
 from fetchpool.model.addresses import why_not_public
-from fetchpool.network.connector.tunnel import AnswerHead
+from fetchpool.network.connector.tunnel import AnswerHead, is_socks
 from fetchpool.network.resolver import LookupFailedError, RememberingResolver
 
 if TYPE_CHECKING:
@@ -21,6 +21,19 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from fetchpool.network.connector import FetchConnector
+
+
+SOCKS_PORT = 1080
+"""Where a SOCKS proxy listens whose URL names no port."""
+
+
+class FirstBytes(AnswerHead):
+    """Takes whatever a SOCKS proxy says first for an answer."""
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = True
+        if not self.status.done():
+            self.status.set_result(200)
 
 
 class ProxyLook(NamedTuple):
@@ -78,7 +91,8 @@ async def look_at_proxy(
 
     Takes *timeout_s* at most.
     """
-    head = AnswerHead(asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
+    head = FirstBytes(loop) if is_socks(proxy) else AnswerHead(loop)
     transport: asyncio.Transport | None = None
     status: int | None = None
     try:
@@ -99,9 +113,8 @@ async def _connect(
     connector: FetchConnector, proxy: URL, protocol: asyncio.Protocol
 ) -> asyncio.Transport:
     """Connect *protocol* to the first of *proxy*'s addresses that works; raises OSError."""
-    host, port = proxy.raw_host, proxy.port
+    host, port = proxy.raw_host, proxy.port or SOCKS_PORT
     assert host is not None
-    assert port is not None
     tls = _context(connector) if proxy.scheme == "https" else None
     failure = OSError("no address")
     for found in await _resolve(connector, host, port):

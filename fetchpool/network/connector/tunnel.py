@@ -52,7 +52,7 @@ class ProxyHungUpError(ProxyError):
 
 
 class ProxyNotHTTPError(ProxyError):
-    """The proxy's response is not HTTP."""
+    """The proxy's response is not HTTP, nor SOCKS where that is spoken."""
 
 
 class ProxyRefusedError(ProxyError):
@@ -61,6 +61,22 @@ class ProxyRefusedError(ProxyError):
     def __init__(self, status: int) -> None:
         super().__init__(f"the proxy answered {status}")
         self.status = status
+
+
+class SocksRefusedError(ProxyError):
+    """A SOCKS proxy answered that it makes no connection to the host."""
+
+    def __init__(self, why: str, *, wants_credentials: bool, passing: bool) -> None:
+        super().__init__(why)
+        self.wants_credentials = wants_credentials
+        """Whether it refused us, rather than the host."""
+        self.passing = passing
+        """Whether it may take the host another time."""
+
+
+def is_socks(proxy: URL) -> bool:
+    """Return True if *proxy* speaks SOCKS instead of HTTP."""
+    return proxy.scheme.startswith("socks")
 
 
 class ProxyEnd:
@@ -88,7 +104,7 @@ class ProxyEnd:
         return self.url.scheme == "https"
 
 
-class _WithoutDot:
+class WithoutDot:
     """A request for TLS in a tunnel, without the dot at the end of its host: no certificate has it.
 
     aiohttp itself removes the dot where there is no tunnel.
@@ -184,7 +200,7 @@ async def connect_through_proxy(
     try:
         await _open_tunnel(transport, request)
         connector.note_session(transport)
-        inside = cast("ClientRequest", _WithoutDot(request))
+        inside = cast("ClientRequest", WithoutDot(request))
         return await connector._start_tls_connection(transport, inside, timeout)
     except BaseException:
         transport.abort()
