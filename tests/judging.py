@@ -11,6 +11,7 @@ from fetchpool.model.urls import parse_url
 from fetchpool.model.values import Failure, FailureKind, Head, Outcome, Request
 from fetchpool.scheduling.job import Job
 from fetchpool.scheduling.judge import Judge, Rules
+from fetchpool.scheduling.proxy_pool import ProxyPool
 from fetchpool.scheduling.scheduler import Limits, Scheduler
 
 EPOCH = 784_111_777.0
@@ -69,9 +70,10 @@ def failed_attempt(
     transient: bool = True,
     peer: str | None = None,
     head: Head | None = None,
+    route: Proxy | None = None,
 ) -> FailedAttempt:
     return FailedAttempt(
-        Failure(kind, f"a {kind} of the test"), transient, fault, head, measures(peer)
+        Failure(kind, f"a {kind} of the test"), transient, fault, head, measures(peer, route=route)
     )
 
 
@@ -96,6 +98,7 @@ class Counts:
         self.pauses: list[tuple[str, float, str]] = []
         self.outages: list[bool] = []
         self.robots: list[RobotsRead] = []
+        self.rests: list[tuple[str, float, str]] = []
 
     def retried(self) -> None:
         self.retries += 1
@@ -106,6 +109,9 @@ class Counts:
     def robots_read(self, robots: RobotsRead) -> None:
         self.robots.append(robots)
 
+    def rested(self, proxy: str, seconds: float, why: str) -> None:
+        self.rests.append((proxy, seconds, why))
+
     def outage(self, began: bool) -> None:
         self.outages.append(began)
 
@@ -113,11 +119,19 @@ class Counts:
 class Court:
     """A judge with a real scheduler, a clock that is a number, and the dice at their lowest."""
 
-    def __init__(self, rules: Rules | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        rules: Rules | None = None,
+        limits: Limits | None = None,
+        proxies: ProxyPool | None = None,
+    ) -> None:
         self.now = 100.0
+        self.proxies = proxies
         self.scheduler: Scheduler[Job] = Scheduler(limits or Limits(), NoBacklog())
         self.counts = Counts()
-        self.judge = Judge(self.scheduler, rules or Rules(), self.counts, lambda: 0.0)
+        self.judge = Judge(
+            self.scheduler, rules or Rules(), self.counts, lambda: 0.0, proxies=proxies
+        )
 
     def add(self, *jobs: Job) -> None:
         for each in jobs:

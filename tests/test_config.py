@@ -327,6 +327,17 @@ def test_proxy_may_speak_socks_but_the_oldest_is_refused_by_name() -> None:
     assert "'socks4' is not spoken" in refusal(proxy="socks4://127.0.0.1:1080")
 
 
+def test_several_proxies_are_a_pool_and_one_is_as_it_was() -> None:
+    both = ("http://a:1", "socks5h://me:x@b")
+    assert make(proxy=[*both, both[0]]).proxy == both
+    assert make(proxy=["http://a:1"]).proxy == make(proxy="http://a:1").proxy == "http://a:1"
+    assert "'' for no proxy" in refusal(proxy=["http://a:1", ""])
+    assert "me:x" not in repr(make(proxy=both))
+    assert make(proxy=both, per_host_and_proxy=True).has_proxy_pool
+    environment = {"FETCHPOOL_PROXY": "\n".join(both)}
+    assert load_settings({}, environment, file="").config.proxy == both
+
+
 def test_public_only_needs_a_proxy_that_is_told_addresses() -> None:
     assert make(public_only=True, proxy="socks5://127.0.0.1").public_only
     for scheme in ("http", "socks5h", "socks4a"):

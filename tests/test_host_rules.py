@@ -13,7 +13,7 @@ from fetchpool.config import Config, ConfigError, load_settings
 from fetchpool.config.host_rules import HOST_KEYS, ConfigAt, host_key_of
 from fetchpool.model.attempts import Proxy
 from fetchpool.model.urls import parse_url
-from fetchpool.pipeline.host_settings import proxies_of, terms_at
+from fetchpool.pipeline.host_settings import choice_of_proxies, terms_at
 from fetchpool.scaling.sharing import longest_interval, shares
 from fetchpool.scheduling.scheduler import Limits, Scheduler
 from tests.scheduling import FakeBacklog
@@ -185,11 +185,11 @@ def test_proxy_is_the_hosts_own() -> None:
         proxy="http://all.test:1",
         host={"a.test": {"proxy": "http://a.proxy:1"}, "*.b.test": {"proxy": ""}},
     )
-    choose = proxies_of(config)
+    _, choose = choice_of_proxies(config)
     assert choose is not None
     found = [choose(parse_url(f"https://{host}/")) for host in ("a.test", "x.b.test", "c.test")]
     assert found == [Proxy("http://a.proxy:1"), None, Proxy("http://all.test:1")]
-    assert proxies_of(Config(proxy="")) is None
+    assert choice_of_proxies(Config(proxy="")) == (None, None)
 
 
 def test_workers_own_hosts_where_some_host_has_a_limit() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from fetchpool import Config, ConfigError
 from fetchpool.model.attempts import Proxy
 from fetchpool.model.urls import parse_url
-from fetchpool.network.proxies import proxy_chooser
+from fetchpool.network.proxies import given_proxies, named, proxy_chooser
+from fetchpool.pipeline.host_settings import choice_of_proxies
 from fetchpool.pipeline.pool import check_surroundings
 
 NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -22,7 +26,7 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def proxy_for(url: str, option: str | None = None) -> str | None:
-    choose = proxy_chooser(option)
+    choose = proxy_chooser(given_proxies(Config(proxy=option)))
     proxy = None if choose is None else choose(parse_url(url))
     return None if proxy is None else proxy.url
 
@@ -262,3 +266,58 @@ def test_public_only_goes_with_a_proxy_of_the_environment_that_is_told_addresses
     monkeypatch.setenv("ALL_PROXY", "socks5h://proxy.test")
     with pytest.raises(ConfigError, match="Add --proxy ''"):
         check_surroundings(Config(public_only=True))
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "why"),
+    [
+        ("http://me:hush@h:99999\n", {}, "proxies, line 1: --proxy takes http://HOST"),
+        ("# none\n", {}, "names no proxy"),
+        ("socks5://h\n\nh:1\n", {"public_only": True}, "combined with line 3 of --proxy-file"),
+        ("h:1\n", {"proxy": ""}, "--proxy '' can't be combined with --proxy-file"),
+        (None, {}, "can't be read: No such file"),
+    ],
+)
+def test_a_file_of_proxies_that_is_none_is_refused_without_telling_it(
+    tmp_path: Path, lines: str | None, options: dict[str, Any], why: str
+) -> None:
+    path = tmp_path / "proxies"
+    if lines is not None:
+        path.write_text(lines)
+    with pytest.raises(ConfigError) as caught:
+        check_surroundings(Config(proxy_file=path, **options))
+    assert why in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+def test_proxies_of_file_and_option_are_one_pool_and_one_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "proxies"
+    path.write_text("\ufeff# ours\nh:1\nhttp://me:hush@h:1\r\nh:1\n")
+    config = Config(proxy_file=path, proxy=["http://a:1", "http://a:1"])
+    urls = given_proxies(config)
+    assert urls == ["http://a:1", "http://h:1", "http://me:hush@h:1"]
+    assert [each.name for each in named(urls)] == ["http://a:1", "http://h:1", "http://h:1 (2)"]
+    assert "hush" not in repr(named(urls))
+    assert choice_of_proxies(config)[0] is not None
+    path.write_text("http://a:1\n")
+    pool, choose = choice_of_proxies(config)
+    assert pool is None
+    assert choose is not None
+    assert choose(parse_url("http://x.test/")) == Proxy("http://a:1")
+
+
+def test_what_is_for_a_pool_is_refused_without_one_and_a_pool_for_one_host() -> None:
+    with pytest.raises(ConfigError, match="--per-host-and-proxy is for several proxies"):
+        check_surroundings(Config(per_host_and_proxy=True))
+    with pytest.raises(ConfigError, match="a host's own proxy is one URL"):
+        check_surroundings(Config(host={"a.test": {"proxy": ["http://a:1", "http://b:1"]}}))
+
+
+def test_host_with_a_proxy_of_its_own_is_not_the_pools() -> None:
+    hosts = {"a.test": {"proxy": "http://own:1"}, "b.test": {"proxy": ""}}
+    pool, choose = choice_of_proxies(Config(proxy=["http://p:1", "http://q:1"], host=hosts))
+    assert pool is not None
+    assert choose is not None
+    found = [choose(parse_url(f"http://{host}/")) for host in ("a.test", "b.test", "c.test")]
+    assert found[:2] == [Proxy("http://own:1"), None]
+    assert [pool.has(each) for each in found] == [False, False, True]

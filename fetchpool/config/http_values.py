@@ -249,7 +249,7 @@ PROXY_SCHEMES = frozenset({"http", "https", "socks5", "socks5h", "socks4a"})
 
 
 class ProxyUrl(Kind):
-    """The URL of a proxy; empty for none at all."""
+    """The URL of a proxy; empty for none at all. Several are a tuple."""
 
     accepts = (
         "http://HOST:PORT, https:, socks5:, socks5h: or socks4a://HOST:PORT, or '' for no proxy"
@@ -257,8 +257,22 @@ class ProxyUrl(Kind):
     metavar = "URL"
     secret = True
     keeps_empty = True
+    repeatable = True
 
-    def check(self, value: object) -> str:
+    def read(self, text: str) -> object:
+        return lines_of(text)
+
+    def check(self, value: object) -> str | tuple[str, ...]:
+        """Return one URL as it is, several as a tuple, each once."""
+        if not isinstance(value, list | tuple):
+            return self.check_one(value)
+        urls = tuple(dict.fromkeys(map(self.check_one, value)))
+        if len(urls) > 1 and "" in urls:
+            raise Unfit("takes '' for no proxy, and so no other beside it", "drop one of them")
+        return "" if not urls else urls[0] if len(urls) == 1 else urls
+
+    def check_one(self, value: object) -> str:
+        """Return *value* if it is one URL, or empty."""
         if value == "":
             return ""
         if not isinstance(value, str) or not value.isascii() or not value.isprintable():
@@ -272,7 +286,9 @@ class ProxyUrl(Kind):
             raise Unfit(f"takes {self.accepts}: {problem}", "mend what stands before the @")
         return value
 
-    def show(self, value: str) -> str:
+    def show(self, value: str | tuple[str, ...]) -> str:
+        if isinstance(value, tuple):
+            return ", ".join(map(self.show, value))
         if not value:
             return "''"
         scheme, _, rest = value.partition("://")

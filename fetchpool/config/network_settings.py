@@ -34,6 +34,13 @@ class NetworkSettings:
             "its port unless that is the scheme's default: http and https share."
         ),
     ] = 10
+    per_host_and_proxy: Annotated[
+        bool,
+        Panel.LIMITS,
+        Switch(),
+        "With several proxies, --per-host for each of them; hosts are spread over all",
+        Also(more="Else a host stays with one proxy. `--host-rate` holds over all in any case."),
+    ] = False
     rate: Annotated[
         float,
         Panel.LIMITS,

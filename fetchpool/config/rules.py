@@ -85,14 +85,16 @@ def check_together(config: Config) -> None:
         raise ConfigError(
             "--metrics-label is for the metrics of --metrics-file: add --metrics-file, or drop it"
         )
-    if config.public_only and config.proxy and looks_names_up_itself(config.proxy):
+    proxies = (config.proxy,) if isinstance(config.proxy, str) else config.proxy or ()
+    if config.public_only and any(url and looks_names_up_itself(url) for url in proxies):
         raise ConfigError(
             "--public-only can't be combined with --proxy: a proxy resolves names itself, "
             "so the addresses can't be checked here. Drop one of them, or use socks5://…, for "
             "which names are looked up here."
         )
     for table in config.host.tables:
-        if config.public_only and table.values.get("proxy"):
+        own = str(table.values.get("proxy") or "")
+        if config.public_only and own and looks_names_up_itself(own):
             raise ConfigError(
                 f"--public-only can't be combined with the proxy of {table}: a proxy resolves "
                 "names itself. Drop one of them."

@@ -38,6 +38,7 @@ from fetchpool.config.typed import (
     NamesGiven,
     OptionalPathGiven,
     PathGiven,
+    ProxyGiven,
     SizeGiven,
     Takes,
     TriedAgainGiven,
@@ -447,19 +448,29 @@ class Config(ListSettings):
         ),
     ] = default(None)
     proxy: Annotated[
-        str | None,
+        Takes[str | tuple[str, ...] | None, ProxyGiven],
         Panel.TRUST,
         ProxyUrl(),
-        "Proxy for all requests, HTTP or SOCKS; '' = none",
+        "Proxy for all requests, HTTP or SOCKS; '' = none; repeatable: a pool",
         Also(
             default="environment",
             example="http://proxy.example:3128",
             more="Without it `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` hold, read "
             "once and checked in the same way. Escapes in its credentials stand for bytes. "
             "`socks5://` gets addresses, looked up here; `socks5h://` and `socks4a://` get names. "
-            "These need `pip install 'fetchpool[socks]'`.",
+            "These need `pip install 'fetchpool[socks]'`. In a pool each host stays with one "
+            "proxy while that is good; one that fails rests, and its hosts go on with others.",
         ),
-    ] = None
+    ] = default(None)
+    proxy_file: Annotated[
+        Takes[str | None, PathGiven],
+        Panel.TRUST,
+        FilePath("FILE"),
+        "File of proxies, a URL a line: a pool, with those of --proxy",
+        Also(
+            example="proxies.txt", more="Blank lines and those that begin with `#` are passed over."
+        ),
+    ] = default(None)
     insecure: Annotated[
         bool, Panel.TRUST, Switch(), "Don't verify TLS certificates; the records concerned say so"
     ] = False
@@ -680,6 +691,11 @@ class Config(ListSettings):
         With `--refresh`, *changes* has the numbers of `new`, `changed`, `gone` and `left`.
         """
         return exceeds(self.fail_if, errors, lines, changes)
+
+    @property
+    def has_proxy_pool(self) -> bool:
+        """Whether there may be several proxies to choose from."""
+        return self.proxy_file is not None or isinstance(self.proxy, tuple)
 
     def retries_kind(self, error: str, status: int | None) -> bool:
         """Tell whether `--retry-failed` fetches a recorded failure again (`--retry-kinds`)."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     PathGiven: TypeAlias = str | PathLike[str] | None
     OptionalPathGiven: TypeAlias = str | PathLike[str] | bool | None
     BodyGiven: TypeAlias = str | bytes | None
+    ProxyGiven: TypeAlias = Sequence[str] | str | None
 else:
 
     class Takes:
@@ -45,7 +46,8 @@ else:
         def __class_getitem__(cls, types: object) -> type[Takes]:
             return cls
 
-    BodyGiven = FieldsGiven = NamesGiven = SizeGiven = PathGiven = OptionalPathGiven = None
+    BodyGiven = ProxyGiven = FieldsGiven = NamesGiven = SizeGiven = PathGiven = None
+    OptionalPathGiven = None
     AgentsGiven = HostsGiven = TriedAgainGiven = None
 
 

@@ -46,6 +46,8 @@ class Proxy(msgspec.Struct, frozen=True):
 
     url: str
     """With its credentials, if it has some: a secret."""
+    name: str = ""
+    """What records call it, where there are several; else empty."""
 
     def __repr__(self) -> str:
         """Show no credentials."""

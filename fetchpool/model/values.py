@@ -286,3 +286,5 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     """The same."""
     change: Change | None = None
     """What has become of it since the run before, with `--refresh`."""
+    proxy: str | None = None
+    """The proxy of the last request, without credentials, where there are several."""

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from pathlib import Path
 from typing import NamedTuple
 
-from fetchpool.model.attempts import Proxy
+from fetchpool.config import Config, ConfigError
+from fetchpool.config.http_values import ProxyUrl, looks_names_up_itself
+from fetchpool.config.values import Unfit
+from fetchpool.model.attempts import Proxy, without_credentials
 from fetchpool.model.values import Target
 
 Choose = Callable[[Target], Proxy | None]
@@ -78,15 +83,68 @@ def why_no_socks(url: str) -> str | None:
     return "takes a SOCKS proxy only with python-socks: pip install 'fetchpool[socks]'"
 
 
-def proxy_chooser(proxy: str | None) -> Choose | None:
+def given_proxies(config: Config) -> list[str] | None:
+    """Return the URLs of `--proxy` and `--proxy-file`, each once; None if neither is given.
+
+    Raises `ConfigError` for a file that can't be read, or a line of it that is no proxy's URL.
+    """
+    if config.proxy is None and config.proxy_file is None:
+        return None
+    urls = [config.proxy or ""] if not isinstance(config.proxy, tuple) else [*config.proxy]
+    if config.proxy_file is not None:
+        urls += _read_file(config.proxy_file, public_only=config.public_only)
+    return [url for url in dict.fromkeys(urls) if url]
+
+
+def _read_file(path: str, *, public_only: bool) -> list[str]:
+    try:
+        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise ConfigError(f"--proxy-file {path} can't be read: {why}") from None
+    kind, found = ProxyUrl(), []
+    for number, line in enumerate(map(str.strip, lines), 1):
+        if not line or line.startswith("#"):
+            continue
+        url = line if "://" in line else f"http://{line}"
+        try:
+            found.append(kind.check_one(url))
+        except Unfit as mistake:
+            remedy = mistake.remedy or "mend it, or put # before it"
+            raise ConfigError(
+                f"--proxy-file {path}, line {number}: --proxy {mistake.problem}: {remedy}"
+            ) from None
+        if public_only and looks_names_up_itself(url):
+            raise ConfigError(
+                f"--public-only can't be combined with line {number} of --proxy-file {path}: a "
+                "proxy resolves names itself, but for socks5://"
+            )
+    if not found:
+        raise ConfigError(f"--proxy-file {path} names no proxy: put a URL on each line of it")
+    return found
+
+
+def named(urls: Sequence[str]) -> list[Proxy]:
+    """Return the proxies of a pool, each with a name that tells it from the others."""
+    seen: Counter[str] = Counter()
+    proxies = []
+    for url in urls:
+        name = without_credentials(url)
+        seen[name] += 1
+        proxies.append(Proxy(url, f"{name} ({seen[name]})" if seen[name] > 1 else name))
+    return proxies
+
+
+def proxy_chooser(given: Sequence[str] | None) -> Choose | None:
     """Return how a target's proxy is chosen; None if all hosts are connected to directly.
 
-    *proxy* is `--proxy`: a URL for all requests, an empty string for none, None for what
-    `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say (either case, as curl reads them).
+    *given* is what `given_proxies` returns, one at most: none, one for all requests, or None for
+    what `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say (either case, as curl reads
+    them).
     """
-    if proxy is not None:
-        given = Proxy(proxy)
-        return (lambda target: given) if proxy else None
+    if given is not None:
+        ours = [Proxy(url) for url in given]
+        return (lambda target: ours[0]) if ours else None
     proxies = {scheme: Proxy(named.url) for scheme, named in environment_proxies().items()}
     if not proxies:
         return None

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fetchpool.model.asking import Fields
     from fetchpool.model.bodies import Sink
     from fetchpool.network.proxies import Choose
+    from fetchpool.scheduling.proxy_pool import ProxyPool
     from fetchpool.scheduling.scheduler import HostState, Scheduler
     from fetchpool.sources import RequestReader
 
@@ -82,6 +83,7 @@ class Fetching:
         headers: Fields = (),
         policies: list[Policy] | None = None,
         choose: Choose | None = None,
+        proxies: ProxyPool | None = None,
         budget_s: float | None,
         insecure: bool = False,
         border: Border | None = None,
@@ -100,10 +102,13 @@ class Fetching:
             random.random,
             self._hand_over if border else None,
             None if observer is None else observer.outage,
+            proxies,
         )
+        if proxies is not None:
+            proxies.on_rest = (observer or stats).rested
         self._border = border
         self._may_end = border is None
-        self._probe = OutageProbe(engine, self._judge.outage, self._sign_of_life, choose)
+        self._probe = OutageProbe(engine, self._judge.outage, self._sign_of_life, choose, proxies)
         self._rules = rules
         self._headers = headers
         self._policies = Policies(policies or [])

@@ -6,7 +6,8 @@ Config ──ConfigAt──▶ a host's Config ──▶ HostTerms (when), HostM
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from fetchpool.config import Config
@@ -15,12 +16,13 @@ from fetchpool.http.decoding import ACCEPT_ENCODING
 from fetchpool.model.asking import over
 from fetchpool.model.attempts import Proxy, Timeouts
 from fetchpool.model.values import Target
-from fetchpool.network.proxies import Choose, proxy_chooser
+from fetchpool.network.proxies import Choose, given_proxies, named, proxy_chooser
 from fetchpool.policies import Policy
 from fetchpool.policies.credentials import Credentials, basic, with_authorization
 from fetchpool.policies.fields import UserFields
 from fetchpool.policies.hosts import HostManners
 from fetchpool.scheduling.host_terms import HostTerms, TermsAt
+from fetchpool.scheduling.proxy_pool import ProxyPool
 from fetchpool.scheduling.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -76,18 +78,33 @@ def robots_at(config: Config) -> Callable[[str], bool]:
     return lambda host_key: at(host_key).robots
 
 
-def proxies_of(config: Config) -> Choose | None:
-    """Return what chooses the proxy of a target; None if all hosts are connected to directly."""
+def choice_of_proxies(config: Config) -> tuple[ProxyPool | None, Choose | None]:
+    """Return the pool of proxies, if there are several, and how a URL's proxy is chosen, if any.
+
+    A host whose own settings name a proxy, or none, goes by them.
+    """
+    given = given_proxies(config)
+    pool: ProxyPool | None = None
+    if given is not None and len(given) > 1:
+        pool = ProxyPool(named(given), spread=config.per_host_and_proxy)
+    of_run = proxy_chooser(given) if pool is None else partial(_of_pool, pool)
     if not any("proxy" in table.values for table in config.host.tables):
-        return proxy_chooser(config.proxy)
+        return pool, of_run
     at = ConfigAt(config)
     chooser = lru_cache(REMEMBERED)(proxy_chooser)
 
     def choose(target: Target) -> Proxy | None:
-        found = chooser(at(target.host_key).proxy)
+        own = at(target.host_key).proxy
+        found = of_run
+        if own != config.proxy:
+            found = chooser((own,) if isinstance(own, str) and own else ())
         return None if found is None else found(target)
 
-    return choose
+    return pool, choose
+
+
+def _of_pool(pool: ProxyPool, target: Target) -> Proxy:
+    return pool.choose(target.host_key, monotonic())
 
 
 def _terms_of(configs: HostConfigs) -> HostTerms:

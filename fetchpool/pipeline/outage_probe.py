@@ -18,9 +18,12 @@ from fetchpool.scheduling.outage import PROBE_EVERY_S
 
 if TYPE_CHECKING:
     from fetchpool.http import Engine
+    from fetchpool.model.attempts import Proxy
+    from fetchpool.model.values import Target
     from fetchpool.network.proxies import Choose
     from fetchpool.scheduling.judge import Held
     from fetchpool.scheduling.outage import Outage
+    from fetchpool.scheduling.proxy_pool import ProxyPool
 
 LATE_S = 0.9
 """A probe that takes longer than this lost its first packet, which is sent again after a second
@@ -46,15 +49,18 @@ class OutageProbe:
         outage: Outage[Held],
         on_life: Callable[[], Awaitable[None]],
         choose: Choose | None = None,
+        proxies: ProxyPool | None = None,
     ) -> None:
         """Call *on_life* when somebody was reached: it is to tell *outage* so.
 
-        *choose* says which proxy a host is asked through.
+        *choose* says which proxy a host is asked through; *proxies* are there where it may be one
+        of several.
         """
         self._engine = engine
         self._outage = outage
         self._on_life = on_life
         self._choose = choose
+        self._proxies = proxies
         self._late = 0
 
     async def until_calm(self) -> bool:
@@ -95,12 +101,7 @@ class OutageProbe:
 
     async def _probe(self) -> bool:
         """Probe each proxy that is lost; where none is, hosts, of which one will do."""
-        probes = [
-            asyncio.ensure_future(
-                self._engine.reachable(target, self._choose(target) if self._choose else None)
-            )
-            for target in self._outage.to_probe
-        ]
+        probes = [asyncio.ensure_future(self._reach(target)) for target in self._outage.to_probe]
         try:
             if self._outage.proxy_lost:
                 return all(await asyncio.gather(*probes))
@@ -112,3 +113,21 @@ class OutageProbe:
             for probe in probes:
                 probe.cancel()
             await asyncio.gather(*probes, return_exceptions=True)
+
+    async def _reach(self, target: Target) -> bool:
+        route = self._choose(target) if self._choose else None
+        if self._outage.proxy_lost and self._proxies is not None and self._proxies.has(route):
+            return await self._probe_pool(self._proxies, target)
+        return await self._engine.reachable(target, route)
+
+    async def _probe_pool(self, proxies: ProxyPool, target: Target) -> bool:
+        """Probe some of *proxies*, which may take us for *target*; one that is there will do."""
+
+        async def probe(proxy: Proxy) -> bool:
+            if found := await self._engine.reachable(target, proxy):
+                proxies.found(proxy)
+            else:
+                proxies.still_gone(proxy, monotonic())
+            return found
+
+        return any(await asyncio.gather(*map(probe, proxies.to_probe())))

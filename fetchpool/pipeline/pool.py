@@ -32,16 +32,16 @@ from fetchpool.network.connector import (
     why_unfit,
 )
 from fetchpool.network.descriptors import Budget, make_budget, why_too_few
-from fetchpool.network.proxies import environment_proxies, why_no_socks
+from fetchpool.network.proxies import environment_proxies, given_proxies, why_no_socks
 from fetchpool.network.tls import why_no_certificate, why_no_roots
 from fetchpool.output.cookies import check_cookie_target, save_cookies
 from fetchpool.output.ledger.layout import ROBOTS
 from fetchpool.output.sinks import open_sink
 from fetchpool.pipeline.fetching import Border, Counters, Fetching, RunObserver
 from fetchpool.pipeline.host_settings import (
+    choice_of_proxies,
     manners_at,
     own_fields,
-    proxies_of,
     retry_policy,
     robots_at,
     terms_at,
@@ -54,7 +54,7 @@ from fetchpool.policies.addresses import PublicOnly
 from fetchpool.policies.conditional import Conditional
 from fetchpool.policies.credentials import CredentialFiles
 from fetchpool.policies.hosts import ByHost
-from fetchpool.policies.route import Route
+from fetchpool.policies.route import PooledRoute, Route
 from fetchpool.reporting.stats import Stats
 from fetchpool.scheduling.backlog import Spill
 from fetchpool.scheduling.job import Job, target_of
@@ -94,7 +94,7 @@ class FetchPool:
         if self.config.workers != 1:
             raise ConfigError("--workers is for fetchpool.run(): a FetchPool is one process")
         self._store: Store = open_sink(self.config) if store is None else store
-        self._choose = proxies_of(self.config)
+        self._proxies, self._choose = choice_of_proxies(self.config)
         self._engine: Engine | None = None
         self._budget: Budget | None = None
         self._lists: list[RunningList] = []
@@ -215,10 +215,17 @@ class FetchPool:
             spill,
             terms,
         )
+        if self._proxies is not None and config.per_host_and_proxy:
+            self._proxies.on_good = scheduler.widen
+            self._proxies.on_good(self._proxies.good)
         policies = policies_of(config, self._robots_of(spill_directory, observer or stats))
         policies += cookie_policies(self._jar)
         if self._choose is not None:
-            policies.append(Route(self._choose))
+            policies.append(
+                Route(self._choose)
+                if self._proxies is None
+                else PooledRoute(self._choose, self._proxies)
+            )
         fetching = Fetching(
             engine,
             scheduler,
@@ -236,6 +243,7 @@ class FetchPool:
             headers=own_fields(config),
             policies=policies,
             choose=self._choose,
+            proxies=self._proxies,
             budget_s=config.timeout or None,
             insecure=config.insecure,
             border=border,
@@ -330,10 +338,24 @@ def check_surroundings(config: Config) -> None:
     """
     if (missing := why_unfit(lending=config.exchange == "direct")) is not None:
         raise UnfitLibraryError(missing)
-    if config.proxy is None:
+    given = given_proxies(config)
+    if given is None:
         check_environment_proxies(public_only=config.public_only)
-    elif missing := why_no_socks(config.proxy):
-        raise ConfigError(f"--proxy {missing}")
+    if config.proxy == "" and config.proxy_file is not None:
+        raise ConfigError(
+            "--proxy '' can't be combined with --proxy-file: it means no proxy. Drop one of them."
+        )
+    if config.per_host_and_proxy and not config.has_proxy_pool:
+        raise ConfigError(
+            "--per-host-and-proxy is for several proxies: add --proxy-file or another --proxy, or "
+            "drop it"
+        )
+    of_hosts = [table.values.get("proxy") for table in config.host.tables]
+    if any(isinstance(own, tuple) for own in of_hosts):
+        raise ConfigError("a host's own proxy is one URL: several are a pool for all other hosts")
+    for url in (*(given or ()), *map(str, filter(None, of_hosts))):
+        if missing := why_no_socks(url):
+            raise ConfigError(f"--proxy {missing}")
     if config.cacert is not None and (problem := why_no_roots(config.cacert)) is not None:
         raise ConfigError(f"--cacert takes a file of certificates in PEM form: {problem}")
     if config.asks_robots and find_spec("_sqlite3") is None:
@@ -350,7 +372,7 @@ def check_environment_proxies(*, public_only: bool) -> None:
     kind = ProxyUrl()
     for variable, url in environment_proxies().values():
         try:
-            kind.check(url)
+            kind.check_one(url)
         except Unfit as mistake:
             remedy = mistake.remedy or "mend it, or add --proxy '' to go without"
             raise ConfigError(f"{variable} {mistake.problem}: {remedy}") from None

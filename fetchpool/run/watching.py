@@ -45,6 +45,11 @@ class Observer:
         for sitemap in robots.sitemaps:
             self._events.event("sitemap", robots_url=robots.url, url=sitemap)
 
+    def rested(self, proxy: str, seconds: float, why: str) -> None:
+        """Count and note that *proxy* rests for a while."""
+        self._stats.rested(proxy, seconds, why)
+        self._events.event("proxy-rests", proxy=proxy, seconds=round(seconds, 3), why=why)
+
     def outage(self, began: bool) -> None:
         """Note that our side's network is down, or back."""
         self._events.event("our-network-down" if began else "our-network-back")

@@ -317,6 +317,8 @@ class Dispatch:
             observer.parked(parked.host, parked.seconds, parked.why)
         for robots in tick.robots:
             observer.robots_read(robots)
+        for rested in tick.rested:
+            observer.rested(rested.host, rested.seconds, rested.why)
         if tick.lowered_to is not None:
             self.lowered_to = min(tick.lowered_to, self.lowered_to or tick.lowered_to)
         for other in self._workers:

@@ -237,6 +237,8 @@ class Tick(Message):
     connections: int = 0
     received: int = 0
     parked: list[Parked] = []
+    rested: list[Parked] = []
+    """The same of proxies."""
     busiest: list[HostState] = []
     network_down: bool = False
     lowered_to: int | None = None

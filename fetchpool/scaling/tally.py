@@ -53,6 +53,10 @@ class Tally:
         """Note what a robots.txt says."""
         self._next.robots.append(robots)
 
+    def rested(self, proxy: str, seconds: float, why: str) -> None:
+        """Note that *proxy* rests for a while: in this process."""
+        self._next.rested.append(Parked(proxy, seconds, why))
+
     def park(self, park: Park) -> None:
         """Note a pause that another worker was asked for."""
         self._pauses.note(park, monotonic())

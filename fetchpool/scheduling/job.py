@@ -352,6 +352,7 @@ class Job:
             etag,
             last_modified,
             change,
+            (measures.route.name or None) if measures and measures.route else None,
         )
 
 

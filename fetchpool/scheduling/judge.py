@@ -33,6 +33,7 @@ from fetchpool.scheduling.throttling import Refusal
 if TYPE_CHECKING:
     from fetchpool.model.robots import RobotsRead
     from fetchpool.scheduling.job import Job
+    from fetchpool.scheduling.proxy_pool import ProxyPool
     from fetchpool.scheduling.scheduler import Scheduler
 
 DESCRIPTOR_PAUSE_S = 0.5
@@ -77,6 +78,7 @@ class Observer(Protocol):
     def retried(self) -> None: ...
     def parked(self, host: str, seconds: float, why: str) -> None: ...
     def robots_read(self, robots: RobotsRead) -> None: ...
+    def rested(self, proxy: str, seconds: float, why: str) -> None: ...
 
 
 class Judge:
@@ -90,8 +92,12 @@ class Judge:
         random: Callable[[], float],
         hand_over: Callable[[Job, float], bool] | None = None,
         on_outage: Callable[[bool], None] | None = None,
+        proxies: ProxyPool | None = None,
     ) -> None:
-        """Ask *hand_over*, where there are others to go on with a job, whether one of them does."""
+        """Ask *hand_over*, where there are others to go on with a job, whether one of them does.
+
+        *proxies* are those of the run, where there are several.
+        """
         self._scheduler = scheduler
         self._rules = rules
         self._policy = rules.retry or RetryPolicy(rules.retries)
@@ -99,6 +105,7 @@ class Judge:
         self._observer = observer
         self._random = random
         self._hand_over = hand_over
+        self._proxies = proxies
         self.outage: Outage[Held] = Outage(rules.outage_patience_s, on_outage)
         self.lowered_to: int | None = None
         """What `--limit` was lowered to because descriptors ran out; None = it wasn't."""
@@ -116,6 +123,12 @@ class Judge:
         *now* and *started* are monotonic, *epoch* is the time of day, in seconds.
         """
         job.note(result.measures)
+        if self._proxies is not None and self._lost_one_of(self._proxies, result, now):
+            if not self._may_repeat(job, result):
+                assert isinstance(result, FailedAttempt)
+                return [self._untold(job, result, now)]
+            self._unmade(job, now)  # it goes on with another
+            return []
         self._remember(job, result)
         if self.starved_since is not None and _had_descriptor(result):
             self.starved_since = None
@@ -146,6 +159,13 @@ class Judge:
                 self.outage.answered(job.target)
             elif result.fault in (Fault.SILENT, Fault.OURS, Fault.DOUBTED):
                 self.outage.unanswered(job.target, result.failure.detail)
+
+    def _lost_one_of(
+        self, proxies: ProxyPool, result: Response | FailedAttempt, now: float
+    ) -> bool:
+        """Return whether a proxy failed, and another is there: that is no trouble of ours."""
+        is_lost = isinstance(result, FailedAttempt) and result.fault is Fault.PROXY
+        return is_lost and proxies.has(result.measures.route) and proxies.has_usable(now)
 
     # -- answers -------------------------------------------------------------------------------
 
@@ -199,7 +219,9 @@ class Judge:
         pause_s = policy.pause_s(trouble, job.counted_attempts, self._random)
         if not self._may_repeat(job, response):
             pause_s = None
-        if trouble.throttling:
+        if self._goes_on_elsewhere(host, response, trouble, started, now):
+            pause_s = None if pause_s is None else 0.0
+        elif trouble.throttling:
             host_pause_s = self._throttled(job, trouble, started, now)
             if pause_s is not None and host_pause_s is not None:
                 pause_s = max(host_pause_s, policy.delay_s or 0.0)
@@ -207,6 +229,15 @@ class Judge:
             return job.answered(response, now)
         self._again(job, pause_s, now)
         return None
+
+    def _goes_on_elsewhere(
+        self, host: str, response: Response, trouble: Trouble, started: float, now: float
+    ) -> bool:
+        """Return whether *host* throttles the proxy of *response* alone, as far as is known."""
+        proxies, proxy = self._proxies, response.measures.route
+        if proxies is None or not proxies.has(proxy) or not trouble.throttling:
+            return False
+        return proxies.throttled(host, proxy, trouble.retry_after_s, now, started)
 
     def _throttled(self, job: Job, trouble: Trouble, started: float, now: float) -> float | None:
         """Leave the host alone that refused *job*; return for how many seconds.

@@ -95,7 +95,7 @@ class Scheduler(Generic[T]):
         self.limit = limits.limit
         """Requests in progress at most; may be lowered while running (out of descriptors)."""
         self.running = 0
-        self._most = min(limits.per_host or limits.limit, limits.limit)
+        self._ways = 1
         self._backlog = backlog
         self._rate_limit = RateLimit(limits.rate) if limits.rate else None
         self._slots: dict[str, HostSlot[T]] = {}
@@ -252,6 +252,13 @@ class Scheduler(Generic[T]):
         slot.health.silent(now, started, url, failure)
         self._place(slot, now)
 
+    def widen(self, ways: int) -> None:
+        """Give each host its limit for each of so many *ways* to it; more may be running."""
+        self._ways = max(1, ways)
+        for slot in self._slots.values():
+            slot.health.most = self._limits_of(slot.host)[0]
+            slot.health.window = min(slot.health.window, slot.health.most)
+
     def forgive(self, now: float) -> None:
         """Forget every host's failures: it was our own network that was down."""
         for slot in list(self._slots.values()):
@@ -343,14 +350,17 @@ class Scheduler(Generic[T]):
     def _slot(self, host: str) -> HostSlot[T]:
         slot = self._slots.get(host)
         if slot is None:
-            most, rate = self._most, self.limits.host_rate
-            if self._terms_at is not None:
-                terms = self._terms_at(host)
-                most = min(terms.per_host or self.limits.limit, self.limits.limit)
-                rate = terms.host_rate
-            slot = HostSlot(host, most, rate)
+            slot = HostSlot(host, *self._limits_of(host))
             self._slots[host] = slot
         return slot
+
+    def _limits_of(self, host: str) -> tuple[int, float]:
+        """Return how many requests at once *host* gets, and how many a second."""
+        per_host, rate = self.limits.per_host, self.limits.host_rate
+        if self._terms_at is not None:
+            terms = self._terms_at(host)
+            per_host, rate = terms.per_host, terms.host_rate
+        return min(per_host * self._ways or self.limits.limit, self.limits.limit), rate
 
     def _has_its_share(self, slot: HostSlot[T]) -> bool:
         """Return True if *slot* may keep no more in memory once that is scarce."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fetchpool.model.attempts import FailedAttempt, Plan, Response
+from fetchpool.model.attempts import FailedAttempt, Plan, Proxy, Response
 from fetchpool.model.urls import parse_url
 from fetchpool.model.values import FailureKind
 from fetchpool.network.tls import ClientContext
@@ -352,7 +352,7 @@ def test_end_of_tls_has_to_be_said_by_a_proxy_or_within_its_tunnel(
         tls = authority.fresh()
         async with proxied(behave, way, server_tls=tls, client_tls=trust) as it:
             if in_tunnel:
-                it.go_through(proxy.url, way)
+                it.route = Proxy(proxy.url)
             url = f"https://127.0.0.1:{it.site.port}/" if in_tunnel else ORIGINS[0]
             result = await get(it, url)
             if says_goodbye:

@@ -163,6 +163,14 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             only=Only("with `--refresh`, where it is known", lambda config, _: config.refresh),
         ),
     ] = None
+    proxy: Annotated[
+        str | None,
+        Key(
+            "The proxy of the last request, without credentials",
+            "proxy",
+            only=Only("where it has one of several", lambda config, _: config.has_proxy_pool),
+        ),
+    ] = None
 
     @property
     def label(self) -> str | None:
@@ -206,6 +214,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             outcome.etag,
             outcome.last_modified,
             outcome.change,
+            outcome.proxy,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from heapq import nlargest
 from typing import Final, TypeAlias
 
 from msgspec.structs import asdict, replace
@@ -13,7 +14,7 @@ from fetchpool.model.versions import NOT_MODIFIED
 from fetchpool.reporting.stats.hosts import GivenUpTable, HostTable, ParkedTable
 from fetchpool.reporting.stats.speed import Speed
 from fetchpool.reporting.stats.times import TimeSketch
-from fetchpool.reporting.stats.values import Ending, RunState, Snapshot, Summary
+from fetchpool.reporting.stats.values import Ending, ProxyUse, RunState, Snapshot, Summary
 
 _ROWS: Final = 5
 
@@ -86,6 +87,7 @@ class Stats:
         self._sitemaps_in_all = 0
         self._delayed_hosts = 0
         self._longest_delay_s = 0.0
+        self._proxies: dict[str, ProxyUse] = {}
         self._speed = Speed(now)
 
     def outcome(self, outcome: Outcome, host_key: str) -> None:
@@ -104,6 +106,10 @@ class Stats:
             self._count_failure(label, 1)
             if host_key and _is_given_up(outcome):
                 self._given_up.add(host_key, _why_given_up(outcome.detail) or "")
+        if outcome.proxy is not None:
+            use = self._use_of(outcome.proxy)
+            use.ok += outcome.ok
+            use.failed += not outcome.ok
         elapsed_s = None if outcome.started_at is None else outcome.elapsed_s
         # Not the outcome itself: it may hold a body.
         self._uncounted.append((host_key, label, outcome.first_byte_s, elapsed_s))
@@ -172,6 +178,16 @@ class Stats:
         self._sitemaps += robots.sitemaps[: _ROWS - len(self._sitemaps)]
         self._sitemaps_in_all += robots.sitemaps_in_all
 
+    def rested(self, proxy: str, seconds: float, why: str) -> None:
+        """Count a rest of *proxy*."""
+        self._use_of(proxy).rested += 1
+
+    def _use_of(self, proxy: str) -> ProxyUse:
+        use = self._proxies.get(proxy)
+        if use is None:
+            use = self._proxies[proxy] = ProxyUse(proxy)
+        return use
+
     def line_skipped(self, count: int = 1) -> None:
         """Count lines that are blank or a comment."""
         self._skipped += count
@@ -231,6 +247,8 @@ class Stats:
             longest_delay_s=self._longest_delay_s,
             sitemaps=tuple(self._sitemaps),
             sitemaps_in_all=self._sitemaps_in_all,
+            proxies=tuple(nlargest(_ROWS, self._proxies.values(), key=ProxyUse.rank)),
+            proxies_used=len(self._proxies),
         )
 
     def _by_frequency(self) -> dict[str, int]:

@@ -92,6 +92,21 @@ class Ending(Struct, frozen=True, kw_only=True):
     """Bodies of such URLs that were moved away."""
 
 
+class ProxyUse(Struct):
+    """One of several proxies, and what came of the URLs that were last asked for through it."""
+
+    proxy: str
+    """Without credentials."""
+    ok: int = 0
+    failed: int = 0
+    rested: int = 0
+    """How often it failed, and was left alone for a while."""
+
+    def rank(self) -> tuple[int, int, int]:
+        """Return how much it is worth showing."""
+        return (self.rested, self.failed, self.ok)
+
+
 class Summary(Ending, frozen=True, kw_only=True):
     """A finished run in numbers."""
 
@@ -142,6 +157,10 @@ class Summary(Ending, frozen=True, kw_only=True):
     sitemaps: tuple[str, ...] = ()
     """The first that these robots.txt name, at most five."""
     sitemaps_in_all: int = 0
+    proxies: tuple[ProxyUse, ...] = ()
+    """Where there are several: those that failed most, at most five."""
+    proxies_used: int = 0
+    """How many of them were used at all."""
 
     @property
     def failures(self) -> int:

@@ -72,6 +72,7 @@ def _figures(summary: Summary, width: int, glyphs: Glyphs) -> list[list[Text]]:
         [] if width >= _TWO_COLUMNS else _fact_lines(facts, width),
         _slowest(summary.slowest, width, glyphs),
         _given_up(summary.given_up, summary.given_up_hosts, width, glyphs),
+        _proxies(summary, width, glyphs),
     ]
 
 
@@ -272,6 +273,38 @@ def _sitemaps(summary: Summary, width: int, glyphs: Glyphs) -> list[Text]:
     lines = [Text("sitemaps named by robots.txt", style="dim"), *(Text(f"  {url}") for url in urls)]
     if (more := summary.sitemaps_in_all - len(summary.sitemaps)) > 0:
         lines.append(Text(f"  and {formats.count(more)} more"))
+    return lines
+
+
+def _proxies(summary: Summary, width: int, glyphs: Glyphs) -> list[Text]:
+    """Return a table of the proxies, where there are several."""
+    rows = [
+        (
+            name(use.proxy, glyphs),
+            *map(formats.count, (use.ok + use.failed, use.ok, use.failed, use.rested)),
+        )
+        for use in summary.proxies
+    ]
+    if not rows:
+        return []
+    table = [("proxies", "URLs", "ok", "failed", "rested"), *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(5)]
+    room = max(_SHORTEST_HOST, width - sum(widths[1:]) - 4 * len(_GAP))
+    first = min(widths[0], room)
+    lines = [
+        Text(
+            _GAP.join(
+                [
+                    cut(proxy, first, glyphs).ljust(first),
+                    *(cell.rjust(wide) for cell, wide in zip(cells, widths[1:], strict=True)),
+                ]
+            ),
+            style="" if number else "dim",
+        )
+        for number, (proxy, *cells) in enumerate(table)
+    ]
+    if summary.proxies_used > len(rows):
+        lines.append(Text(f"and {formats.count(summary.proxies_used - len(rows))} more"))
     return lines
 
 
