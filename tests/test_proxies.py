@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -247,10 +248,16 @@ def test_what_is_good_or_nobody_uses_is_not_refused(
     check_surroundings(Config())
 
 
+@pytest.mark.parametrize("installed", [None, "2.8.0", "?"])
 def test_socks_without_its_library_is_refused_with_the_command(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, installed: str | None
 ) -> None:
-    monkeypatch.setattr("fetchpool.network.proxies.find_spec", lambda name: None)
+    def version(name: str) -> str:
+        if installed is None:
+            raise PackageNotFoundError(name)
+        return installed
+
+    monkeypatch.setattr("importlib.metadata.version", version)
     with pytest.raises(ConfigError, match=r"--proxy takes .*pip install 'fetchpool\[socks\]'"):
         check_surroundings(Config(proxy="socks5://me:hush@proxy.test"))
     monkeypatch.setenv("ALL_PROXY", "socks5h://proxy.test")

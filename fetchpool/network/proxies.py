@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from importlib.util import find_spec
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import NamedTuple
@@ -78,9 +77,17 @@ def _exceptions(variables: Mapping[str, str]) -> str:
 
 def why_no_socks(url: str) -> str | None:
     """Return what *url*, a proxy's, needs that isn't installed; None if there is no such thing."""
-    if not url.lower().startswith("socks") or find_spec("python_socks") is not None:
+    if not url.lower().startswith("socks"):
         return None
-    return "takes a SOCKS proxy only with python-socks: pip install 'fetchpool[socks]'"
+    from importlib import metadata  # 20 ms that most starts don't need
+
+    try:
+        # The first that is given its connection by the caller (`connector.socks`).
+        if int(metadata.version("python-socks").partition(".")[0]) >= 3:
+            return None
+    except (metadata.PackageNotFoundError, ValueError):
+        pass
+    return "takes a SOCKS proxy only with python-socks 3: pip install 'fetchpool[socks]'"
 
 
 def given_proxies(config: Config) -> list[str] | None:
