@@ -93,7 +93,8 @@ def test_hosts_stay_with_their_proxies_and_go_on_with_others_where_these_fail(
     assert "proxy-rests" not in (tmp_path / "log").read_text()
 
     # One goes, another doesn't take us any more: the third does it all, at no URL's cost.
-    gone, refusing, good = proxies
+    uses = Counter(name for names in first.values() for name in names)
+    gone, refusing, good = sorted(proxies, key=lambda proxy: -uses[proxy.url])
     gone.mood = lambda asked: gone.go_away()
     refusing.mood = lambda asked: NO_CREDENTIALS
     result = run_fetchpool([*args, "--fresh"], cwd=tmp_path)
