@@ -14,6 +14,7 @@ from fetchpool.model.urls import parse_url
 from fetchpool.model.values import FailureKind
 from tests.engine.rig import Rig, Visit, body_of, rig
 from tests.loops import Run
+from tests.servers.counting import CountingServer
 from tests.servers.socks import SocksProxy
 from tests.servers.tls import Authority
 
@@ -78,7 +79,7 @@ def test_tls_is_the_hosts_and_is_resumed(run: Run, authority: Authority, way: st
             await visit.request()
             await visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
 
-    async def work(proxy: SocksProxy) -> None:
+    async def work(proxy: SocksProxy, elsewhere: CountingServer) -> None:
         async with rig(behave, server_tls=served, client_tls=trusting(authority)) as it:
             it.go_through(proxy.url("socks5h"), way)
             for _ in range(3):
@@ -91,12 +92,13 @@ def test_tls_is_the_hosts_and_is_resumed(run: Run, authority: Authority, way: st
             assert body_of(dotted) == body
         async with rig(behave, server_tls=served, client_tls=ssl.create_default_context()) as it:
             it.go_through(proxy.url("socks5h"), way)
-            result = await get(it, f"https://localhost:{it.site.port}/")
+            result = await get(it, elsewhere.url("/"))
             assert isinstance(result, FailedAttempt)
             assert result.failure.kind is FailureKind.TLS
 
-    with SocksProxy() as proxy:
-        run(work(proxy))
+    # Of a handshake that fails the server may hear when this loop has been closed: it has its own.
+    with SocksProxy() as proxy, CountingServer(context=authority.fresh()) as elsewhere:
+        run(work(proxy, elsewhere))
 
 
 HOSTS_OWN = [  # scheme, the proxy's reply, what is told, whether it may pass
