@@ -23,7 +23,7 @@ NAMES = [option.key for option in options()]
         ("out", "output"),
         ("time", "timeout"),
         ("threads", "limit"),
-        ("header-file", None),
+        ("header-file", "header"),
         ("verbose", None),
         ("continue", None),
         ("recursive", None),

@@ -73,6 +73,7 @@ _HABITS = (
      "forms of several parts are not made; --data @FILE sends a body as it stands"),
     ("--upload-file", "--data @FILE with --method PUT sends a file to every URL"),
     ("-T", "--read-timeout S is the longest silence (wget -T), --data @FILE a body (curl -T)"),
+    ("--header-file", "--header @FILE reads header fields from a file, one a line"),
     ("-e --referer", "--header 'Referer: URL' sends it"),
     ("-b --cookie --load-cookies",
      "--cookies FILE sends those of a cookies.txt; --header 'Cookie: NAME=VALUE' sends one"),

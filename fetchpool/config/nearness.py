@@ -26,6 +26,6 @@ def nearest(written: str, names: Iterable[str]) -> str | None:
         return same
     swapped = [name for name in known if sorted(name) == sorted(written)]
     longer = [name for name in known if name.startswith(written)]
-    near = get_close_matches(written, known, n=1, cutoff=NEAR)
-    near += swapped + get_close_matches(written, longer, n=1, cutoff=NEAR_BEGINNING)
+    near = get_close_matches(written, longer, n=1, cutoff=NEAR_BEGINNING)
+    near += get_close_matches(written, known, n=1, cutoff=NEAR) + swapped
     return near[0] if near else None

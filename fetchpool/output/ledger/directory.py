@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from fetchpool.model.urls import is_hiding
 from fetchpool.model.values import Request
@@ -18,12 +18,11 @@ from fetchpool.output.ledger.checkpoint import read_checkpoint
 from fetchpool.output.ledger.entries import read_blocks
 from fetchpool.output.ledger.errors import (
     CannotGoOnError,
-    DirectoryBusyError,
     OutputError,
     output_errors,
 )
 from fetchpool.output.ledger.foreign import ForeignNames, remember_names
-from fetchpool.output.ledger.holding import wait_for_orphans
+from fetchpool.output.ledger.holding import Lock, wait_for_orphans
 from fetchpool.output.ledger.install import install
 from fetchpool.output.ledger.keeping import Flag, Keeping, Kept, Previous, decide
 from fetchpool.output.ledger.layout import Layout, remove
@@ -44,13 +43,8 @@ from fetchpool.output.ledger.state import (
 from fetchpool.output.ledger.waiting import Waiting
 from fetchpool.output.ledger.writer import Ledger
 
-if TYPE_CHECKING:
-    from filelock import FileLock
-
 ReadList = Callable[[], Iterable[Request]]
 
-_LOCK_WAIT_S = 0.2
-"""A run that is there is refused after so long: `read_status` holds the lock for a moment too."""
 READ_RATHER_THAN_TRUST = 16 << 20
 """Bytes of a ledger that are read in full (0.1 s) though a checkpoint would spare it: so damage in
 the middle of a ledger, which a checkpoint can't see, is found in any that isn't huge."""
@@ -77,7 +71,7 @@ class RunDirectory:
     """DEST, held by this process until `close`. Make one with `open`, then call `settle` once."""
 
     def __init__(
-        self, layout: Layout, lock: FileLock | None, options: RunOptions, sources: Sequence[str]
+        self, layout: Layout, lock: Lock | None, options: RunOptions, sources: Sequence[str]
     ) -> None:
         """Take over what `open` has locked; raises as `open` does."""
         self._layout = layout
@@ -116,7 +110,7 @@ class RunDirectory:
         """
         with output_errors(layout.dest):
             _make(layout)
-            lock = _take_lock(layout)
+            lock = Lock(layout)
         try:
             with output_errors(layout.dest):
                 wait_for_orphans(layout)
@@ -508,17 +502,3 @@ def not_ours(layout: Layout) -> OutputError:
     return OutputError(
         f"{layout.ledger} is not fetchpool's: choose another directory with --output"
     )
-
-
-def _take_lock(layout: Layout) -> FileLock:
-    """Return the lock, held; the kernel frees it if this process dies."""
-    from filelock import FileLock, Timeout  # 4 ms, which a run without a directory doesn't need
-
-    lock = FileLock(layout.lock, thread_local=False)
-    try:
-        lock.acquire(timeout=_LOCK_WAIT_S, poll_interval=_LOCK_WAIT_S / 10)
-    except Timeout:
-        raise DirectoryBusyError(f"another run holds {layout.dest}; try again later") from None
-    except NotImplementedError as error:
-        raise OutputError(f"the file system of {layout.dest} has no locks: {error}") from error
-    return lock

@@ -13,6 +13,7 @@ from fetchpool.model.urls import InvalidURLError, parse_url
 from fetchpool.model.values import Change
 from fetchpool.output.ledger.entries import Entry, read_blocks
 from fetchpool.output.ledger.errors import NotARunError
+from fetchpool.output.ledger.holding import is_held
 from fetchpool.output.ledger.layout import Layout
 from fetchpool.output.ledger.standing import Totals
 from fetchpool.output.ledger.state import FileStamp, State, read_state
@@ -75,7 +76,7 @@ def read_status(dest: Path) -> RunStatus:
     OSError if it can't be read.
     """
     layout = Layout(dest)
-    running = _is_held(layout)  # before the state: a run that ends meanwhile is then `finished`
+    running = is_held(layout)  # before the state: a run that ends meanwhile is then `finished`
     state = read_state(layout.state)
     totals, hosts, damaged = Totals(), _FailureTable(), 0
     try:
@@ -166,23 +167,6 @@ def _unfinished(state: State, ledger: FileStamp) -> tuple[str, ...]:
 def _sources(state: State) -> tuple[str, ...]:
     """Return the sources of all lists: of long ones that were added, the first few."""
     return (*(name for each in state.earlier for name in each.names), *state.sources)
-
-
-def _is_held(layout: Layout) -> bool:
-    """Tell whether a run holds the directory; False where that can't be found out."""
-    from filelock import FileLock, Timeout
-
-    if not layout.lock.exists():
-        return False
-    lock = FileLock(layout.lock)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        return True
-    except (OSError, NotImplementedError):
-        return False
-    lock.release()
-    return False
 
 
 class _FailureTable:
