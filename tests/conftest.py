@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 from contextlib import suppress
@@ -13,9 +12,8 @@ import aioresponses.core
 import pytest
 from aiohttp import ClientResponse
 from aiohttp.abc import AbstractStreamWriter
-from hypothesis import HealthCheck, settings
 
-from tests import ways
+from tests import laws, ways
 
 
 class _ResponseWithWriter(ClientResponse):
@@ -44,23 +42,13 @@ for _name in ("SIGINT", "SIGHUP", "SIGQUIT", "SIGTERM"):
         with suppress(ValueError):  # in another thread than the main one
             signal.signal(getattr(signal, _name), _go_on)
 
-# No test fails for being slow: a busy machine may stand still for a second at any place.
-# (hypothesis goes by whether `CI` is set; here TEST_LAWS alone says which examples are tried.)
-settings.register_profile(
-    "unhurried", deadline=None, derandomize=False, suppress_health_check=[HealthCheck.too_slow]
-)
-# In continuous integration, where a red run must be red again.
-settings.register_profile("repeatable", settings.get_profile("unhurried"), derandomize=True)
-# For `python -m tests.fuzz_laws`.
-settings.register_profile("thorough", settings.get_profile("unhurried"), max_examples=1_000)
-settings.load_profile(os.environ.get("TEST_LAWS", "unhurried"))
-
 
 def pytest_report_header() -> str:
-    """Say which ways (exchange and event loop) try every row of a table."""
-    if ways.ONLY_FIRST:
-        return "ways: the first alone"
-    return "ways: " + ("all four" if ways.ALL else "two of four; the others a part (TEST_WAYS=all)")
+    """Say which examples are tried, and which ways (exchange and event loop) try which rows."""
+    tried = "two of four; the others a part (TEST_WAYS=all)"
+    if ways.ALL or ways.ONLY_FIRST:
+        tried = "all four" if ways.ALL else "the first alone"
+    return f"laws: {laws.LOADED}; ways: {tried}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -17,7 +17,7 @@ import sys
 import time
 
 MORE = "thorough"
-"""The profile of `conftest` with more examples for each law."""
+"""The profile of `tests.laws` with more examples for each law."""
 
 
 def main() -> int:

@@ -29,7 +29,7 @@ def tried(folder: Path, command: list[str], claim: str, **env: str) -> tuple[lis
     (folder / "test_sample.py").write_text(SAMPLE.format(claim=claim))
     (folder / "tried").unlink(missing_ok=True)
     done = subprocess.run(
-        [sys.executable, "-m", *command, "-p", "no:cacheprovider", "-p", "tests.conftest"],
+        [sys.executable, "-m", *command, "-p", "no:cacheprovider", "-p", "tests.laws"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), **env},
         capture_output=True,
