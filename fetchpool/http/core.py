@@ -106,7 +106,9 @@ class Engine:
             )
             watch.fresh = plan.fresh or excused is not None
             if plan.destination is None:
-                receiver = Receiver(plan, self._bodies, store, resumption, self._threads)
+                receiver = Receiver(
+                    plan, self._bodies, store, resumption, self._threads, again=anew
+                )
             else:
                 enough = plan.destination.enough_bytes
                 receiver = Beginning(plan, store, self._threads, enough)

@@ -81,12 +81,13 @@ class Receiver:
 
     With a *resumption*, *plan* asked for the rest of a part: the body then is the part and that
     rest, or a whole one, or `StartAnewError` is raised. The part is the receiver's until `finish`
-    has returned or `abandon` was called.
+    has returned or `abandon` was called. *again* says that the whole is asked for after that error.
     """
 
     __slots__ = (
         "_claimed",
         "_hashes",
+        "_is_again",
         "_kept",
         "_length",
         "_pending",
@@ -114,8 +115,11 @@ class Receiver:
         store: Store,
         resumption: Resumption | None = None,
         threads: Executor | None = None,
+        *,
+        again: bool = False,
     ) -> None:
         self._plan = plan
+        self._is_again = again
         self._policy = policy
         self._resumption = resumption
         self._length: int | None = None
@@ -179,8 +183,11 @@ class Receiver:
         """
         self.answer = head
         self._length = length
-        if head.status == NOT_MODIFIED and self._plan.condition is not None:
-            return self._keep_earlier(head)
+        if head.status == NOT_MODIFIED and self._plan.earlier is not None:
+            if self._plan.condition is not None:
+                return self._keep_earlier(head)
+            if not self._is_again:  # a cache that has the wrong answer may have the right one next
+                raise StartAnewError
         if self._resumption is not None:
             if self._goes_on(self._resumption, head, length):
                 return self.action

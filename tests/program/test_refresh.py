@@ -98,13 +98,16 @@ CASES = {
         body=NEW,
     ),
     "304-to-everything": Case(
-        whole(OLD, None), [not_modified()], None, [None], ok=False, body=OLD
+        whole(OLD, None), [not_modified()], None, [None, None], ok=False, body=OLD
+    ),
+    "304-at-first": Case(
+        whole(OLD, None), [not_modified(), whole(NEW, None)], "changed", [None, None], body=NEW
     ),
     "body-is-gone": Case(
         TAGGED, [whole(OLD, '"1"')], "same", [None], spoil=b""
     ),
     "body-is-gone-and-304": Case(
-        TAGGED, [not_modified()], None, [None], ok=False, body=None, spoil=b""
+        TAGGED, [not_modified()], None, [None, None], ok=False, body=None, spoil=b""
     ),
     "body-was-cut": Case(TAGGED, [whole(OLD, '"1"')], "same", [None], spoil=OLD[:-1]),
     "body-was-altered": Case(TAGGED, [whole(OLD, '"1"')], "same", [None], spoil=b"odd body"),
@@ -190,8 +193,11 @@ def nights(
 @pytest.mark.parametrize("name", CASES)
 def test_record_says_what_has_become_of_a_url(nights: Nights, name: str) -> None:
     case, record = CASES[name], nights.second[name]
+    asked = nights.asked[name]
     # A kept connection that closes doesn't count: the same is sent again.
-    assert list(dict.fromkeys(nights.asked[name])) == list(case.conditions)
+    assert asked == list(case.conditions) or (
+        name == "hangs-up" and set(asked) <= {*case.conditions}
+    )
     assert (record["ok"], record.get("change")) == (case.ok, case.change)
     file = None if record["path"] is None else nights.folder / "out" / record["path"]
     if case.ok:
