@@ -8,9 +8,11 @@ from typing import Any, TypeAlias
 
 import uvloop
 
+from tests.servers.thread import ServersLoop
+
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
-    "asyncio": asyncio.new_event_loop,
+    "asyncio": ServersLoop,
 }
 
 Run: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]

@@ -190,6 +190,12 @@ FORMS = {
         f"{'a' * 64}  {H}/a\n{'b' * 64} *{H}/b\n", plain(f"{H}/a", f"{H}/b"),
         "checksums, each with its URL", ({"checksum": "a" * 64}, {"checksum": "b" * 64}),
     ),
+    "apt": Case(
+        f"'{H}/n%2b.deb' n_1%2b_amd64.deb 527000 SHA256:{'a' * 64}\n'{H}/r' h_InRelease 0 \n",
+        plain(f"{H}/n%2b.deb", f"{H}/r"), "URLs as apt prints them",
+        ({"name": "n_1%2b_amd64.deb", "size": "527000", "checksum": "a" * 64},
+         {"name": "h_InRelease", "size": "0"}),
+    ),
     "sitemap": Case(
         '<?xml version="1.0"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
         ' xmlns:image="i">\n<url><loc> '

@@ -20,7 +20,7 @@ class ListSettings(NetworkSettings):
     input_format: Annotated[
         Literal[
             "auto", "lines", "csv", "tsv", "jsonl", "json", "parquet", "sitemap", "opml",
-            "bookmarks", "aria2", "sums",
+            "bookmarks", "aria2", "sums", "apt",
         ],
         Panel.IO,
         Choice("FORMAT", *INPUT_FORMATS),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 INPUT_FORMATS = (
     "auto", "lines", "csv", "tsv", "jsonl", "json", "parquet", "sitemap", "opml", "bookmarks",
-    "aria2", "sums",
+    "aria2", "sums", "apt",
 )  # fmt: skip
 """What a list can be; `auto`: found out from its first lines."""
 

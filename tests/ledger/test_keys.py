@@ -84,6 +84,7 @@ FIELDS: dict[str, Any] = {
     "content_type": "text/css", "path": "h/other", "sha256": "0f", "started_at": 1.5,
     "elapsed_s": 7.0, "insecure": True, "request.method": "PUT", "request.body": b"page=1",
     "request.row": b'{"a":1}', "etag": '"1"', "last_modified": "Sun", "change": Change.SAME,
+    "proxy": "http://proxy:3128",
 }  # fmt: skip
 """For each field of an outcome that a record tells of, another value than it has below."""
 

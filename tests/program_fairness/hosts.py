@@ -91,10 +91,7 @@ class Hosts(CountingServer):
         return sum(slow[: len(slow) - slow[::-1].index(False)])
 
     def go_away(self, address: str, seconds: float) -> None:
-        """Reset what is connected to *address* and refuse all else for so long; from a rule.
-
-        Meant for one connection at a time: one that is being accepted would be left open.
-        """
+        """Reset what is connected to *address* and refuse all else for so long; from a rule."""
         for server in self._servers:
             if server.sockets and server.sockets[0].getsockname()[0] == address:
                 server.close()

@@ -4,12 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
+
+
+class ServersLoop(asyncio.SelectorEventLoop):
+    """An event loop whose servers may be closed while they accept a connection.
+
+    asyncio can't make a transport for a server that has been closed meanwhile, and leaves its
+    socket open: the collector would find it in some later test.
+    """
+
+    async def _accept_connection2(
+        self,
+        protocol_factory: Any,
+        conn: socket.socket,
+        extra: Any,
+        sslcontext: Any = None,
+        server: Any = None,
+        *more: Any,
+        **named: Any,
+    ) -> None:
+        if server is not None and not server.is_serving():
+            conn.close()
+            return
+        inside: Any = super()
+        await inside._accept_connection2(
+            protocol_factory, conn, extra, sslcontext, server, *more, **named
+        )
 
 
 class ThreadedServer:
@@ -20,7 +47,7 @@ class ThreadedServer:
     """
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = ServersLoop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     async def _open(self) -> None:

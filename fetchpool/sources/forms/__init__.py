@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from fetchpool.model.reading import Reading
-from fetchpool.sources.forms import aria2, json_rows, markup, parquet, plain, sums, table
+from fetchpool.sources.forms import aria2, json_rows, markup, parquet, patterns, plain, table
 from fetchpool.sources.forms.form import Data, Form
 from fetchpool.sources.forms.plain import Plain
 from fetchpool.sources.head import Head
@@ -32,7 +32,8 @@ FORMS: dict[str, Find] = {
     "jsonl": json_rows.find_lines,
     "json": json_rows.find_array,
     "aria2": aria2.find,
-    "sums": sums.find,
+    "sums": partial(patterns.find, mark="sums"),
+    "apt": partial(patterns.find, mark="apt"),
     "tsv": partial(table.find, kind="tsv"),
     "csv": partial(table.find, kind="csv"),
     "lines": plain.find,
