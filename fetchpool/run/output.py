@@ -86,10 +86,9 @@ class Output(Struct, frozen=True):
         moved = 0
         with suppress(OSError, StoreError, sqlite3.Error):
             bodies = self.directory.left_bodies()
-            while some := {each.path or "": each for each in islice(bodies, _OUTDATED_AT_ONCE)}:
-                for path in sorted(unnamed(self.layout, set(some))):
-                    known = some[path]
-                    moved += self.sink.move_away(path, known.bytes, known.sha256)
+            while paths := {each.path or "" for each in islice(bodies, _OUTDATED_AT_ONCE)}:
+                for path in sorted(unnamed(self.layout, paths)):
+                    moved += self.sink.move_away(path)
         return moved
 
     def remove_outdated(self) -> None:

@@ -275,7 +275,8 @@ def test_what_left_the_list_is_told_and_pruned_if_that_is_asked(tmp_path: Path) 
     names = ["stays", "leaves", "altered", "comes-back"]
     with RangeServer({f"/{name}": [whole(name.encode(), '"1"')] for name in names}) as server:
         write_list(tmp_path / "list.txt", [server.url(f"/{name}") for name in names])
-        before, _ = refresh(tmp_path)
+        # A plain run has no hashes: whether a body is as it was, the time of its change tells.
+        before = by_name(run_fetchpool(["get", "list.txt", "-o", "out"], cwd=tmp_path).records)
         for name in names:
             server.answers[f"/{name}"] = [not_modified()]
         write_list(tmp_path / "list.txt", [server.url("/stays")])

@@ -45,7 +45,7 @@ _FIND = "SELECT older, place, number FROM answer WHERE url = ?"
 _ALL = "SELECT older, place, number FROM answer ORDER BY older, place"
 
 _SLACK_S = 0.05
-"""A record is made this long after its body was stored, at most, where nothing is measured."""
+"""By how much the two clocks may differ: that of the record's seconds, and that of the files."""
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
@@ -90,7 +90,7 @@ class Baseline:
     """The good records of earlier runs, found by what was asked for."""
 
     def __init__(self, layout: Layout, *, bodies: bool, comparable: bool) -> None:
-        """Index what *layout* has; 2 µs a record. Raises OSError, sqlite3.Error.
+        """Index what *layout* has, reading it once. Raises OSError, sqlite3.Error.
 
         *bodies* says that today's run stores bodies, *comparable* that they are of the same form
         as those of the run before.
@@ -117,8 +117,8 @@ class Baseline:
     def attach(self, requests: Sequence[Request], answered: Bitmap | None) -> list[Request]:
         """Return *requests*, those that are not *answered* with what an earlier run got for them.
 
-        Looks at their bodies on disk: 10 µs each, and what their hashes take where a file has
-        changed since. From any thread, one at a time. Raises OSError.
+        Looks at their bodies on disk, and hashes those whose files have changed since. From any
+        thread, one at a time. Raises OSError.
         """
         try:
             return [
@@ -146,6 +146,11 @@ class Baseline:
             raw, known = (b"", None) if number in self._seen else self._read(older, place)
             if known is not None:
                 yield Left(raw, known, is_news=not older)
+
+    def has_body(self, left: Left) -> bool:
+        """Tell whether the body of a record is still there, as it was stored."""
+        path = left.known.path
+        return path is not None and self._look(path, left.known, is_last=left.is_news)[0]
 
     def close(self) -> None:
         """Close and delete the index; may be called again."""
@@ -214,7 +219,7 @@ class Baseline:
             found = os.lstat(file)
             if not stat.S_ISREG(found.st_mode) or found.st_size != known.bytes:
                 return False, known.sha256
-            untouched = is_last and self._is_untouched(found, known)
+            untouched = self._is_untouched(found, known, is_last=is_last)
             if untouched and known.sha256 is not None:
                 return True, known.sha256
             if not untouched and known.sha256 is None and (known.etag or known.last_modified):
@@ -227,13 +232,14 @@ class Baseline:
             return untouched, sha256
         return sha256 == known.sha256, known.sha256
 
-    def _is_untouched(self, found: os.stat_result, known: Known) -> bool:
+    def _is_untouched(self, found: os.stat_result, known: Known, *, is_last: bool) -> bool:
         """Tell whether nothing has happened to a file since its record was made.
 
-        Its status changes with every change of its bytes, and nobody can set back when that was.
+        The time of its last change moves with every change of its bytes, and nobody can set it
+        back. No file of the last run is newer than that run's ledger.
         """
         asked_at = known.asked_at
-        if asked_at is None or found.st_ctime_ns > self._ledger_ns:
+        if asked_at is None or (is_last and found.st_ctime_ns > self._ledger_ns):
             return False
         return found.st_ctime <= asked_at + known.elapsed_s + _SLACK_S
 

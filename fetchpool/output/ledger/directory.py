@@ -154,13 +154,13 @@ class RunDirectory:
             return write_left(self._layout.left, left, fsync=self._fsync)
 
     def left_bodies(self) -> Iterator[Known]:
-        """Yield the records of all URLs that an earlier list had and whose bodies are there.
+        """Yield the records of URLs that only earlier lists had, where the body is as it was.
 
         Raises OSError, sqlite3.Error.
         """
         if self._baseline is not None:
             for each in self._baseline.left(beside=self._options.add):
-                if each.known.path is not None:
+                if self._baseline.has_body(each):
                     yield each.known
 
     def is_foreign(self, path: str) -> bool:
