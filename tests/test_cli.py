@@ -116,6 +116,7 @@ def test_every_option_can_be_given_on_the_command_line(
         more = ["--metrics-file", "m.prom"] if option.name == "metrics_label" else more
         more = ["--refresh"] if option.name == "prune" else more
         more = ["--cert", "c.pem"] if option.name == "key" else more
+        more = ["--store", "tar"] if option.name in ("samples", "segment_size") else more
         assert cli.main(["get", "x", *more, option.flag, *value]) == 7
         config, _, output = calls.pop()
         given = output if option.name == "output" else getattr(config, option.name)
@@ -217,7 +218,10 @@ def test_status_hands_on_directory_and_form(calls: Calls) -> None:
         (["get", "--timeout", "nan", "x"], "--timeout takes seconds"),
         (["get", "--timeout", "1e999", "x"], "--timeout takes seconds"),
         (["get", "--fail-if", "errors", "x"], "quote it for the shell"),
-        (["get", "-o", "x.tar", "x"], "is the name of a .tar file: name a directory, and pack it"),
+        (
+            ["get", "-o", "x.tar", "x"],
+            "is the name of a .tar file: name a directory for such files: --output 'x' --store tar",
+        ),
         (["get", "-o", "s3://b/x", "x"], "name a local directory, and copy it there afterwards"),
         (["get", "--records", "x.parquet", "x"], "name it .csv or .jsonl and convert that"),
         (["get", "-o", "a", "--output", "a", "x"], "--output is there twice, and takes one value"),

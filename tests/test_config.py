@@ -35,6 +35,8 @@ COMPANIONS: dict[str, dict[str, object]] = {
     "metrics_label": {"metrics_file": "m.prom"},
     "prune": {"refresh": True},
     "key": {"cert": "c.pem"},
+    "samples": {"store": "tar"},
+    "segment_size": {"store": "tar"},
 }
 """What an option doesn't go without."""
 SECRETS: dict[str, Any] = {
@@ -481,6 +483,7 @@ def test_every_option_can_stand_in_the_file(option: Option, tmp_path: Path) -> N
     extra = 'metrics-file = "m.prom"\n' if option.name == "metrics_label" else extra
     extra = "refresh = true\n" if option.name == "prune" else extra
     extra = 'cert = "c.pem"\n' if option.name == "key" else extra
+    extra = 'store = "tar"\n' if option.name in ("samples", "segment_size") else extra
     settings = load(f"{extra}{option.key} = {value}", tmp_path)
     assert settings.origins[option.name].endswith("settings.toml")
 

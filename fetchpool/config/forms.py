@@ -53,8 +53,9 @@ def check_directory(path: str) -> None:
         other = f"name a directory, and write the records with --records {quoted(path)}"
         if suffix in ("csv", "jsonl"):
             other += ", or later with fetchpool export"
-    elif suffix in _WEB_ARCHIVES or _suffix(path.lower().removesuffix(".gz")) in _WEB_ARCHIVES:
-        other = "name a directory; bodies go to plain files"
+    elif store := _store_of(path):
+        directory = quoted(_without_suffixes(path))
+        other = f"name a directory for such files: --output {directory} --store {store}"
     elif suffix in _ARCHIVES or suffix in _PACKED:
         other = "name a directory, and pack it afterwards (tar -caf, zip -r)"
     elif suffix in _TABLES or suffix in _DATABASES:
@@ -65,6 +66,27 @@ def check_directory(path: str) -> None:
         return
     form = _form(path)
     raise Unfit(f"takes a directory, and {quoted(path)} is the name of a {form} file", other)
+
+
+def _store_of(path: str) -> str | None:
+    """Return which `--store` makes files with the name of *path*; None: none does."""
+    suffix = _suffix(path)
+    inner = _suffix(path.rstrip("/")[: -len(suffix) - 1]) if suffix in _PACKED else suffix
+    if suffix in _WEB_ARCHIVES or inner in _WEB_ARCHIVES:
+        return "warc"
+    if inner == "tar" or suffix in ("tgz", "tbz", "tbz2", "txz", "tzst"):
+        return "tar"
+    if suffix == "parquet":
+        return "parquet"
+    return "sqlite" if suffix in ("sqlite", "sqlite3", "db", "db3") else None
+
+
+def _without_suffixes(path: str) -> str:
+    """Return *path* without what says its form: `crawl` for `crawl.warc.gz`."""
+    path = path.rstrip("/")
+    if _suffix(path) in _PACKED:
+        path = path.rpartition(".")[0]
+    return path.rpartition(".")[0]
 
 
 def check_file(path: str) -> None:

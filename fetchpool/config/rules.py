@@ -81,6 +81,7 @@ def check_together(config: Config) -> None:
         raise ConfigError(
             f"--retry-on and --no-retry-on both name {min(both)}: drop it from one of them"
         )
+    _check_store(config)
     if config.metrics_label and not config.metrics_file:
         raise ConfigError(
             "--metrics-label is for the metrics of --metrics-file: add --metrics-file, or drop it"
@@ -113,6 +114,25 @@ def check_together(config: Config) -> None:
         raise ConfigError(
             "--user-agent and --header 'User-Agent: …' say the same thing twice: drop one of them"
         )
+
+
+_ABOUT_FILES = ("no_body", "mtime", "content_disposition", "prune")
+"""What is about files has no meaning for containers."""
+
+
+def _check_store(config: Config) -> None:
+    store = f"--store {config.store}"
+    if config.in_containers:
+        for name in _ABOUT_FILES:
+            if getattr(config, name):
+                flag = f"--{name}".replace("_", "-")
+                raise ConfigError(
+                    f"{flag} can't be combined with {store}: it is about files. Drop one of them."
+                )
+    elif config.segment_size:
+        raise ConfigError("--segment-size is about containers: add --store, or drop it")
+    if config.samples and config.store != "tar":
+        raise ConfigError("--samples is about tars: add --store tar, or drop it")
 
 
 def _check_cookies(config: Config) -> None:

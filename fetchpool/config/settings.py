@@ -25,11 +25,11 @@ from fetchpool.config.http_values import (
     has_sets,
 )
 from fetchpool.config.label_values import Labels
-from fetchpool.config.list_settings import ListSettings
 from fetchpool.config.list_values import Columns
 from fetchpool.config.options import Also, Option, Panel, checked_value
 from fetchpool.config.request_values import Body, Credentials, JsonBody, Method, ask_of
 from fetchpool.config.rules import check_together
+from fetchpool.config.store_settings import StoreSettings
 from fetchpool.config.typed import (
     AgentsGiven,
     BodyGiven,
@@ -98,7 +98,7 @@ DRY_RUN = Option(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Config(ListSettings):
+class Config(StoreSettings):
     """Every setting of a run; the defaults are those of the command line.
 
     Raises:
@@ -119,6 +119,17 @@ class Config(ListSettings):
             "being named.",
         ),
     ] = default(())
+    segment_size: Annotated[
+        Takes[int, SizeGiven],
+        Panel.IO,
+        Size("SIZE"),
+        "Where a container ends and the next one begins",
+        Also(
+            default="1G",
+            example="500M",
+            more="A body that is larger has a container of its own. 0 = as by default.",
+        ),
+    ] = default(0)
     records: Annotated[
         Takes[str | None, PathGiven],
         Panel.IO,

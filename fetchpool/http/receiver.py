@@ -252,12 +252,14 @@ class Receiver:
 
     def _has(self, earlier: Earlier) -> bool:
         """Tell whether the store still has the *earlier* body, or there is none to have."""
-        if earlier.path is None:
+        if not earlier.has_body:
             return True
         named_by = self._plan.named_by or self._plan.target
-        return isinstance(self._store, Sink) and self._store.has(
-            named_by, earlier.path, earlier.bytes
-        )
+        return isinstance(self._store, Sink) and self._store.has(named_by, earlier)
+
+    def _keep_body(self, earlier: Earlier) -> Stored:
+        """Return where the *earlier* body is, which the store has."""
+        return self._store.keep(earlier) if isinstance(self._store, Sink) else Stored(earlier.path)
 
     def _is_same(self, head: Head) -> bool:
         """Tell whether the complete body is what the store has had from an earlier run."""
@@ -336,7 +338,7 @@ class Receiver:
         may have another name, or none.
         """
         if self._kept is not None:
-            self.stored = Stored(self._kept.path)
+            self.stored = self._keep_body(self._kept)
             return
         if self._unpacking is not None:
             self._unpacking.finish(self._keep)
@@ -361,7 +363,7 @@ class Receiver:
             if self._writer is not None:
                 self._writer.discard()
                 self._writer = None
-            self.stored = Stored(plan.earlier.path)
+            self.stored = self._keep_body(plan.earlier)
         elif not is_final(self.answer):
             self.draft = self._writer or self._store.open(named_by, self.answer)
             self._writer = None

@@ -13,11 +13,11 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import msgspec
 
-from fetchpool.model.values import Head, Outcome, Receipt, Target
+from fetchpool.model.values import Earlier, Head, Outcome, Receipt, Target
 
 Chunk: TypeAlias = bytes | bytearray | memoryview
 """Bytes of a body; a memoryview must be one of single bytes."""
@@ -167,34 +167,46 @@ class Sink(Store):
 
     appends: ClassVar[bool] = False
     """Whether `append` does anything: if not, it is never called."""
+    takes_records: ClassVar[bool] = False
+    """Whether `append` looks at the records: else a worker process makes none."""
 
     @property
     def behind(self) -> bool:
         """Whether too much waits for `append`: no further request starts while it is true."""
         return False
 
-    def has(self, target: Target, path: str, size: int) -> bool:
-        """Tell whether the body that a run before stored for *target* at *path* is still there.
+    def has(self, target: Target, earlier: Earlier) -> bool:
+        """Tell whether the body that a run before stored for *target* is still there.
 
-        It has *size* bytes then, and a name that *target*'s body may have today.
+        It has its size then, and a name that *target*'s body may have today.
         """
         return False
 
-    def append(self, outcomes: Sequence[Outcome]) -> None:
+    def keep(self, earlier: Earlier) -> Stored:
+        """Return where the body of an earlier run is, which `has` has found: it stays as it is.
+
+        A sink of containers copies it, so that each run's containers are complete.
+        """
+        return Stored(earlier.path)
+
+    def append(self, outcomes: Sequence[Outcome], records: Sequence[Any]) -> None:
         """Write the bodies of *outcomes* to their containers and fill in their receipts.
 
         The outcomes are all that are about to be recorded, those without a body too, in the
-        ledger's order; their records are written after the call. A receipt with a place is one that
-        another process of the run has filled in: `sync` covers its container, too. Called in the
-        ledger's thread, or where a worker process sends its outcomes. Raises StoreError: none of
-        *outcomes* gets a record then, and the run ends.
+        ledger's order. *records* are theirs (`output.ledger.record.Record`), without the places
+        that the receipts will say; they are written to the ledger after the call. A receipt with a
+        place is one that another process of the run has filled in: `sync` covers its container,
+        too. Called in the ledger's thread, or where a worker process sends its outcomes. Raises
+        StoreError: none of *outcomes* gets a record then, and the run ends.
         """
 
-    def recover(self, receipts: Iterable[Receipt], *, goes_on: bool) -> None:
+    def recover(self, receipts: Iterable[Receipt], *, goes_on: bool, anew: bool = False) -> None:
         """Remove what no record names: cut each container behind the last of *receipts* in it.
 
         *receipts* are those of all records, read from the disk as they are iterated. With
         *goes_on*, bodies that broke off are kept for `reopen`. Called at the start, before anything
         is stored, and at the end of a run that has fetched all; no other process stores bodies
-        then. Raises StoreError, also where a container is shorter than its records say.
+        then. *anew* says that it is that end, and that no record of an earlier run was kept: their
+        containers are needed no more. Raises StoreError, also where a container is shorter than its
+        records say.
         """

@@ -113,6 +113,13 @@ class Earlier(msgspec.Struct, frozen=True, gc=False, array_like=True):
     last_modified: str | None = None
     condition: tuple[str, str] | None = None
     """The field by which the server is asked for a newer version only; None = ask for it plainly"""
+    place: tuple[str, int, int] | None = None
+    """Container, offset and length of the body, where it is in a container."""
+
+    @property
+    def has_body(self) -> bool:
+        """Whether there is a body of it."""
+        return self.path is not None or self.place is not None
 
 
 class Request(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -232,7 +239,8 @@ def is_redirect(head: Head) -> bool:
 class Receipt(msgspec.Struct, array_like=True):
     """Where a body is in a container, a file that holds many bodies.
 
-    A sink makes it at `commit` and fills it in when it appends the body (`Sink.append`).
+    A sink makes it at `commit` and fills it in when it appends the body (`Sink.append`). In a
+    container of rows (Parquet, SQLite) `offset` is the row's number, `length` that of the body.
     """
 
     container: str = ""

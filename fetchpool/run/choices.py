@@ -54,6 +54,7 @@ def run_options(config: Config, mark: str) -> RunOptions:
             config.keep_errors,
             config.as_received,
             config.ask.variant,
+            config.store,
         ),
         config.durability,
         config.add,

@@ -22,7 +22,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from fetchpool.output.ledger.record import Batch, Record
+from fetchpool.output.ledger.record import Batch, Record, placed
 from fetchpool.output.records import RecordsError
 from fetchpool.run.lanes import Lane
 
@@ -188,9 +188,11 @@ class Journal:
         recorded += pending.outcomes
 
         def append() -> Batch:
-            if self._sink is not None:
-                self._sink.append(pending.outcomes)
             batch = self._batch(pending.outcomes)
+            if self._sink is not None:
+                self._sink.append(pending.outcomes, batch.records)
+                receipts = (each.receipt for each in pending.outcomes)
+                batch = Batch(list(map(placed, batch.records, receipts)))
             data = b"".join([*(line.raw for line in pending.kept), batch.lines])
             ledger.append(data, [*(line.entry for line in pending.kept), *batch.records])
             return batch

@@ -60,20 +60,24 @@ class Output(Struct, frozen=True):
         settled = await asyncio.to_thread(self.directory.settle, read_list)
         settled.ledger.before_sync = self.sink.sync
         try:
-            await self.recover(goes_on=self.goes_on)
+            await self.recover(goes_on=self.goes_on, at_end=False)
         except StoreError as error:
             raise OutputError(str(error)) from error
         if self.claims is not None and self.directory.begins_anew:
             self.claims.forget()
         return settled
 
-    async def recover(self, *, goes_on: bool) -> None:
+    async def recover(self, *, goes_on: bool, at_end: bool) -> None:
         """Remove bodies, and parts of containers, that no record names.
 
-        With *goes_on*, bodies that may be resumed stay. Raises `StoreError`.
+        With *goes_on*, bodies that may be resumed stay. Containers of an earlier run stay until the
+        end of one that has fetched everything anew. Raises `StoreError`.
         """
-        receipts = read_receipts(self.layout)
-        await asyncio.to_thread(partial(self.sink.recover, receipts, goes_on=goes_on))
+        directory = self.directory
+        anew = at_end and directory.begins_anew and not directory.refreshes
+        receipts = read_receipts(self.layout, earlier=not anew)
+        recover = partial(self.sink.recover, receipts, goes_on=goes_on, anew=anew)
+        await asyncio.to_thread(recover)
 
     def prune(self) -> int:
         """Move away the bodies of URLs that lists have no more; return how many were moved.

@@ -126,7 +126,7 @@ class Recording:
         """
         if self._output is not None:
             with suppress(StoreError, OSError):  # a later run does it
-                await self._output.recover(goes_on=goes_on)
+                await self._output.recover(goes_on=goes_on, at_end=True)
 
     async def prune(self) -> int:
         """Move away the bodies of URLs that have left the list; return how many."""

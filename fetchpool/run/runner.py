@@ -22,6 +22,7 @@ from fetchpool.output.cookies import save_cookies
 from fetchpool.output.export import descriptor_written
 from fetchpool.output.ledger import OutputError
 from fetchpool.output.ledger.layout import Layout
+from fetchpool.output.ledger.record import expected_keys
 from fetchpool.output.sinks import open_sink
 from fetchpool.pipeline.event_loop import loop_factory
 from fetchpool.pipeline.pool import FetchPool, check_surroundings
@@ -177,7 +178,9 @@ class Runner:
         from fetchpool.scaling.setup import setups_of
 
         layout = None if output is None else output.layout
-        setups = setups_of(config, layout, spill_directory, telling.reporter.wants_updates)
+        keys = expected_keys(config, several=self._call.lists.named)
+        shows = telling.reporter.wants_updates
+        setups = setups_of(config, layout, spill_directory, shows, keys)
         dispatch = Dispatch(setups, self._remaining, stats=telling.stats, observer=observer)
         stack.push_async_callback(dispatch.aclose)
         self._cookies = dispatch.cookies

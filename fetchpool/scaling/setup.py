@@ -23,6 +23,8 @@ class Setup:
     spill_directory: str | None
     shows: bool
     """True if a display shows the hosts that hold things up."""
+    record_keys: frozenset[str] = frozenset()
+    """Which of the keys that not all records have are those of this run."""
 
     def pack(self) -> bytes:
         """Return the message."""
@@ -30,11 +32,15 @@ class Setup:
 
 
 def setups_of(
-    config: Config, layout: Layout | None, spill_directory: str | None, shows: bool
+    config: Config,
+    layout: Layout | None,
+    spill_directory: str | None,
+    shows: bool,
+    record_keys: frozenset[str] = frozenset(),
 ) -> list[Setup]:
     """Return what each worker of the run is told."""
     parts = shares(config, make_budget(config.limit).limit)
-    return [Setup(config, part, layout, spill_directory, shows) for part in parts]
+    return [Setup(config, part, layout, spill_directory, shows, record_keys) for part in parts]
 
 
 def unpack_setup(data: bytes) -> Setup:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from time import monotonic
 
 from fetchpool.model.bodies import Sink, StoreError
+from fetchpool.model.values import Outcome
 from fetchpool.network.descriptors import make_budget
 from fetchpool.output.ledger.foreign import ForeignNames
 from fetchpool.output.ledger.holding import hold
+from fetchpool.output.ledger.record import Record
 from fetchpool.output.sinks import Place, open_sink
 from fetchpool.pipeline.fetching import Fetching, NoDescriptorsError, OurSideDownError
 from fetchpool.pipeline.pool import FetchPool
@@ -132,10 +134,15 @@ class Worker:
         self._want(WINDOW)
         while outcomes := await fetching.batch():
             if self._sink.appends:  # before the parent may record them, in the order it does
-                await asyncio.to_thread(self._sink.append, outcomes)
+                await asyncio.to_thread(self._append, outcomes)
             self._send(say.Outcomes.of(outcomes, self._codec))
             await self._link.drain()
             await asyncio.sleep(GATHER_S)
+
+    def _append(self, outcomes: Sequence[Outcome]) -> None:
+        keys = self._setup.record_keys
+        takes = self._sink.takes_records
+        self._sink.append(outcomes, [Record.of(each, keys) for each in outcomes] if takes else ())
 
     async def _listen(self, fetching: Fetching) -> None:
         while (data := await self._link.receive()) is not None:

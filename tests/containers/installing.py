@@ -9,16 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated, Any
-
-from msgspec.structs import replace
+from typing import Any
 
 from fetchpool.config import Config
-from fetchpool.model.values import Outcome
 from fetchpool.output import sinks
-from fetchpool.output.ledger.record import Key, Record
 from fetchpool.output.sinks import Place
 from tests.containers.segments import Segments
 
@@ -32,22 +28,6 @@ FULL_AT = "TEST_FULL_AT"
 NAMES = (".bodies", "/results.jsonl")
 
 
-class ContainerRecord(Record, frozen=True):
-    """A record that says where in a container its body is."""
-
-    container: Annotated[str | None, Key("The container of the body", "receipt")] = None
-    offset: Annotated[int | None, Key("Where it begins there", "receipt")] = None
-    length: Annotated[int | None, Key("How many bytes it takes", "receipt")] = None
-
-    @classmethod
-    def of(cls, outcome: Outcome, optional: Container[str] = ()) -> Record:
-        record = super().of(outcome, optional)
-        at = outcome.receipt
-        if at is None:
-            return record
-        return replace(record, container=at.container, offset=at.offset, length=at.length)
-
-
 def open_segments(config: Config, place: Place | None = None) -> Segments:
     """Be `open_sink`."""
     assert place is not None
@@ -59,7 +39,6 @@ def install() -> None:
     sinks.open_sink = open_segments
     from fetchpool.run import journal  # only now: others take `open_sink` from its place
 
-    journal.Record = ContainerRecord  # type: ignore[attr-defined]
     journal.BATCH_LINES = BATCH
     if KILL_AT in os.environ or FULL_AT in os.environ:
         _watch_writes(int(os.environ.get(KILL_AT, 0)), int(os.environ.get(FULL_AT, 1 << 30)))

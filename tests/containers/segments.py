@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from io import BytesIO
 from itertools import count
+from typing import Any
 from weakref import WeakSet
 
 from fetchpool.model.bodies import Chunk, Representation, Sink, Stored, StoreError
@@ -81,7 +82,7 @@ class Segments(Sink):
     def reopen(self, target: Target, url: str) -> None:
         return None
 
-    def append(self, outcomes: Sequence[Outcome]) -> None:
+    def append(self, outcomes: Sequence[Outcome], records: Sequence[Any]) -> None:
         receipts = [each.receipt for each in outcomes if each.receipt is not None]
         self._unsynced |= {each.container for each in receipts if each.container}
         ours = [each for each in receipts if isinstance(each, Spooled)]
@@ -100,7 +101,7 @@ class Segments(Sink):
             self._waiting.discard(each)
         self._unsynced.add(self._name)
 
-    def recover(self, receipts: Iterable[Receipt], *, goes_on: bool) -> None:
+    def recover(self, receipts: Iterable[Receipt], *, goes_on: bool, anew: bool = False) -> None:
         ends: dict[str, int] = {}
         for each in receipts:
             ends[each.container] = max(ends.get(each.container, 0), each.offset + each.length)

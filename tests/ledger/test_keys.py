@@ -16,7 +16,7 @@ from msgspec.structs import astuple, replace
 
 from fetchpool.config import Config
 from fetchpool.model.urls import hiding
-from fetchpool.model.values import Change, FailureKind, Outcome, Request
+from fetchpool.model.values import Change, FailureKind, Outcome, Receipt, Request
 from fetchpool.output.export import Form, Table, format_of
 from fetchpool.output.ledger.entries import Entry, Line, read_entries, read_entry
 from fetchpool.output.ledger.failures import FailedEntry
@@ -84,7 +84,7 @@ FIELDS: dict[str, Any] = {
     "content_type": "text/css", "path": "h/other", "sha256": "0f", "started_at": 1.5,
     "elapsed_s": 7.0, "insecure": True, "request.method": "PUT", "request.body": b"page=1",
     "request.row": b'{"a":1}', "etag": '"1"', "last_modified": "Sun", "change": Change.SAME,
-    "proxy": "http://proxy:3128",
+    "proxy": "http://proxy:3128", "receipt": Receipt("tar/00000.tar", 512, 7),
 }  # fmt: skip
 """For each field of an outcome that a record tells of, another value than it has below."""
 

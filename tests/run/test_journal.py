@@ -60,7 +60,7 @@ class Containers(Sink):
         self.log = log
         self.error: StoreError | None = None
 
-    def append(self, outcomes: Sequence[Outcome]) -> None:
+    def append(self, outcomes: Sequence[Outcome], records: Sequence[Any]) -> None:
         if self.error is not None:
             raise self.error
         self.log.append(("sink", [each.request.seq for each in outcomes]))

@@ -83,7 +83,7 @@ async def test_pieces_of_bodies_stay_where_the_run_goes_on(
         settled = await output.settle(lambda: requests)
         append(settled.ledger, outcome(requests[0], path=None))
     asked: list[bool] = []
-    monkeypatch.setattr(DirectoryStore, "recover", lambda *_, goes_on: asked.append(goes_on))
+    monkeypatch.setattr(DirectoryStore, "recover", lambda *_, goes_on, anew: asked.append(goes_on))
     async with AsyncExitStack() as stack:
         await (await opened(stack, tmp_path, **again)).settle(lambda: requests)
     assert asked == [stays]
@@ -93,7 +93,7 @@ async def test_pieces_without_an_earlier_run_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bool] = []
-    monkeypatch.setattr(DirectoryStore, "recover", lambda *_, goes_on: asked.append(goes_on))
+    monkeypatch.setattr(DirectoryStore, "recover", lambda *_, goes_on, anew: asked.append(goes_on))
     async with AsyncExitStack() as stack:
         await (await opened(stack, tmp_path)).settle(list)
     assert asked == [False]

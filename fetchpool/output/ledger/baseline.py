@@ -64,6 +64,14 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     request_sha256: str | None = None
     etag: str | None = None
     last_modified: str | None = None
+    container: str | None = None
+    offset: int = 0
+    length: int = 0
+
+    @property
+    def place(self) -> tuple[str, int, int] | None:
+        """Where the body is, if that is in a container."""
+        return None if self.container is None else (self.container, self.offset, self.length)
 
     @property
     def asked_at(self) -> float | None:
@@ -196,8 +204,11 @@ class Baseline:
         if self._bodies and known.path is not None:
             is_there, sha256 = self._look(known.path, known, is_last=is_last)
             path = known.path if is_there and self._comparable else None
+        # What is in a container is as it was written; that it is there, the sink sees for itself.
+        place = known.place if self._bodies and self._comparable else None
         is_bodiless = not self._bodies or request.method == "HEAD"
-        may_ask = path is not None or (is_bodiless and known.path is None)
+        has_body = path is not None or place is not None
+        may_ask = has_body or (is_bodiless and known.path is None and known.container is None)
         url = known.final_url or known.url
         return Earlier(
             url,
@@ -208,6 +219,7 @@ class Baseline:
             known.etag,
             known.last_modified,
             condition_of(known.etag, known.last_modified, known.asked_at) if may_ask else None,
+            place,
         )
 
     def _look(self, path: str, known: Known, *, is_last: bool) -> tuple[bool, str | None]:
@@ -264,7 +276,8 @@ def write_carried(layout: Layout, *, fsync: bool) -> None:
             for raw, known in _good_lines(path):
                 key = hash(_key_of(known))
                 row = index.execute("SELECT older FROM answer WHERE url = ?", (key,)).fetchone()
-                if row is None and (known.path is None or not _is_there(layout.dest, known.path)):
+                place = known.path or known.container
+                if row is None and (place is None or not _is_there(layout.dest, place)):
                     continue
                 if row is None or not row[0]:
                     writer.write(raw)

@@ -423,7 +423,8 @@ class RunDirectory:
             return
         self._check_lists(state, named=named)
         body = state.body if self._own is None else self._own.body
-        same = body.asked == options.body.asked or self.kept is Kept.NOTHING
+        asks_alike = (body.asked, body.store) == (options.body.asked, options.body.store)
+        same = asks_alike or self.kept is Kept.NOTHING
         if (self.previous is Previous.STOPPED and body != options.body) or not same:
             what = "stopped" if self.previous is Previous.STOPPED else "finished"
             raise CannotGoOnError(

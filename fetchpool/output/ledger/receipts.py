@@ -20,12 +20,14 @@ class _Place(msgspec.Struct, gc=False):
 _decoder = msgspec.json.Decoder(_Place)
 
 
-def read_receipts(layout: Layout) -> Iterator[Receipt]:
+def read_receipts(layout: Layout, *, earlier: bool) -> Iterator[Receipt]:
     """Yield where the bodies of today's records are, and of records that wait for their lines.
 
-    Only bodies in containers are meant. Reads the ledger in full. Raises OSError.
+    With *earlier* those of the run before as well. Only bodies in containers are meant. Reads the
+    ledgers in full. Raises OSError.
     """
-    for path in (layout.ledger, layout.waiting):
+    before = (layout.previous, layout.carried) if earlier else ()
+    for path in (layout.ledger, layout.waiting, *before):
         if not path.exists():
             continue
         for block in read_blocks(path):

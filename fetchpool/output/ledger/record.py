@@ -22,7 +22,7 @@ from msgspec.structs import asdict, replace
 
 from fetchpool.model.asking import body_digest
 from fetchpool.model.urls import redact, redact_urls_in
-from fetchpool.model.values import Change, FailureKind, Outcome, failure_label
+from fetchpool.model.values import Change, FailureKind, Outcome, Receipt, failure_label
 
 if TYPE_CHECKING:
     from fetchpool.config import Config
@@ -64,6 +64,7 @@ NO_ROW = msgspec.Raw()
 
 SOURCE_KEYS = frozenset({"source", "line"})
 _WHERE_SAID = Only("where the server said so", lambda config, _: config.refresh)
+_IN_CONTAINERS = Only("with a `--store` of containers", lambda config, _: config.in_containers)
 _WITH_SEVERAL = Only("with several sources, or `--add`", lambda _, several: several)
 
 
@@ -171,6 +172,21 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             only=Only("where it has one of several", lambda config, _: config.has_proxy_pool),
         ),
     ] = None
+    container: Annotated[
+        str | None,
+        Key("The container that has the body, from DEST on", "receipt", only=_IN_CONTAINERS),
+    ] = None
+    offset: Annotated[
+        int | None,
+        Key(
+            "Where the body begins in a WARC or tar; its row in Parquet and SQLite",
+            "receipt",
+            only=_IN_CONTAINERS,
+        ),
+    ] = None
+    length: Annotated[
+        int | None, Key("How many bytes it takes there", "receipt", only=_IN_CONTAINERS)
+    ] = None
 
     @property
     def label(self) -> str | None:
@@ -188,7 +204,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         final_url = outcome.final_url
         detail = outcome.detail
         started_at = outcome.started_at
-        return cls(
+        record = cls(
             request.seq,
             url,
             outcome.ok,
@@ -216,6 +232,16 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             outcome.change,
             outcome.proxy,
         )
+        return record if outcome.receipt is None else placed(record, outcome.receipt)
+
+
+def placed(record: Record, receipt: Receipt | None) -> Record:
+    """Return *record* with the place that *receipt* says, if it says one."""
+    if receipt is None or not receipt.container or record.container is not None:
+        return record
+    return replace(
+        record, container=receipt.container, offset=receipt.offset, length=receipt.length
+    )
 
 
 @cache

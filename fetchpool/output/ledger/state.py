@@ -36,6 +36,8 @@ class BodyOptions(msgspec.Struct, frozen=True):
     as_received: bool = False
     asked: str = ""
     """What tells the requests from plain GETs (see `variant_of`)."""
+    store: str = "files"
+    """How bodies lie (`--store`)."""
 
     def __str__(self) -> str:
         """Return the options as on a command line."""
@@ -48,8 +50,10 @@ class BodyOptions(msgspec.Struct, frozen=True):
             method, _, digest = self.asked.partition(" ")
             given.append(f"--method {method}")
             given += ["and a body"] if digest else []
+        if self.store != "files":
+            given.append(f"--store {self.store}")
         return " ".join(given) or (
-            "none of --no-body, --hash, --keep-errors, --as-received, --method"
+            "none of --no-body, --hash, --keep-errors, --as-received, --method, --store"
         )
 
 

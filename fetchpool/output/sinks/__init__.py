@@ -3,32 +3,24 @@
     no store at all      memory      returns each body to the program (the library)
     --no-body            null        drops it
     DEST                 directory   a file each
+    --store tar          tar         samples of WebDataset, in tars
 
 What all of them are is said in `model.bodies`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from fetchpool.output.sinks.memory import MemoryStore
 from fetchpool.output.sinks.null import NullStore
+from fetchpool.output.sinks.place import Place
 
 if TYPE_CHECKING:
     from fetchpool.config import Config
     from fetchpool.model.bodies import Sink
-    from fetchpool.output.ledger.layout import Layout
 
-
-class Place(NamedTuple):
-    """The directories of a run, as one of its processes opens a sink in them."""
-
-    layout: Layout
-    is_foreign: Callable[[str], bool]
-    """Tells whether a path relative to DEST was there before fetchpool."""
-    directories: int = 64
-    """How many directories may be kept open."""
+__all__ = ["Place", "open_sink"]
 
 
 def open_sink(config: Config, place: Place | None = None) -> Sink:
@@ -41,6 +33,11 @@ def open_sink(config: Config, place: Place | None = None) -> Sink:
         return NullStore()
     if place is None:
         return MemoryStore()
+    match config.store:
+        case "tar":
+            from fetchpool.output.sinks.tar import TarSink
+
+            return TarSink(config, place)
     return _open_files(config, place)
 
 

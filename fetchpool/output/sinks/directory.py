@@ -21,7 +21,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from fetchpool.model.bodies import Chunk, Representation, Sink, Stored, StoreError
 from fetchpool.model.urls import conceals
-from fetchpool.model.values import Head, Receipt, Target
+from fetchpool.model.values import Earlier, Head, Receipt, Target
 from fetchpool.model.versions import http_date
 from fetchpool.output.names import alternate_path, body_path
 from fetchpool.output.sinks.drafts import PRIVATE, Draft, Drafts
@@ -183,7 +183,7 @@ class DirectoryStore(Sink):
         except OSError as error:
             raise self._error("cannot sync", "", error) from error
 
-    def recover(self, receipts: Iterable[Receipt], *, goes_on: bool) -> None:
+    def recover(self, receipts: Iterable[Receipt], *, goes_on: bool, anew: bool = False) -> None:
         """Delete unfinished bodies, with *goes_on* only those that can't be resumed.
 
         Only for the process that holds DEST's lock, while nobody is storing a body there. Raises
@@ -194,12 +194,15 @@ class DirectoryStore(Sink):
         except OSError as error:
             raise self._error("cannot clean", self._drafts.where, error) from error
 
-    def has(self, target: Target, path: str, size: int) -> bool:
-        """Tell whether *path* is a file of ours with *size* bytes, named as *target* wishes."""
+    def has(self, target: Target, earlier: Earlier) -> bool:
+        """Tell whether the *earlier* body is a file of ours, whole, named as *target* wishes."""
+        path = earlier.path
+        if path is None:
+            return False
         if target.name is not None and path not in _Paths(target, None, None):
             return False
         found = self._find(path)
-        return found is not None and found.st_size == size
+        return found is not None and found.st_size == earlier.bytes
 
     def move_away(self, path: str) -> bool:
         """Move the file *path* to `pruned` if it is ours; tell whether it was moved.

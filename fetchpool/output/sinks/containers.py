@@ -1,0 +1,150 @@
+"""The containers of a sink: their names, their beginning and their end, and which are ours.
+
+    begin ──▶ DEST/tar/00000.tar.open ──(full, or the end)──seal──▶ DEST/tar/00000.tar
+
+A name is given once in a directory, however many runs there are, and put down in
+`.fetchpool/containers` before its file is made: what isn't in that file is nobody's business here.
+Several processes of a run give names at the same time.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from fetchpool.model.bodies import StoreError
+from fetchpool.output.sinks.place import Place
+
+OPEN = ".open"
+"""The end of a container's name while it grows."""
+
+_fdatasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+_NUMBER = re.compile(r"([0-9]+)(?=\.[a-z.]*\Z)")
+
+
+class Containers:
+    """The containers in one folder of DEST."""
+
+    def __init__(
+        self, place: Place, folder: str, ending: str, *, stem: str = "", fsync: bool
+    ) -> None:
+        """Name them `FOLDER/STEM00000ENDING`; the folder is made with the first one.
+
+        With *fsync* a container that is complete, and its name, are on stable storage.
+        """
+        self._place = place
+        self._dest = place.layout.dest
+        self._register = place.layout.private / "containers"
+        self._folder = folder
+        self._stem = stem
+        self._ending = ending
+        self._fsync = fsync
+        self._next = 0
+
+    def begin(self) -> tuple[str, int]:
+        """Make the next container; return its name, relative to DEST, and its descriptor.
+
+        The descriptor is for writing at any place; the caller closes it. Raises OSError.
+        """
+        self._dest.joinpath(self._folder).mkdir(exist_ok=True)
+        while True:
+            name = self._next_name()
+            if os.path.lexists(self._dest / name) or os.path.lexists(self._dest / (name + OPEN)):
+                continue
+            self._note(name)
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with suppress(FileExistsError):  # another process was faster
+                fd = os.open(self._dest / (name + OPEN), flags, 0o666)
+                if not os.path.lexists(self._dest / name):
+                    return name, fd
+                os.close(fd)
+                self._dest.joinpath(name + OPEN).unlink()
+
+    def seal(self, name: str) -> None:
+        """Give a container that is complete its final name. Raises OSError."""
+        path = self._dest / (name + OPEN)
+        if self._fsync:
+            sync_file(path)
+        path.rename(self._dest / name)
+        if self._fsync:
+            sync_directory(path.parent)
+
+    def path(self, name: str) -> Path:
+        """Return where container *name* is now."""
+        return path_of(self._dest, name)
+
+    def is_open(self, name: str) -> bool:
+        """Tell whether container *name* has not been sealed."""
+        return not os.path.lexists(self._dest / name)
+
+    def ours(self) -> Iterator[str]:
+        """Yield the names of the containers here that exist. Raises OSError."""
+        for name in dict.fromkeys(self._named()):
+            if self._is_one(name) and not self._place.is_foreign(name) and self.path(name).exists():
+                yield name
+
+    def remove(self, name: str) -> None:
+        """Delete a container. Raises OSError."""
+        self.path(name).unlink()
+
+    def error(self, what: str, name: str, error: OSError) -> StoreError:
+        """Return the trouble *error* with container *name*: "cannot append to"."""
+        return StoreError(what, str(self._dest / name), error.errno or errno.EIO)
+
+    def _next_name(self) -> str:
+        if not self._next:
+            numbers = (
+                int(_NUMBER.findall(name)[-1]) for name in self._named() if self._is_one(name)
+            )
+            self._next = max(numbers, default=-1) + 1
+        number, self._next = self._next, self._next + 1
+        return f"{self._folder}/{self._stem}{number:05}{self._ending}"
+
+    def _is_one(self, name: str) -> bool:
+        """Tell whether *name* is that of a container of this kind, whatever its stem."""
+        folder, _, last = name.rpartition("/")
+        return folder == self._folder and last.endswith(self._ending) and bool(_NUMBER.search(last))
+
+    def _named(self) -> list[str]:
+        try:
+            return self._register.read_text("utf-8").split("\n")[:-1]
+        except FileNotFoundError:
+            return []
+
+    def _note(self, name: str) -> None:
+        fd = os.open(self._register, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        try:
+            # The line before it may be torn by a loss of power.
+            os.write(fd, f"\n{name}\n".encode())
+            if self._fsync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def path_of(dest: Path, name: str) -> Path:
+    """Return where container *name*, relative to *dest*, is now: sealed, or still growing."""
+    sealed = dest / name
+    return sealed if os.path.lexists(sealed) else dest / (name + OPEN)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the bytes of *path* are on stable storage. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _fdatasync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_directory(path: Path) -> None:
+    """Wait until the names in *path* are on stable storage. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

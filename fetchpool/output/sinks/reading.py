@@ -1,0 +1,36 @@
+"""Bodies read back from where a record says that they are, whatever the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from fetchpool.output.sinks.containers import path_of
+from fetchpool.output.sinks.segments import pieces_of
+
+
+def read_body(dest: Path, path: str | None, place: tuple[str, int, int] | None) -> Iterator[bytes]:
+    """Yield the body that a record says is at *path*, or at *place*: container, offset, length.
+
+    Both are relative to *dest*, and lead nowhere else. Raises OSError, `LookupError` where the
+    record says neither.
+    """
+    if place is not None:
+        container, offset, length = place
+        _refuse_outside(container)
+        return _in_container(path_of(dest, container), offset, length)
+    if path is None:
+        raise LookupError("no body was stored")
+    _refuse_outside(path)
+    return pieces_of(dest / path, 0, None)
+
+
+def _in_container(path: Path, offset: int, length: int) -> Iterator[bytes]:
+    """Read by the kind of container that the name of *path* tells."""
+    return pieces_of(path, offset, length)
+
+
+def _refuse_outside(path: str) -> None:
+    """Raise LookupError where *path* leads out of DEST, as a ledger of strangers may have it."""
+    if path.startswith("/") or ".." in path.split("/"):
+        raise LookupError(f"{path!r} is no path in DEST")
