@@ -252,6 +252,25 @@ def export(
     return run
 
 
+@app.command(cls=PlainCommand)
+def cat(
+    dest: str = typer.Argument(metavar="DEST", hidden=True),
+    wanted: str = typer.Argument(metavar="URL|SEQ", hidden=True),
+) -> Job:
+    """Write one body to standard output, from whatever store it is in.
+
+    DEST is the directory that [bold]get[/bold] wrote to; URL stands in its records,
+    SEQ is the line's number there.
+    """
+
+    def run() -> int:
+        from fetchpool.cli.cat import cat
+
+        return cat(dest, wanted)
+
+    return run
+
+
 _HOST = _parameter(
     "host_name",
     str | None,

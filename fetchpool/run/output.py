@@ -73,8 +73,7 @@ class Output(Struct, frozen=True):
         With *goes_on*, bodies that may be resumed stay. Containers of an earlier run stay until the
         end of one that has fetched everything anew. Raises `StoreError`.
         """
-        directory = self.directory
-        anew = at_end and directory.begins_anew and not directory.refreshes
+        anew = at_end and self.directory.replaces_everything
         receipts = read_receipts(self.layout, earlier=not anew)
         recover = partial(self.sink.recover, receipts, goes_on=goes_on, anew=anew)
         await asyncio.to_thread(recover)

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.containers.checking import STORES, check_containers, check_places
 from tests.harness import PROGRAM, check_bodies, read_records, run_fetchpool
 from tests.program.helpers import PIPE, Running, eventually, hits, one_line, start, write_list
 from tests.servers.counting import CountingServer, Hit
@@ -58,12 +59,13 @@ class Series:
 
 FROM_START = [
     *map(Series, ("mkdir", "mkdirat", "rename", "unlink", "fsync", "fdatasync", "link")),
-    *map(Series, ("linkat", "unlinkat", "ftruncate")),
+    *map(Series, ("linkat", "unlinkat", "ftruncate", "writev", "pwrite64")),
     *(Series("write", path) for path in (STATE, CHECKPOINT, NEXT_LEDGER, NEXT_WAITING, LEDGER)),
 ]
 LATER = [
     *(Series(call, later=True) for call in ("mkdirat", "linkat", "renameat", "unlinkat", "rename")),
     *(Series(call, later=True) for call in ("fsync", "fdatasync", "syncfs", "unlink")),
+    *(Series(call, later=True) for call in ("writev", "pwrite64", "ftruncate")),
     *(Series("write", path, later=True) for path in (LEDGER, STATE, CHECKPOINT)),
 ]
 
@@ -80,6 +82,7 @@ class Scenario:
     """The list has been turned round and lengthened since."""
     pipe: bool = False
     durability: str = "batch"
+    store: str = "files"
 
     def __str__(self) -> str:
         return self.name
@@ -97,6 +100,16 @@ SCENARIOS = [
     Scenario("refresh, list changed", "finished", "--refresh", changed=True),
     Scenario("retry, list changed", "finished", "--retry-failed", changed=True),
     Scenario("retry by pipe", "finished", "--retry-failed", changed=True, pipe=True),
+    *(
+        each
+        for store in STORES
+        for each in (
+            Scenario(f"{store}, first run", store=store),
+            Scenario(f"{store}, going on, list changed", "stopped", changed=True, store=store),
+            Scenario(f"{store}, new run", "finished", store=store),
+            Scenario(f"{store}, refresh, list changed", "finished", "--refresh", True, store=store),
+        )
+    ),
 ]
 
 
@@ -154,6 +167,7 @@ class Stage:
             # Another source's finished run would be refused.
             piped = scenario.pipe and scenario.before == "finished"
             first = ["get", "-" if piped else "urls.txt", "-o", "out", "-q", "--retries", "0"]
+            first += self._store
             stdin = (folder / "urls.txt").read_text() if piped else None
             assert run_fetchpool(first, cwd=folder, stdin=stdin).returncode == 1
         if scenario.before == "stopped":
@@ -178,8 +192,16 @@ class Stage:
     def _args(self) -> list[str]:
         scenario = self._scenario
         args = ["get", "-" if scenario.pipe else "urls.txt", "-o", "out", "-q", "--retries", "0"]
-        args += ["--limit", str(AT_ONCE), "--durability", scenario.durability]
+        args += ["--limit", str(AT_ONCE), "--durability", scenario.durability, *self._store]
         return [*args, *([scenario.flag] if scenario.flag else [])]
+
+    @property
+    def _store(self) -> list[str]:
+        if self._scenario.store == "files":
+            return []
+        # Several containers a run.
+        size = [] if self._scenario.store == "sqlite" else ["--segment-size", "32K"]
+        return ["--store", self._scenario.store, *size]
 
     def kill(self, series: Series, nth: int) -> bool:
         """Give the command, to be killed at the *nth* of *series*; return whether it was."""
@@ -269,7 +291,10 @@ class Stage:
         assert [(r["seq"], r["url"]) for r in records] == list(enumerate(self.urls, 1))
         errors = {"no url": "input", **{url: "status" for url in self.urls if "/bad" in url}}
         assert [r["error"] for r in records] == [errors.get(url) for url in self.urls]
-        check_bodies(records, self.dest)
+        if self._scenario.store == "files":
+            check_bodies(records, self.dest)
+        else:
+            check_containers(self._scenario.store, records, self.dest)
         for record in records:
             if record["path"]:
                 target = (self.dest / record["path"]).read_text().split()[1].rstrip(".")
@@ -280,9 +305,10 @@ class Stage:
             assert all(r["sha256"] for r in ok)
         private = self.dest / ".fetchpool"
         allowed = {"lock", "foreign", "state.json", "checkpoint", "parts", "previous.jsonl"}
+        allowed |= set() if self._scenario.store == "files" else {"containers"}
         allowed |= {"carried.jsonl", "left.jsonl"} if self._scenario.flag == "--refresh" else set()
         assert {path.name for path in private.iterdir()} <= allowed
-        assert not list((private / "parts").iterdir())
+        assert not list((private / "parts").glob("*"))
 
     def _check_whole(self) -> None:
         """Assert what holds at every instant: one record a line, no body in part."""
@@ -290,6 +316,9 @@ class Stage:
             return
         numbers = [json.loads(line)["seq"] for line in _whole_lines(self._ledger)]
         assert len(numbers) == len(set(numbers))
+        if self._scenario.store != "files":
+            lines = _whole_lines(self._ledger)
+            check_places(self._scenario.store, map(json.loads, lines), self.dest)
         for path in self.dest.rglob("*.txt*"):
             if ".fetchpool" not in path.parts:
                 body = path.read_bytes()

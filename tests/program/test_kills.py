@@ -46,6 +46,11 @@ SAMPLE = [
     ("refresh, list changed", Series("rename"), 3),
     ("refresh", Series("write", LEDGER, later=True), 1),
     ("retry by pipe", Series("write", LEDGER, later=True), 1),
+    ("tar, first run", Series("writev", later=True), 3),
+    ("tar, first run", Series("write", LEDGER, later=True), 1),
+    ("tar, going on, list changed", Series("rename", later=True), 2),
+    ("tar, new run", Series("unlink", later=True), 1),
+    ("tar, refresh, list changed", Series("writev"), 2),
 ]
 
 

@@ -84,6 +84,8 @@ class RunDirectory:
         self._ledger: Ledger | None = None
         self._waiting: Waiting | None = None
         self._baseline: Baseline | None = None
+        self.replaces_everything = False
+        """Whether the run, once settled, keeps nothing of finished ones."""
         with output_errors(layout.dest):
             self._state = self._recover()
             self.previous = self._find_previous()
@@ -175,6 +177,7 @@ class RunDirectory:
         What it raises comes out. Raises `OutputError` if the ledger can't be written.
         """
         standing, state = self._settle(read_list)
+        self.replaces_everything = state.anew
         layout = self._layout
         with output_errors(layout.dest):
             self._ledger = Ledger(layout, state, standing, durability=self._options.durability)
@@ -229,6 +232,8 @@ class RunDirectory:
             refresh=self.refreshes,
         )
         anew = self.kept is Kept.NOTHING
+        goes_on = self.previous is Previous.STOPPED and old is not None and old.anew
+        state.anew = not state.refresh and (self.begins_anew or goes_on)
         state.take_names_from(old, anew=anew)
         state.carries = state.refresh or (old is not None and old.carries)
         if old is not None:

@@ -157,6 +157,8 @@ class State(msgspec.Struct):
     """The run compares with the one before, whose ledger is `previous.jsonl`."""
     before: BodyOptions | None = None
     """The options of the run before."""
+    anew: bool = False
+    """No record of a finished run was kept: at the end, containers of earlier ones may go."""
     carries: bool = False
     """Some run here has compared: what fails or leaves the list goes to `carried.jsonl`."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,18 +10,22 @@ from fetchpool.output.sinks.containers import path_of
 from fetchpool.output.sinks.segments import pieces_of
 
 
+class NoSuchBodyError(LookupError):
+    """A record that says of no body where it is."""
+
+
 def read_body(dest: Path, path: str | None, place: tuple[str, int, int] | None) -> Iterator[bytes]:
     """Yield the body that a record says is at *path*, or at *place*: container, offset, length.
 
-    Both are relative to *dest*, and lead nowhere else. Raises OSError, `LookupError` where the
-    record says neither.
+    Both are relative to *dest*, and lead nowhere else. Raises OSError, `NoSuchBodyError` where
+    the record says neither.
     """
     if place is not None:
         container, offset, length = place
         _refuse_outside(container)
         return _in_container(path_of(dest, container), offset, length)
     if path is None:
-        raise LookupError("no body was stored")
+        raise NoSuchBodyError("no body was stored")
     _refuse_outside(path)
     return pieces_of(dest / path, 0, None)
 
@@ -31,6 +36,6 @@ def _in_container(path: Path, offset: int, length: int) -> Iterator[bytes]:
 
 
 def _refuse_outside(path: str) -> None:
-    """Raise LookupError where *path* leads out of DEST, as a ledger of strangers may have it."""
+    """Raise OSError where *path* leads out of DEST, as a ledger that somebody wrote may have it."""
     if path.startswith("/") or ".." in path.split("/"):
-        raise LookupError(f"{path!r} is no path in DEST")
+        raise OSError(errno.EINVAL, "it is no path in DEST", path)

@@ -1,0 +1,91 @@
+"""`fetchpool cat DEST URL|SEQ`: one body to standard output, from any store."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from fetchpool.model.exits import ExitStatus
+from fetchpool.output.export.files import STDOUT, write_whole
+from fetchpool.output.ledger.finding import Found, find
+from fetchpool.output.ledger.layout import Layout
+from fetchpool.output.sinks.reading import NoSuchBodyError, read_body
+from fetchpool.reporting.terminal.plain import shown
+from fetchpool.reporting.terminal.terminal import Writer, glyphs_for
+
+_LINE_ENDS = "\n\r\t"
+
+
+def cat(dest: str, wanted: str) -> int:
+    """Write the body of the URL or line *wanted* in *dest* to standard output; return the status.
+
+    To a terminal, what could command it is written as escapes. 1 where that line has no body, 2
+    where there is no run or no such line, 74 where the body can't be read. Raises BrokenPipeError.
+    """
+    try:
+        found = find(Layout(Path(dest)).ledger, wanted)
+    except (FileNotFoundError, NotADirectoryError):
+        message = f"{dest} holds no run: name the directory that fetchpool get wrote to."
+        return _complain(message, ExitStatus.USAGE)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        return _complain(f"cannot read {dest}: {reason}", ExitStatus.USAGE)
+    if found is None:
+        message = f"no record in {dest} is of {wanted}: give a URL as it stands there, or its seq."
+        return _complain(message, ExitStatus.USAGE)
+    if sys.stdout is None:
+        return _complain("standard output is closed.", ExitStatus.CANNOT_CREATE)
+    try:
+        return _write(read_body(Path(dest), found.path, found.place))
+    except NoSuchBodyError:
+        return _complain(f"{found.url} has no body: {_why(found)}.", ExitStatus.URLS_FAILED)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        place = found.path or found.container
+        return _complain(
+            f"cannot read {place} in {dest}: {error.strerror or error}.", ExitStatus.IO_ERROR
+        )
+
+
+def _write(pieces: Iterator[bytes]) -> ExitStatus:
+    write = _to_terminal() if sys.stdout.isatty() else _to_file()
+    for piece in pieces:
+        try:
+            write(piece)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            reason = error.strerror or str(error)
+            return _complain(f"cannot write to standard output: {reason}.", ExitStatus.IO_ERROR)
+    return ExitStatus.OK
+
+
+def _to_file() -> Callable[[bytes], object]:
+    return lambda piece: write_whole(STDOUT, piece)
+
+
+def _to_terminal() -> Callable[[bytes], object]:
+    decode = codecs.getincrementaldecoder("utf-8")("backslashreplace").decode
+    return lambda piece: write_whole(STDOUT, _printable(decode(piece)).encode("utf-8", "replace"))
+
+
+def _printable(text: str) -> str:
+    return "".join(
+        char if char.isprintable() or char in _LINE_ENDS else ascii(char)[1:-1] for char in text
+    )
+
+
+def _why(found: Found) -> str:
+    if found.label is not None:
+        return found.label if found.detail is None else f"{found.label}, {found.detail}"
+    return "none was stored"
+
+
+def _complain(message: str, status: ExitStatus) -> ExitStatus:
+    line = shown(message, glyphs_for(sys.stderr, os.environ))
+    Writer(sys.stderr).write(f"fetchpool: {line}\n")
+    return status

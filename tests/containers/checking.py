@@ -1,0 +1,100 @@
+"""What stores of containers hold, as other programs read it, held against the records."""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from fetchpool.output.sinks.containers import path_of
+from fetchpool.output.sinks.reading import read_body
+from tests.harness import Record
+
+STORES = ("tar",)
+"""Those whose containers can be checked here."""
+
+
+class Body(NamedTuple):
+    """A body as another program has found it."""
+
+    container: str
+    offset: int
+    data: bytes
+    record: Mapping[str, object]
+    """What stands beside it."""
+
+
+def bodies_in(store: str, dest: Path) -> Iterator[Body]:
+    """Yield what is in the containers of *dest*, which are all sealed; AssertionError else."""
+    paths = sorted((dest / store).iterdir())
+    assert not [path for path in paths if path.name.endswith((".open", ".new"))]
+    for path in paths:
+        yield from _READERS[store](path, f"{store}/{path.name}")
+
+
+def check_containers(store: str, records: Iterable[Record], dest: Path) -> None:
+    """Assert that each record's body is where it says, and that nothing else is in containers."""
+    found = {(each.container, each.offset): each for each in bodies_in(store, dest)}
+    named = [record for record in records if "container" in record]
+    assert len(named) == len({(record["container"], record["offset"]) for record in named})
+    assert set(found) == {(record["container"], record["offset"]) for record in named}
+    for record in named:
+        body = found[record["container"], record["offset"]]
+        assert len(body.data) == record["bytes"] == record["length"]
+        assert body.record["url"] == record["url"]
+        _check_target(record, body.data)
+    assert all("container" in record for record in records if record["ok"] and record["bytes"])
+    check_places(store, named, dest)
+
+
+def check_places(store: str, records: Iterable[Record], dest: Path) -> None:
+    """Assert that each body is where its record says, whatever has been killed."""
+    for record in records:
+        if "container" not in record:
+            continue
+        assert path_of(dest, record["container"]).exists(), record
+        place = record["container"], record["offset"], record["length"]
+        body = b"".join(read_body(dest, None, place))
+        assert len(body) == record["bytes"], record
+        _check_target(record, body)
+
+
+def _check_target(record: Record, body: bytes) -> None:
+    """Assert that the body is that URL's: the counting server's bodies say it themselves."""
+    words = body.split(maxsplit=2)
+    if len(words) > 1 and words[1].startswith(b"/"):
+        assert record["url"].endswith(words[1].decode().rstrip(".")), record
+
+
+def _tar(path: Path, name: str) -> Iterator[Body]:
+    with tarfile.open(path) as tar:
+        members = tar.getmembers()
+        last = members[-1]
+        end = last.offset_data + -(-last.size // 512) * 512
+        assert path.read_bytes()[end:] == bytes(1024), "there is more than the tar, or less"
+        for told, body in zip(members[::2], members[1::2], strict=True):
+            key, _, ending = body.name.partition(".")
+            assert told.name == f"{key}.json"
+            assert ending
+            record = json.loads(_content(tar, told))
+            assert int(key) >= 1
+            yield Body(name, body.offset_data, _content(tar, body), record)
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    assert file is not None
+    return file.read()
+
+
+_READERS: dict[str, Callable[[Path, str], Iterator[Body]]] = {"tar": _tar}
+
+
+def examples(store: str) -> list[str]:
+    """Return the programs that docs/stores.md shows for *store*."""
+    text = Path(__file__).parents[2].joinpath("docs/stores.md").read_text("utf-8")
+    section = text.partition(f"\n## {store}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^```py\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
