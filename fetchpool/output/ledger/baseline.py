@@ -34,6 +34,7 @@ from fetchpool.output.ledger.files import LineWriter
 from fetchpool.output.ledger.layout import Layout
 from fetchpool.output.ledger.matching import open_scratch
 from fetchpool.output.ledger.record import recorded_key, recorded_url
+from fetchpool.output.sinks.reading import NoSuchBodyError, read_body
 
 _SCHEMA = """
 CREATE TABLE answer (
@@ -204,8 +205,11 @@ class Baseline:
         if self._bodies and known.path is not None:
             is_there, sha256 = self._look(known.path, known, is_last=is_last)
             path = known.path if is_there and self._comparable else None
-        # What is in a container is as it was written; that it is there, the sink sees for itself.
-        place = known.place if self._bodies and self._comparable else None
+        place = None
+        if self._bodies and known.place is not None:
+            # What is in a container is as it was written; that it is there, the sink sees itself.
+            place = known.place if self._comparable else None
+            sha256 = sha256 or self._hash_of(known)
         is_bodiless = not self._bodies or request.method == "HEAD"
         has_body = path is not None or place is not None
         may_ask = has_body or (is_bodiless and known.path is None and known.container is None)
@@ -243,6 +247,16 @@ class Baseline:
         if known.sha256 is None:
             return untouched, sha256
         return sha256 == known.sha256, known.sha256
+
+    def _hash_of(self, known: Known) -> str | None:
+        """Return the SHA-256 of a body in a container; None where it can't be read."""
+        found = hashlib.sha256()
+        try:
+            for piece in read_body(self._layout.dest, known.path, known.place):
+                found.update(piece)
+        except (OSError, NoSuchBodyError):
+            return None
+        return found.hexdigest()
 
     def _is_untouched(self, found: os.stat_result, known: Known, *, is_last: bool) -> bool:
         """Tell whether nothing has happened to a file since its record was made.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from fetchpool.output.ledger.layout import Layout
+if TYPE_CHECKING:  # the ledger reads bodies back
+    from fetchpool.output.ledger.layout import Layout
 
 
 class Place(NamedTuple):
