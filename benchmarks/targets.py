@@ -40,6 +40,16 @@ W11_CSV = Target(4.0, unit=" µs", less_is_better=True)
 W11_JSON_LINES = Target(2.0, unit=" µs", less_is_better=True)
 W11_MEMORY = Target(110, unit=" MB", less_is_better=True)
 W12_BYTES = Target(0.5, less_is_better=True)
+W13_CPU = {
+    "files": Target(25, unit=" µs", less_is_better=True),
+    "tar": Target(25, unit=" µs", less_is_better=True),
+    "sqlite": Target(30, unit=" µs", less_is_better=True),
+    "parquet": Target(75, unit=" µs", less_is_better=True),
+    "warc": Target(110, unit=" µs", less_is_better=True),
+}
+"""CPU of a URL over a run that stores nothing."""
+W13_PEERS = Target(3.0)
+"""Peer's time divided by fetchpool's."""
 
 
 def of(race: str, peer: str) -> Target | None:

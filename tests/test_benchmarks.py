@@ -357,7 +357,7 @@ def _lives(process: int) -> bool:
 
 
 def test_every_item_of_the_issue_is_there() -> None:
-    assert list(ITEMS) == [f"W{number}" for number in range(1, 13)] + ["workers"]
+    assert list(ITEMS) == [f"W{number}" for number in range(1, 14)] + ["workers"]
 
 
 @pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")

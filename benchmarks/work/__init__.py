@@ -13,6 +13,7 @@ from benchmarks.work.refresh import refresh
 from benchmarks.work.rows import rows
 from benchmarks.work.small import small
 from benchmarks.work.startup import startup
+from benchmarks.work.stores import stores
 from benchmarks.work.tls import closed, pooled
 from benchmarks.work.waiting import mixed, names
 from benchmarks.work.workers import workers
@@ -30,5 +31,6 @@ ITEMS: dict[str, tuple[str, Callable[[Bench], Section]]] = {
     "W10": ("going on over a ledger of 10^7 records", ledger),
     "W11": ("10^6 rows of CSV and JSON lines, carried along", rows),
     "W12": ("20,000 URLs of which nothing has changed, --refresh", refresh),
+    "W13": ("20,000 × 10 KB into each store", stores),
     "workers": ("how throughput grows with --workers", workers),
 }

@@ -28,6 +28,7 @@ from fetchpool.config import (
     Option,
     Settings,
     check_export,
+    check_export_store,
     load_settings,
     options,
     user_file,
@@ -236,12 +237,27 @@ def export(
     form: str | None = typer.Option(
         None, "--format", metavar="FORMAT", help="csv or jsonl; else by the name of FILE"
     ),
+    store: str | None = typer.Option(
+        None,
+        "--store",
+        metavar="KIND",
+        help="Bodies and records to a new directory FILE, bodies as files or tar",
+    ),
 ) -> Job:
-    """Write the records of a run directory as JSON Lines or CSV.
+    """Write the records of a run directory as JSON Lines or CSV, or its bodies in another store.
 
     DEST is the directory that [bold]get[/bold] wrote to; a run may be on there.
     FILE is replaced in one step, once all of it is written.
     """
+    if store is not None:
+        directory, kind = check_export_store(output, store, form)
+
+        def run_store() -> int:
+            from fetchpool.cli.export import export_store
+
+            return export_store(dest, directory, kind)
+
+        return run_store
     chosen = check_export(output, form)
 
     def run() -> int:

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from fetchpool.model.bodies import NoSuchBodyError
 from fetchpool.model.exits import ExitStatus
 from fetchpool.output.export.files import STDOUT, write_whole
 from fetchpool.output.ledger.finding import Found, find
 from fetchpool.output.ledger.layout import Layout
-from fetchpool.output.sinks.reading import NoSuchBodyError, read_body
+from fetchpool.output.sinks.reading import read_body
 from fetchpool.reporting.terminal.plain import shown
 from fetchpool.reporting.terminal.terminal import Writer, glyphs_for
 

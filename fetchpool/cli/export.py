@@ -9,6 +9,7 @@ from io import FileIO
 from pathlib import Path
 
 from fetchpool.config.values import ConfigError
+from fetchpool.model.bodies import StoreError
 from fetchpool.model.exits import ExitStatus
 from fetchpool.output.export.copy import copy_records
 from fetchpool.output.export.files import (
@@ -33,9 +34,49 @@ def export(dest: str, output: str, wanted: str) -> int:
     *output* can't be made, 74 where it can't be written on. Raises BrokenPipeError if the reader
     has gone, `ConfigError` if *output* is the ledger itself.
     """
+    opened = _open_ledger(dest)
+    if isinstance(opened, ExitStatus):
+        return opened
+    with opened as ledger:
+        form = form_of(wanted, output)
+        if not is_stream(output):
+            return _to_file(ledger, form, output)
+        return _to_stream(ledger, form, output)
+
+
+def export_store(dest: str, output: str, store: str) -> int:
+    """Write the records and bodies in *dest* to a new directory *output*; return the exit status.
+
+    The bodies lie there as `--store` *store* would have put them. 2 where there is no run in
+    *dest*, 73 where *output* is there already, 74 where a body can't be read or written.
+    """
+    opened = _open_ledger(dest)
+    if isinstance(opened, ExitStatus):
+        return opened
+    from fetchpool.output.export.bodies import BodyMissingError, export_bodies
+
+    with opened as ledger:
+        try:
+            export_bodies(ledger, Path(dest), Path(output), store)
+        except FileExistsError:
+            message = f"{output} is there already: name a directory that isn't"
+            return _complain(message, ExitStatus.CANNOT_CREATE)
+        except BodyMissingError as missing:
+            reason = f"{missing.reason}. {output} was not made"
+            return _complain(
+                f"cannot read {missing.where} in {dest}: {reason}", ExitStatus.IO_ERROR
+            )
+        except (OSError, StoreError) as error:
+            trouble = str(error.strerror if isinstance(error, OSError) else error)
+            return _complain(f"cannot write {output}: {trouble}", ExitStatus.IO_ERROR)
+    return ExitStatus.OK
+
+
+def _open_ledger(dest: str) -> FileIO | ExitStatus:
+    """Return the ledger of the run in *dest*, or the status where there is none to be read."""
     ledger_path = Layout(Path(dest)).ledger
     try:
-        ledger = FileIO(ledger_path)
+        return FileIO(ledger_path)
     except (FileNotFoundError, NotADirectoryError):
         return _complain(
             f"{dest} holds no run: there is no {ledger_path.name}. Name the directory that "
@@ -45,11 +86,6 @@ def export(dest: str, output: str, wanted: str) -> int:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         return _complain(f"cannot read {dest}: {reason}", ExitStatus.USAGE)
-    with ledger:
-        form = form_of(wanted, output)
-        if not is_stream(output):
-            return _to_file(ledger, form, output)
-        return _to_stream(ledger, form, output)
 
 
 def _to_file(ledger: FileIO, form: Form, output: str) -> int:

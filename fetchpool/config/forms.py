@@ -10,7 +10,7 @@ import os
 import re
 import stat
 
-from fetchpool.config.values import Choice, ConfigError, FilePath, Unfit, quoted
+from fetchpool.config.values import Choice, ConfigError, Destination, FilePath, Unfit, quoted
 
 _PACKED = ("gz", "bz2", "xz", "zst", "lz4", "lz", "br", "lzma", "z", "zip", "7z", "rar")
 _ARCHIVES = ("tar", "tgz", "tbz", "tbz2", "txz", "tzst", "jar", "iso", "squashfs", "cpio")
@@ -156,6 +156,28 @@ def _is_special(path: str) -> bool:
         return not stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116
     except (OSError, ValueError):
         return False
+
+
+EXPORTED_STORES = ("files", "tar")
+
+
+def check_export_store(output: str | None, store: str, form: str | None) -> tuple[str, str]:
+    """Return which directory `fetchpool export --store` makes, and how bodies lie in it.
+
+    Raises `ConfigError`.
+    """
+    if form is not None:
+        raise ConfigError("--format is about records, --store about bodies: drop one of them")
+    try:
+        kind = Choice("KIND", *EXPORTED_STORES).check(store)
+    except Unfit as unfit:
+        raise ConfigError(f"--store {unfit.problem}: try --store tar") from None
+    if output in (None, "-"):
+        raise ConfigError("--store writes a directory: name a new one with --output")
+    try:
+        return Destination(check_directory).check(output), kind
+    except Unfit as unfit:
+        raise ConfigError(f"--output {unfit.problem}: {unfit.remedy or 'try -o pages'}") from None
 
 
 def check_export(output: str | None, form: str | None) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 import msgspec
@@ -68,6 +68,15 @@ class StoreError(Exception):
     def out_of_descriptors(self) -> bool:
         """True if this process (EMFILE) or the whole system (ENFILE) may open no further file."""
         return self.errno in (errno.EMFILE, errno.ENFILE)
+
+
+class NoSuchBodyError(LookupError):
+    """A record says of no body where it is."""
+
+
+ReadBody: TypeAlias = Callable[[str | None, tuple[str, int, int] | None], Iterator[bytes]]
+"""Yields the body of a record by its path, or by its container, offset and length. Raises OSError,
+`NoSuchBodyError`."""
 
 
 class BodyWriter(Protocol):

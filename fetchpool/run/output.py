@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from itertools import islice
@@ -22,6 +22,7 @@ from fetchpool.output.ledger.naming import forget_renamed, renamed, unnamed
 from fetchpool.output.ledger.receipts import read_receipts
 from fetchpool.output.sinks import Place, open_sink
 from fetchpool.output.sinks.directory import DirectoryStore
+from fetchpool.output.sinks.reading import read_body
 from fetchpool.run.choices import run_options
 
 _OUTDATED_AT_ONCE = 100_000
@@ -57,7 +58,7 @@ class Output(Struct, frozen=True):
 
         *read_list* reads today's list from its beginning. Raises what `RunDirectory.settle` does.
         """
-        settled = await asyncio.to_thread(self.directory.settle, read_list)
+        settled = await asyncio.to_thread(self.directory.settle, read_list, self._read_body)
         settled.ledger.before_sync = self.sink.sync
         try:
             await self.recover(goes_on=self.goes_on, at_end=False)
@@ -77,6 +78,9 @@ class Output(Struct, frozen=True):
         receipts = read_receipts(self.layout, earlier=not anew)
         recover = partial(self.sink.recover, receipts, goes_on=goes_on, anew=anew)
         await asyncio.to_thread(recover)
+
+    def _read_body(self, path: str | None, place: tuple[str, int, int] | None) -> Iterator[bytes]:
+        return read_body(self.layout.dest, path, place)
 
     def prune(self) -> int:
         """Move away the bodies of URLs that lists have no more; return how many were moved.

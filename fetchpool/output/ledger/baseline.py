@@ -25,6 +25,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from fetchpool.model.bodies import NoSuchBodyError, ReadBody
 from fetchpool.model.urls import conceals
 from fetchpool.model.values import Change, Earlier, Request
 from fetchpool.model.versions import condition_of
@@ -34,7 +35,6 @@ from fetchpool.output.ledger.files import LineWriter
 from fetchpool.output.ledger.layout import Layout
 from fetchpool.output.ledger.matching import open_scratch
 from fetchpool.output.ledger.record import recorded_key, recorded_url
-from fetchpool.output.sinks.reading import NoSuchBodyError, read_body
 
 _SCHEMA = """
 CREATE TABLE answer (
@@ -98,13 +98,16 @@ _decoder = msgspec.json.Decoder(Known)
 class Baseline:
     """The good records of earlier runs, found by what was asked for."""
 
-    def __init__(self, layout: Layout, *, bodies: bool, comparable: bool) -> None:
+    def __init__(
+        self, layout: Layout, read_body: ReadBody, *, bodies: bool, comparable: bool
+    ) -> None:
         """Index what *layout* has, reading it once. Raises OSError, sqlite3.Error.
 
-        *bodies* says that today's run stores bodies, *comparable* that they are of the same form
-        as those of the run before.
+        *read_body* reads bodies in containers. *bodies* says that today's run stores bodies,
+        *comparable* that they are of the same form as those of the run before.
         """
         self._layout = layout
+        self._read_body = read_body
         self._bodies = bodies
         self._comparable = comparable
         self._files = {
@@ -252,7 +255,7 @@ class Baseline:
         """Return the SHA-256 of a body in a container; None where it can't be read."""
         found = hashlib.sha256()
         try:
-            for piece in read_body(self._layout.dest, known.path, known.place):
+            for piece in self._read_body(known.path, known.place):
                 found.update(piece)
         except (OSError, NoSuchBodyError):
             return None

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import NamedTuple
 
+from fetchpool.model.bodies import NoSuchBodyError, ReadBody
 from fetchpool.model.urls import is_hiding
 from fetchpool.model.values import Request
 from fetchpool.output.ledger.baseline import Baseline, Known, write_carried, write_left
@@ -169,12 +170,15 @@ class RunDirectory:
         """Tell whether *path*, relative to DEST, was there before fetchpool; from any thread."""
         return path in self._foreign
 
-    def settle(self, read_list: ReadList | None = None) -> Settled:
+    def settle(
+        self, read_list: ReadList | None = None, read_body: ReadBody | None = None
+    ) -> Settled:
         """Make `results.jsonl` today's ledger and open it.
 
         *read_list* reads today's list once more from its beginning each time it is called; it is
         needed for lists that can be (files and URLs), and called only if the list has changed.
-        What it raises comes out. Raises `OutputError` if the ledger can't be written.
+        What it raises comes out. *read_body* reads what earlier runs have put into containers, for
+        a run that compares with them. Raises `OutputError` if the ledger can't be written.
         """
         standing, state = self._settle(read_list)
         self.replaces_everything = state.anew
@@ -184,7 +188,7 @@ class RunDirectory:
             self._ledger.checkpoint()
             self._waiting = self._find_waiting(state)
             if state.refresh:
-                self._baseline = self._compared(state)
+                self._baseline = self._compared(state, read_body or _no_body)
         return Settled(
             self._ledger,
             standing.totals.without(state.others or Totals()),
@@ -266,10 +270,11 @@ class RunDirectory:
             if state.carries and layout.ledger.exists():
                 write_carried(layout, fsync=self._fsync)
 
-    def _compared(self, state: State) -> Baseline:
+    def _compared(self, state: State, read_body: ReadBody) -> Baseline:
         today, before = self._options.body, state.before or self._options.body
         return Baseline(
             self._layout,
+            read_body,
             bodies=not today.no_body,
             comparable=today.as_received == before.as_received,
         )
@@ -462,6 +467,10 @@ class RunDirectory:
     def _is_same_run(self, state: State) -> bool:
         """Tell whether the command is over all the sources there were."""
         return set(state.sources) <= set(self._sources)
+
+
+def _no_body(path: str | None, place: tuple[str, int, int] | None) -> Iterator[bytes]:
+    raise NoSuchBodyError
 
 
 def _previous_of(own: ListState | None) -> Previous:

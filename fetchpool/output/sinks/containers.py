@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fetchpool.model.bodies import StoreError
+from fetchpool.output.ledger.files import sync_directory
 from fetchpool.output.sinks.place import Place
 
 OPEN = ".open"
@@ -137,14 +138,5 @@ def sync_file(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _fdatasync(fd)
-    finally:
-        os.close(fd)
-
-
-def sync_directory(path: Path) -> None:
-    """Wait until the names in *path* are on stable storage. Raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
     finally:
         os.close(fd)

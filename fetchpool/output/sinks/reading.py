@@ -6,12 +6,9 @@ import errno
 from collections.abc import Iterator
 from pathlib import Path
 
+from fetchpool.model.bodies import NoSuchBodyError
 from fetchpool.output.sinks.containers import path_of
 from fetchpool.output.sinks.segments import pieces_of
-
-
-class NoSuchBodyError(LookupError):
-    """A record that says of no body where it is."""
 
 
 def read_body(dest: Path, path: str | None, place: tuple[str, int, int] | None) -> Iterator[bytes]:

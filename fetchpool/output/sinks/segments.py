@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from fetchpool.model.values import Outcome, Receipt
-from fetchpool.output.sinks.containers import Containers, sync_directory, sync_file
+from fetchpool.output.ledger.files import sync_directory
+from fetchpool.output.sinks.containers import Containers, sync_file
 from fetchpool.output.sinks.place import Place
 from fetchpool.output.sinks.spool import PIECE, SpoolingSink
 
