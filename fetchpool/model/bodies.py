@@ -79,6 +79,10 @@ ReadBody: TypeAlias = Callable[[str | None, tuple[str, int, int] | None], Iterat
 `NoSuchBodyError`."""
 
 
+HasPlace: TypeAlias = Callable[[str, int, int], bool]
+"""Tells whether a container, if it is there, holds what begins at an offset, and has a length."""
+
+
 class BodyWriter(Protocol):
     """A body that is being stored; ends with one `commit`, `discard` or `suspend`."""
 

@@ -65,7 +65,7 @@ def planned(request: Request, target: Target, config: Config, of_files: Fields) 
     if target.authorization is not None or config.user is not None:
         names.append("Authorization")
     names += [name for name, _ in of_files]
-    stores = not config.no_body and request.method != "HEAD"
+    stores = not (config.no_body or config.in_containers) and request.method != "HEAD"
     return Planned(
         request.seq,
         redact(request.url),

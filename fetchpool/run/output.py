@@ -22,7 +22,7 @@ from fetchpool.output.ledger.naming import forget_renamed, renamed, unnamed
 from fetchpool.output.ledger.receipts import read_receipts
 from fetchpool.output.sinks import Place, open_sink
 from fetchpool.output.sinks.directory import DirectoryStore
-from fetchpool.output.sinks.reading import read_body
+from fetchpool.output.sinks.reading import Reach, read_body
 from fetchpool.run.choices import run_options
 
 _OUTDATED_AT_ONCE = 100_000
@@ -41,7 +41,7 @@ class Output(Struct, frozen=True):
     goes_on: bool = False
     """Whether bodies that broke off in an earlier run may be resumed."""
     claims: Claims | None = None
-    """Which names lists wish for them; None with `--no-body`."""
+    """Which names lists wish for them; None where there are no files."""
 
     @property
     def layout(self) -> Layout:
@@ -139,7 +139,12 @@ async def open_output(
     *named* says that the user chose DEST. Raises what `RunDirectory.open` does.
     """
     directory = await asyncio.to_thread(
-        RunDirectory.open, layout, run_options(config, mark), named=named, sources=names
+        RunDirectory.open,
+        layout,
+        run_options(config, mark),
+        named=named,
+        sources=names,
+        has_place=Reach(layout.dest).holds if config.in_containers else None,
     )
     stack.callback(_close_quietly, directory)
     directories = make_budget(config.limit).directories
@@ -149,7 +154,7 @@ async def open_output(
         raise OutputError(str(error)) from error
     stack.callback(sink.close)
     claims = None
-    if not config.no_body:
+    if not (config.no_body or config.in_containers):
         claims = Claims(directory.layout.claims)
         stack.callback(claims.close)
     goes_on = config.add or directory.kept is not Kept.NOTHING

@@ -154,9 +154,11 @@ class Runner:
         call = self._call
         if call.layout is None:
             return None
-        return await open_output(
+        output = await open_output(
             stack, call.config, call.layout, call.names, named=call.named, mark=call.lists.mark
         )
+        self._telling.warn_of_lost_bodies(output.directory.lost)
+        return output
 
     async def _fetcher(self, stack: AsyncExitStack, output: Output | None) -> Fetcher:
         """Return what fetches the list until *stack* is unwound: this process, or several."""

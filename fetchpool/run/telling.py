@@ -92,6 +92,16 @@ class Telling:
             detail=outcome.detail,
         )
 
+    def warn_of_lost_bodies(self, count: int) -> None:
+        """Say that the bodies of *count* records are not where these said."""
+        if count:
+            which = "1 record names a body that isn't" if count == 1 else (
+                f"{count} records name bodies that aren't"
+            )  # fmt: skip
+            self.reporter.warn(
+                f"{which} in its container, as after a loss of power: fetched again."
+            )
+
     def warn_of_descriptors(self, lowered_to: int | None) -> None:
         """Say once that the descriptors suffice for *lowered_to* requests only; None: they do."""
         if lowered_to is not None and not self._warned_of_descriptors:

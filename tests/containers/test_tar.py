@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -137,6 +138,32 @@ def test_new_run_keeps_the_old_tars_until_it_is_complete(
         pass
     check_containers("tar", read_records(tmp_path / "out"), tmp_path / "out")
     assert not first & {each.container for each in bodies_in("tar", tmp_path / "out")}
+
+
+def test_bodies_that_a_loss_of_power_took_are_fetched_again(
+    tmp_path: Path, server: CountingServer
+) -> None:
+    urls = [server.url(f"/power/{n}?size=1000") for n in range(9)]
+    write_list(tmp_path / "urls.txt", urls)
+    assert get(tmp_path, workers="1") == 0
+    dest, ledger = tmp_path / "out", tmp_path / "out/results.jsonl"
+    records = read_records(dest)
+    (path,) = (tmp_path / "out/tar").iterdir()
+    path.rename(path.with_name(path.name + ".open"))
+    os.truncate(f"{path}.open", records[6]["offset"] + 500)
+    since = len(server.counts.hits)
+    result = run_fetchpool(["get", "urls.txt", "-o", "out", "--store", "tar"], cwd=tmp_path)
+    assert result.returncode == 0
+    assert "3 records name bodies that aren't in its container, as after a loss" in result.stderr
+    assert len(server.counts.hits) == since + 3
+    check_containers("tar", read_records(dest), dest)
+    assert {record["url"] for record in read_records(dest)} == set(urls)
+
+    (path, *_) = sorted((tmp_path / "out/tar").iterdir())
+    path.rename(tmp_path / "elsewhere")  # to where it is used
+    ledger.write_bytes(b"".join(ledger.read_bytes().splitlines(keepends=True)[:-1]))
+    assert get(tmp_path, workers="1") == 0
+    assert len(server.counts.hits) == since + 4
 
 
 def test_other_store_than_the_stopped_runs_is_refused(

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import NamedTuple
 
-from fetchpool.model.bodies import NoSuchBodyError, ReadBody
+from fetchpool.model.bodies import HasPlace, NoSuchBodyError, ReadBody
 from fetchpool.model.urls import is_hiding
 from fetchpool.model.values import Request
 from fetchpool.output.ledger.baseline import Baseline, Known, write_carried, write_left
@@ -28,6 +28,7 @@ from fetchpool.output.ledger.install import install
 from fetchpool.output.ledger.keeping import Flag, Keeping, Kept, Previous, decide
 from fetchpool.output.ledger.layout import Layout, remove
 from fetchpool.output.ledger.lists import Answered, Others, is_covered, lists_of
+from fetchpool.output.ledger.lost import drop_lost
 from fetchpool.output.ledger.settling import Settling
 from fetchpool.output.ledger.standing import Standing, Totals
 from fetchpool.output.ledger.state import (
@@ -72,7 +73,12 @@ class RunDirectory:
     """DEST, held by this process until `close`. Make one with `open`, then call `settle` once."""
 
     def __init__(
-        self, layout: Layout, lock: Lock | None, options: RunOptions, sources: Sequence[str]
+        self,
+        layout: Layout,
+        lock: Lock | None,
+        options: RunOptions,
+        sources: Sequence[str],
+        has_place: HasPlace | None = None,
     ) -> None:
         """Take over what `open` has locked; raises as `open` does."""
         self._layout = layout
@@ -85,10 +91,14 @@ class RunDirectory:
         self._ledger: Ledger | None = None
         self._waiting: Waiting | None = None
         self._baseline: Baseline | None = None
+        self.lost = 0
+        """Records that were dropped, as a loss of power has taken their bodies."""
         self.replaces_everything = False
         """Whether the run, once settled, keeps nothing of finished ones."""
         with output_errors(layout.dest):
             self._state = self._recover()
+            if has_place is not None:
+                self.lost = drop_lost(layout, has_place, fsync=self._fsync)
             self.previous = self._find_previous()
             self._lists = self._find_lists()
             self._own = self._find_own()
@@ -99,14 +109,21 @@ class RunDirectory:
 
     @classmethod
     def open(
-        cls, layout: Layout, options: RunOptions, *, named: bool, sources: Sequence[str]
+        cls,
+        layout: Layout,
+        options: RunOptions,
+        *,
+        named: bool,
+        sources: Sequence[str],
+        has_place: HasPlace | None = None,
     ) -> RunDirectory:
         """Take DEST, made with its parents if it is missing, for a run over *sources*.
 
         *sources* are as the user gave them: names of files, `-`, URLs; none for an iterable.
         *named* says that the user chose DEST: only then may a stopped run of other sources be
         gone on with. Nothing that was in DEST is changed, but for what a killed run left half
-        done.
+        done, and for records of bodies that containers lack by *has_place*: a loss of power took
+        them, and they are dropped.
 
         Raises `DirectoryBusyError` if another run holds DEST, `CannotGoOnError` if there is a
         stopped run that this command does not fit, `OutputError` if DEST can't be used.
@@ -117,7 +134,7 @@ class RunDirectory:
         try:
             with output_errors(layout.dest):
                 wait_for_orphans(layout)
-            directory = cls(layout, lock, options, sources)
+            directory = cls(layout, lock, options, sources, has_place)
         except BaseException:
             lock.release()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
@@ -17,7 +18,24 @@ class _Place(msgspec.Struct, gc=False):
     length: int = 0
 
 
-_decoder = msgspec.json.Decoder(_Place)
+_decode = msgspec.json.Decoder(_Place).decode
+
+
+def places(path: Path) -> Iterator[tuple[int, bytes, tuple[str, int, int] | None]]:
+    """Yield each line of a ledger with its number from 0, and the place that its record names.
+
+    None where it names no container, or is no record. Reads it in full. Raises OSError.
+    """
+    number = 0
+    for block in read_blocks(path):
+        for line, entry in zip(block.lines(), block.entries, strict=True):
+            place = None
+            if entry is not None and b'"container":' in line:
+                found = _decode(line)
+                if found.container is not None:
+                    place = found.container, found.offset, found.length
+            yield number, line, place
+            number += 1
 
 
 def read_receipts(layout: Layout, *, earlier: bool) -> Iterator[Receipt]:
@@ -28,12 +46,7 @@ def read_receipts(layout: Layout, *, earlier: bool) -> Iterator[Receipt]:
     """
     before = (layout.previous, layout.carried) if earlier else ()
     for path in (layout.ledger, layout.waiting, *before):
-        if not path.exists():
-            continue
-        for block in read_blocks(path):
-            for line, entry in zip(block.lines(), block.entries, strict=True):
-                if entry is None:
-                    continue
-                place = _decoder.decode(line)
-                if place.container is not None:
-                    yield Receipt(place.container, place.offset, place.length)
+        if path.exists():
+            for _, _, place in places(path):
+                if place is not None:
+                    yield Receipt(*place)

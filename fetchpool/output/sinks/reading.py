@@ -36,3 +36,28 @@ def _refuse_outside(path: str) -> None:
     """Raise OSError where *path* leads out of DEST, as a ledger that somebody wrote may have it."""
     if path.startswith("/") or ".." in path.split("/"):
         raise OSError(errno.EINVAL, "it is no path in DEST", path)
+
+
+class Reach:
+    """Tells what containers in *dest* hold, each of which is looked at once."""
+
+    def __init__(self, dest: Path) -> None:
+        self._dest = dest
+        self._ends: dict[str, int | None] = {}
+
+    def holds(self, container: str, offset: int, length: int) -> bool:
+        """Tell whether *container* holds that place, or isn't there: somebody has moved it away.
+
+        Raises OSError.
+        """
+        if container not in self._ends:
+            self._ends[container] = self._end_of(container)
+        end = self._ends[container]
+        return end is None or offset + length <= end
+
+    def _end_of(self, container: str) -> int | None:
+        _refuse_outside(container)
+        try:
+            return path_of(self._dest, container).stat().st_size
+        except FileNotFoundError:
+            return None
