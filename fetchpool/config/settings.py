@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from fetchpool import __version__
 from fetchpool.config.credential_values import BearerFile, CookiesFile, NetrcFile, SavedCookies
-from fetchpool.config.expressions import FailIf, FailureKinds, WhatToRetry, exceeds, matches
+from fetchpool.config.expressions import FailureKinds, WhatToRetry, exceeds, matches
 from fetchpool.config.forms import check_directory, check_file, check_text_file
 from fetchpool.config.host_rules import NO_RULES, HostRules, host_rules
 from fetchpool.config.http_values import (
@@ -27,9 +27,9 @@ from fetchpool.config.http_values import (
 from fetchpool.config.label_values import Labels
 from fetchpool.config.list_values import Columns
 from fetchpool.config.options import Also, Option, Panel, checked_value
+from fetchpool.config.report_settings import ReportSettings
 from fetchpool.config.request_values import Body, Credentials, JsonBody, Method, ask_of
 from fetchpool.config.rules import check_together
-from fetchpool.config.store_settings import StoreSettings
 from fetchpool.config.typed import (
     AgentsGiven,
     BodyGiven,
@@ -51,7 +51,6 @@ from fetchpool.config.values import (
     Size,
     Switch,
     Whole,
-    WholeOrAll,
     seconds,
 )
 from fetchpool.model.asking import Ask
@@ -61,8 +60,6 @@ from fetchpool.model.reading import Reading
 PROJECT_URL = "https://fetchpool.example/"
 """Sent with the name, for whoever reads a server's log; a reserved name until there is a site."""
 DEFAULT_KEEPALIVE_S = 15.0
-MOST_FAILURES = 10_000
-"""How many failed URLs `--failures` lists from memory; `all` reads them from the ledger."""
 
 OUTPUT = Option(
     "output",
@@ -98,7 +95,7 @@ DRY_RUN = Option(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Config(StoreSettings):
+class Config(ReportSettings):
     """Every setting of a run; the defaults are those of the command line.
 
     Raises:
@@ -557,44 +554,6 @@ class Config(StoreSettings):
         ),
     ] = False
 
-    fail_if: Annotated[
-        str,
-        Panel.REPORTING,
-        FailIf(),
-        "What makes the exit status 1: 'errors>N', 'errors>P%' or never",
-        Also(
-            more="With `--refresh` also `new>N`, `changed>N`, `gone>N`, and `left>N` for URLs that "
-            "the list has no more. Any of several does: `errors>5%,changed>0`."
-        ),
-    ] = "errors>0"
-    quiet: Annotated[
-        bool,
-        Panel.REPORTING,
-        Switch(),
-        "Print nothing if the exit status is 0, else what failed, on stderr",
-        Also(short="-q", more="Overrides `--progress`."),
-    ] = False
-    failures: Annotated[
-        int | Literal["all"],
-        Panel.REPORTING,
-        WholeOrAll(0, MOST_FAILURES),
-        "How many failed URLs are listed at the end, by reason: a number, or all",
-        Also(
-            more="Each reason gets a share. Records kept of an earlier run are listed, too. "
-            "`all` reads them from the ledger; without one (`--no-body` without `-o`) it means "
-            f"{MOST_FAILURES:,}."
-        ),
-    ] = 20
-    progress: Annotated[
-        Literal["auto", "always", "never"],
-        Panel.REPORTING,
-        Choice("WHEN", "auto", "always", "never"),
-        "Show progress: auto (on a terminal), always or never",
-        Also(
-            more="`auto` shows none where records or the log file go to a pipe or a terminal, or a "
-            "list is typed: the display and the other text would overwrite each other."
-        ),
-    ] = "auto"
     log_file: Annotated[
         Takes[str | None, PathGiven],
         Panel.REPORTING,

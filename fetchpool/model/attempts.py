@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from fetchpool.model.asking import SENDING_METHODS, Fields
-from fetchpool.model.values import Earlier, Failure, Head, Target
+from fetchpool.model.values import Earlier, Failure, Head, Target, Timings
 
 if TYPE_CHECKING:
     from fetchpool.model.bodies import BodyWriter, Store, Stored
@@ -144,6 +144,23 @@ class Timeline(msgspec.Struct, frozen=True, gc=False):
     last_byte: float | None
     ended: float
     """When the body was stored, or the failure known."""
+
+    def timings(self) -> Timings:
+        """Return how long each step took."""
+        resolved = self.started if self.dns is None else self.dns
+        return Timings(
+            _between(self.queued, self.started),
+            _between(self.started, self.dns),
+            _between(resolved, self.tcp),
+            _between(self.tcp, self.tls),
+            _between(self.sent, self.first_byte),
+            _between(self.first_byte, self.last_byte),
+        )
+
+
+def _between(start: float | None, end: float | None) -> float | None:
+    """Return the seconds from *start* to *end*, in microseconds' precision."""
+    return None if start is None or end is None else round(max(end - start, 0.0), 6)
 
 
 class Measures(msgspec.Struct, frozen=True, gc=False):

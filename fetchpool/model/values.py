@@ -251,6 +251,22 @@ class Receipt(msgspec.Struct, array_like=True):
     """How many bytes it takes there."""
 
 
+class Timings(msgspec.Struct, frozen=True, gc=False):
+    """What the last attempt spent its time on, in seconds; None = it had no such step."""
+
+    queued: float | None = None
+    """Waiting for its turn; None where that isn't known."""
+    dns: float | None = None
+    connect: float | None = None
+    """TCP."""
+    tls: float | None = None
+    """Through a proxy the tunnel's opening as well."""
+    first_byte: float | None = None
+    """From the request's departure to the response's first byte."""
+    body: float | None = None
+    """From there to the last byte."""
+
+
 class Outcome(msgspec.Struct, frozen=True, array_like=True):
     """What became of a request: exactly one for each."""
 
@@ -296,3 +312,5 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     """What has become of it since the run before, with `--refresh`."""
     proxy: str | None = None
     """The proxy of the last request, without credentials, where there are several."""
+    timings: Timings | None = None
+    """What the last attempt spent its time on, with `Config.timings`."""

@@ -239,6 +239,7 @@ class FetchPool:
                 config.retry_all_methods,
                 retry_policy(config),
                 terms,
+                config.timings,
             ),
             headers=own_fields(config),
             policies=policies,

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fetchpool.config.settings import MOST_FAILURES
+from fetchpool.config.report_settings import MOST_FAILURES
 from fetchpool.model.values import Outcome
 from fetchpool.output.ledger.failures import FailedEntry, read_failed
 from fetchpool.output.ledger.record import SOURCE_KEYS, Record

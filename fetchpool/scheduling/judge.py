@@ -62,6 +62,8 @@ class Rules(msgspec.Struct, frozen=True):
     """What is tried again; None = what is by default, *retries* times."""
     terms_at: TermsAt | None = None
     """The settings of a host; None = no host has any of its own."""
+    timings: bool = False
+    """Whether outcomes say what their time was spent on."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -147,6 +149,8 @@ class Judge:
                 outcomes += self.sign_of_life(now)
             outcome = self._failed_attempt(job, result, started, now)
         if outcome is not None:
+            if self._rules.timings:
+                outcome = replace(outcome, timings=result.measures.timeline.timings())
             outcomes.append(outcome)
         return outcomes
 

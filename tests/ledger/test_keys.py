@@ -16,7 +16,7 @@ from msgspec.structs import astuple, replace
 
 from fetchpool.config import Config
 from fetchpool.model.urls import hiding
-from fetchpool.model.values import Change, FailureKind, Outcome, Receipt, Request
+from fetchpool.model.values import Change, FailureKind, Outcome, Receipt, Request, Timings
 from fetchpool.output.export import Form, Table, format_of
 from fetchpool.output.ledger.entries import Entry, Line, read_entries, read_entry
 from fetchpool.output.ledger.failures import FailedEntry
@@ -29,6 +29,7 @@ TYPES: dict[object, st.SearchStrategy[Any]] = {
     str: TEXTS, int: COUNTS, float: st.floats(0, 1e9), bool: st.booleans(), NoneType: st.none(),
     FailureKind: st.sampled_from(FailureKind), msgspec.Raw: st.just(NO_ROW),
     Change: st.sampled_from(Change),
+    Timings: st.builds(Timings, *[st.none() | st.floats(0, 1e9)] * 6),
 }  # fmt: skip
 READABLE = st.builds(
     Record,
@@ -85,6 +86,7 @@ FIELDS: dict[str, Any] = {
     "elapsed_s": 7.0, "insecure": True, "request.method": "PUT", "request.body": b"page=1",
     "request.row": b'{"a":1}', "etag": '"1"', "last_modified": "Sun", "change": Change.SAME,
     "proxy": "http://proxy:3128", "receipt": Receipt("tar/00000.tar", 512, 7),
+    "timings": Timings(dns=0.5),
 }  # fmt: skip
 """For each field of an outcome that a record tells of, another value than it has below."""
 

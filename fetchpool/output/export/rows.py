@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fetchpool.model.urls import display
+from fetchpool.model.values import Timings
 from fetchpool.output.ledger.record import NO_ROW, Batch, Record, whole_characters
 
 OPTIONAL = dict(
@@ -31,7 +32,8 @@ OPTIONAL = dict(
 """Keys that a record has only where there is something to say, with what they mean if not."""
 
 ROW = "row"
-"""The key whose value is columns by itself."""
+TIMINGS = "timings"
+"""The keys whose values are columns by themselves."""
 
 MOST_COLUMNS = 16_000
 """Columns of lists in a table at most. A spreadsheet holds 16,384 (Excel, LibreOffice), ours are
@@ -74,8 +76,9 @@ class Columns:
         self._ours = [
             name
             for name in Record.__struct_fields__
-            if name != ROW and (name not in OPTIONAL or name in table.keys)
+            if name not in (ROW, TIMINGS) and (name not in OPTIONAL or name in table.keys)
         ]
+        self._times = Timings.__struct_fields__ if TIMINGS in table.keys else ()
         self._values = attrgetter(*self._ours)
         self._listed = tuple(table.columns)[:MOST_COLUMNS]
         self._known = frozenset(self._listed)
@@ -89,7 +92,8 @@ class Columns:
         """The names of all columns: one of ours that a list has as well gets a prefix."""
         taken = set(self._listed)
         names: list[str | float] = [_harmless(name) for name in self._listed]
-        for key in [*self._ours, ROW] if self._has_rest else self._ours:
+        ours = [*self._ours, *(f"{TIMINGS}_{step}" for step in self._times)]
+        for key in [*ours, ROW] if self._has_rest else ours:
             prefix = ""
             while prefix + key in taken:
                 prefix += _PREFIX
@@ -115,6 +119,8 @@ class Columns:
 
     def _row(self, record: Any) -> list[str | float]:
         ours = [_cell(value) for value in self._values(record)]
+        if self._times:
+            ours += _seconds(record.timings)
         if not self._listed:
             return ours
         cells = _cells_of(record.row)
@@ -197,6 +203,13 @@ _lines = msgspec.json.Decoder(_Line)
 _marks = msgspec.json.Decoder(_Marks)
 _texts = msgspec.json.Decoder(dict[str, str])
 _values = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def _seconds(timings: Any) -> list[str | float]:
+    """Return the cells of *timings*, a value or an object of a ledger; blank if there are none."""
+    if isinstance(timings, dict):
+        return [_cell(timings.get(step)) for step in Timings.__struct_fields__]
+    return [_cell(getattr(timings, step, None)) for step in Timings.__struct_fields__]
 
 
 def _values_of(row: msgspec.Raw) -> dict[str, msgspec.Raw]:

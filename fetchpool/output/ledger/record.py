@@ -22,7 +22,14 @@ from msgspec.structs import asdict, replace
 
 from fetchpool.model.asking import body_digest
 from fetchpool.model.urls import redact, redact_urls_in
-from fetchpool.model.values import Change, FailureKind, Outcome, Receipt, failure_label
+from fetchpool.model.values import (
+    Change,
+    FailureKind,
+    Outcome,
+    Receipt,
+    Timings,
+    failure_label,
+)
 
 if TYPE_CHECKING:
     from fetchpool.config import Config
@@ -187,6 +194,15 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     length: Annotated[
         int | None, Key("How many bytes it takes there", "receipt", only=_IN_CONTAINERS)
     ] = None
+    timings: Annotated[
+        Timings | None,
+        Key(
+            "Seconds that the last attempt spent on `queued`, `dns`, `connect`, `tls`, `first_byte`"
+            " and `body`; in CSV each is a column",
+            "timings",
+            only=Only("with `--timings`", lambda config, _: config.timings),
+        ),
+    ] = None
 
     @property
     def label(self) -> str | None:
@@ -231,6 +247,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             outcome.last_modified,
             outcome.change,
             outcome.proxy,
+            timings=outcome.timings,
         )
         return record if outcome.receipt is None else placed(record, outcome.receipt)
 

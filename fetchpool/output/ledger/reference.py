@@ -7,7 +7,7 @@ from typing import get_args, get_type_hints
 
 from msgspec import Raw
 
-from fetchpool.model.values import Change, FailureKind
+from fetchpool.model.values import Change, FailureKind, Timings
 from fetchpool.output.ledger.record import Key, Record, keys
 
 _HEAD = """\
@@ -36,6 +36,7 @@ _TYPES = {
     FailureKind: "kind of error",
     Change: "text",
     Raw: "object",
+    Timings: "object",
     NoneType: "null",
 }
 
