@@ -80,7 +80,7 @@ class Guard:
                 return b""
 
     def ended(self, *, proven: bool) -> None:
-        """Take note that the connection has ended; *proven*: its peer has said so."""
+        """Remember that the connection has ended; *proven*: its peer has said so."""
         if self._stage is Stage.UNTIL_CLOSE:
             self.proven = proven
 

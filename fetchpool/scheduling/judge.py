@@ -352,7 +352,7 @@ class Judge:
         )
 
     def _unreachable(self, job: Job, failed: FailedAttempt, started: float, now: float) -> None:
-        """Take note of an attempt that got no connection, or not a word over it."""
+        """Count an attempt that got no connection, or nothing over it."""
         host, failure = job.target.host_key, failed.failure
         before = self._scheduler.health(host).parked_until
         if failed.measures.peer is None:

@@ -16,7 +16,7 @@ def follow(job: Job, head: Head, peer: str | None, max_redirects: int) -> Failur
     """Move *job* on to where *head* points; return why that can't be done, or None.
 
     *peer* is the address that answered, None behind a proxy: a redirect from a public address may
-    only lead to public ones (it would let a stranger's server aim us at our own network).
+    only lead to public ones (it would let any server aim us at our own network).
 
     301 and 302 make a GET of a POST, 303 of everything but HEAD (RFC 9110 §15.4); else method and
     body are repeated, a body at the line's own origin only.

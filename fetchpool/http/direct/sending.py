@@ -79,7 +79,7 @@ class Sender:
         self._rest = None
 
     def pause(self) -> None:
-        """Take note that the transport has enough."""
+        """Write no more until `resume`: the transport has enough."""
         self._paused = True
 
     def resume(self) -> None:
