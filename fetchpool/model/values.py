@@ -153,6 +153,9 @@ class Request(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The list's other columns: a JSON object in UTF-8 without blanks, as it goes to the record."""
     earlier: Earlier | None = None
     """What an earlier run got, where only what has changed is wanted (`--refresh`)."""
+    is_sitemap: bool = False
+    """An index of sitemaps names it: its body is a list, whose URLs come into the run's. It has a
+    record only if it can't be had or read."""
 
     def __repr__(self) -> str:
         """Show what may be shown: the URL is redacted by who shows it, body and row by nobody."""

@@ -31,6 +31,7 @@ from fetchpool.scheduling.judge import STARVED_AT_MOST_S, Judge, Observer, Rules
 if TYPE_CHECKING:
     from fetchpool.http import Engine
     from fetchpool.model.asking import Fields
+    from fetchpool.model.attempts import Destination
     from fetchpool.model.bodies import Sink
     from fetchpool.network.proxies import Choose
     from fetchpool.scheduling.proxy_pool import ProxyPool
@@ -88,6 +89,7 @@ class Fetching:
         insecure: bool = False,
         border: Border | None = None,
         sink: Sink | None = None,
+        sitemaps: Destination | None = None,
         buffer: int = 16,
     ) -> None:
         self._engine = engine
@@ -113,6 +115,8 @@ class Fetching:
         self._headers = headers
         self._policies = Policies(policies or [])
         self._own = OwnRequests(scheduler)
+        self._sitemaps = sitemaps
+        self._awaited = 0  # sitemaps on their way here: the source waits for them
         self._budget_s = budget_s
         self._insecure = insecure
         self._low_water = max(64, 2 * scheduler.limit)
@@ -173,6 +177,7 @@ class Fetching:
         """Go on with *job*, begun by another process, from *at* on."""
         if not self._stopping:
             self.read += 1
+            self._awaited += job.request.is_sitemap
             self._judge.take_over(job, at, monotonic())
             self._kick()
 
@@ -199,6 +204,7 @@ class Fetching:
         if not self._border.hand_over(job, at):
             return False
         self.read -= 1
+        self._awaited -= job.request.is_sitemap
         return True
 
     # -- how things stand ------------------------------------------------------------------------
@@ -266,6 +272,7 @@ class Fetching:
             self.stats.line_skipped(batch.skipped)
             for request in batch.requests:
                 self.read += 1
+                self._awaited += request.is_sitemap
                 outcome = self._admit(request)
                 if outcome is not None:
                     await self._deliver(outcome)
@@ -323,6 +330,8 @@ class Fetching:
             self._scheduler.pace(host, plan.interval_s, started)
         if job.own is not None:
             self._own.prepare(plan, job.own)
+        elif job.request.is_sitemap:
+            plan.destination = self._sitemaps
         try:
             result = await self._engine.attempt(plan, job.budget_left_s)
             now = monotonic()
@@ -352,7 +361,7 @@ class Fetching:
             self._check_descriptors(now)
         if self._out.is_full:
             await self._out.until_room()
-        if self.source_ended or self._own:
+        if self.source_ended or self._own or self._awaited:
             await self._settle()
 
     async def _decided(self, need: Awaitable[Need], host: str) -> Need:
@@ -403,7 +412,7 @@ class Fetching:
         if doomed is not None:
             job, failure = doomed
             await self._deliver(job.failed(failure, now))
-        if self.source_ended:
+        if self.source_ended or self._awaited:
             await self._settle()
 
     def _feed(self) -> None:
@@ -437,13 +446,15 @@ class Fetching:
             self._kick()
             return
         self.delivered += 1
+        self._awaited -= outcome.request.is_sitemap
         self._out.put(outcome)
         self._check_end()
 
     async def _settle(self) -> None:
         """Where nothing else will happen: what is still held is its hosts' own trouble, or ours.
 
-        That is at the end of the list, or where all hosts wait for a policy's request.
+        That is at the end of the list, or where all hosts wait for a policy's request, or the list
+        for a sitemap.
         """
         for outcome in self._judge.settle_held(monotonic()):
             await self._deliver(outcome)
@@ -472,7 +483,7 @@ class Fetching:
             raise OurSideDownError(self._judge.outage.why)
         self._probing = False
         self._kick()
-        if self.source_ended:
+        if self.source_ended or self._awaited:
             await self._settle()
 
     async def _sign_of_life(self) -> None:

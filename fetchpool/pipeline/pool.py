@@ -21,6 +21,7 @@ from fetchpool.http.direct import DirectExchange
 from fetchpool.http.exchange import Exchange
 from fetchpool.http.receiver import BodyPolicy
 from fetchpool.http.session import SessionExchange
+from fetchpool.model.attempts import Destination
 from fetchpool.model.bodies import Sink
 from fetchpool.model.urls import hiding
 from fetchpool.model.values import Target
@@ -37,6 +38,7 @@ from fetchpool.network.tls import why_no_certificate, why_no_roots
 from fetchpool.output.cookies import check_cookie_target, save_cookies
 from fetchpool.output.ledger.layout import ROBOTS
 from fetchpool.output.sinks import open_sink
+from fetchpool.output.sinks.scratch import ScratchStore
 from fetchpool.pipeline.fetching import Border, Counters, Fetching, RunObserver
 from fetchpool.pipeline.host_settings import (
     choice_of_proxies,
@@ -60,7 +62,7 @@ from fetchpool.scheduling.backlog import Spill
 from fetchpool.scheduling.job import Job, target_of
 from fetchpool.scheduling.judge import Rules
 from fetchpool.scheduling.scheduler import Limits, Scheduler
-from fetchpool.sources import Codec, RequestReader, requests_from
+from fetchpool.sources import MOST_BYTES, Codec, RequestReader, requests_from
 
 if TYPE_CHECKING:
     from fetchpool.model.asking import Fields
@@ -249,6 +251,7 @@ class FetchPool:
             insecure=config.insecure,
             border=border,
             sink=self._store if isinstance(self._store, Sink) else None,
+            sitemaps=Destination(ScratchStore(spill_directory), MOST_BYTES + 1),
             buffer=buffer,
         )
         self._lists.append(RunningList(fetching, spill))

@@ -36,8 +36,11 @@ def check_call(sources: object) -> None:
     )
 
 
-def run_options(config: Config, mark: str) -> RunOptions:
-    """Return what of *config* decides how the run's directory is used; *mark* is the lists'."""
+def run_options(config: Config, mark: str, *, stream: bool) -> RunOptions:
+    """Return what of *config* decides how the run's directory is used; *mark* is the lists'.
+
+    *stream* says that these can't be read again.
+    """
     flag = Flag.PLAIN
     if config.retry_failed:
         flag = Flag.RETRY_FAILED
@@ -60,6 +63,7 @@ def run_options(config: Config, mark: str) -> RunOptions:
         config.add,
         mark,
         config.refresh,
+        stream,
     )
 
 

@@ -57,6 +57,8 @@ class Planned(msgspec.Struct, frozen=True, omit_defaults=True):
     body_bytes: int | None
     source: str | None = None
     line: int | None = None
+    is_sitemap: bool = False
+    """It is a list, whose URLs are known once it is fetched."""
 
 
 def planned(request: Request, target: Target, config: Config, of_files: Fields) -> Planned:
@@ -65,7 +67,8 @@ def planned(request: Request, target: Target, config: Config, of_files: Fields) 
     if target.authorization is not None or config.user is not None:
         names.append("Authorization")
     names += [name for name, _ in of_files]
-    stores = not (config.no_body or config.in_containers) and request.method != "HEAD"
+    is_file = not (config.no_body or config.in_containers or request.is_sitemap)
+    stores = is_file and request.method != "HEAD"
     return Planned(
         request.seq,
         redact(request.url),
@@ -76,6 +79,7 @@ def planned(request: Request, target: Target, config: Config, of_files: Fields) 
         None if request.body is None else len(request.body),
         request.source and redact(request.source),
         request.line,
+        request.is_sitemap,
     )
 
 
@@ -107,7 +111,7 @@ class _Tally:
 
     def __init__(self, config: Config, sources: Sequence[str]) -> None:
         self._robots = config.asks_robots
-        self.requests = self.skipped = self.answered = self.refused = 0
+        self.requests = self.skipped = self.answered = self.refused = self.sitemaps = 0
         self.hosts = _Hosts()
         self.account = Account(Stats(0.0), config.failures, sources)
 
@@ -124,6 +128,10 @@ class _Tally:
         for host, number in self.hosts.biggest(_BIGGEST) if len(self.hosts) > 1 else ():
             plus = "+" if self.hosts.partial else ""
             yield f"  {count(number) + plus:>{_DIGITS}}  {shown(host, glyphs, 60)}"
+        if self.sitemaps:
+            one = self.sitemaps == 1
+            what = "1 is a sitemap" if one else f"{count(self.sitemaps)} are sitemaps"
+            yield f"of these, {what}: what {'it names' if one else 'they name'} isn't known yet"
         if self._robots:
             yield "no robots.txt asked for: of these, some may be refused"
         if self.answered:
@@ -173,7 +181,7 @@ def _show(config: Config, sources: Sequence[str], output: str | None, scratch: P
         else:
             preview = Preview(
                 dest,
-                run_options(config, lists.mark),
+                run_options(config, lists.mark, stream=not lists.seekable),
                 sources,
                 named=output is not None,
                 scratch=scratch,
@@ -206,7 +214,7 @@ def _write(
         tally.skipped += batch.skipped
         rows = []
         for request in names.settled(batch.requests):
-            if is_answered(request):
+            if not request.is_sitemap and is_answered(request):
                 tally.answered += 1
                 continue
             target = target_of(request)
@@ -214,6 +222,7 @@ def _write(
                 tally.refuse(target)
                 continue
             tally.requests += 1
+            tally.sitemaps += request.is_sitemap
             tally.hosts.add(target.host_key)
             here = at(target.host_key)
             rows.append(planned(request, target, here, of_files(request, target)))
@@ -235,6 +244,8 @@ _HEAD = f"{'line':>{_DIGITS}}  method   URL\n{'':{_DIGITS + 11}}host, name of th
 def _as_table(row: Planned, glyphs: Glyphs) -> str:
     """Return the two lines of a row; URLs and names are whole, to be copied."""
     name = "no file" if row.path is None else row.path
+    if row.is_sitemap:
+        name = "a sitemap, read for its URLs"
     indent = " " * (_DIGITS + 11)
     with_more = f"  + {', '.join(row.headers)}" if row.headers else ""
     if row.body_bytes is not None:

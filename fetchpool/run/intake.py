@@ -81,8 +81,16 @@ class Remaining:
             done = self._done
             requests = [request for request in requests if request.seq not in done]
         elif self._waiting is not None and len(self._waiting):
-            requests = [request for request in requests if not await self._has_record(request)]
+            requests = [
+                request
+                for request in requests
+                if request.is_sitemap or not await self._has_record(request)
+            ]
         return replace(batch, requests=requests)
+
+    def take_back(self, count: int = 1) -> None:
+        """Count so many of the requests no more: they are nobody's, and get no record."""
+        self.requests -= count
 
     async def _has_record(self, request: Request) -> bool:
         assert self._waiting is not None

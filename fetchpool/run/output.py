@@ -131,17 +131,19 @@ async def open_output(
     *,
     named: bool,
     mark: str = "",
+    stream: bool = False,
 ) -> Output:
     """Take the directories of *layout* until *stack* is unwound, for the lists *names*.
 
-    *mark* says how they are read (see `Sources.mark`).
+    *mark* says how they are read (see `Sources.mark`), *stream* that they can't be read again.
 
     *named* says that the user chose DEST. Raises what `RunDirectory.open` does.
     """
+    options = run_options(config, mark, stream=stream)
     directory = await asyncio.to_thread(
         RunDirectory.open,
         layout,
-        run_options(config, mark),
+        options,
         named=named,
         sources=names,
         has_place=Reach(layout.dest).holds if config.in_containers else None,

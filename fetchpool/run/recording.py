@@ -12,6 +12,8 @@ from functools import partial
 from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from fetchpool.model.bodies import StoreError
 from fetchpool.output.export import Dialect, Table
 from fetchpool.output.ledger.record import expected_keys
@@ -22,7 +24,7 @@ from fetchpool.run.journal import Journal
 from fetchpool.run.trouble import OurTrouble, Trouble, trouble_of
 
 if TYPE_CHECKING:
-    from fetchpool.model.values import Request
+    from fetchpool.model.values import Outcome, Request
     from fetchpool.output.ledger import Ledger
     from fetchpool.output.ledger.entries import Line
     from fetchpool.pipeline.fetcher import Fetcher
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from fetchpool.run.intake import Remaining
     from fetchpool.run.output import Output
     from fetchpool.run.telling import Telling
+
+
+_MISSING = "what this sitemap names is missing"
 
 
 class Recording:
@@ -55,6 +60,7 @@ class Recording:
         self._ledger: Ledger | None = None
         self._total_is_told = False
         self.trouble: Trouble | None = None
+        self._knows_all = True  # what the list has: no sitemap of an index is missing
         self.left = 0
         """URLs that the list has no more, as far as the run compares with the one before."""
 
@@ -109,7 +115,7 @@ class Recording:
     async def close(self, *, complete: bool) -> None:
         """Close the ledger, finished if *complete*, and write the file of `--records`."""
         try:
-            if complete and self._output is not None:
+            if complete and self._output is not None and self._knows_all:
                 self.left = await asyncio.to_thread(self._output.directory.note_left)
             await self._close_ledger(complete=complete)
         except OurTrouble as error:
@@ -130,7 +136,7 @@ class Recording:
 
     async def prune(self) -> int:
         """Move away the bodies of URLs that have left the list; return how many."""
-        if self._output is None or not self._call.config.prune:
+        if self._output is None or not self._call.config.prune or not self._knows_all:
             return 0
         return await asyncio.to_thread(self._output.prune)
 
@@ -144,11 +150,34 @@ class Recording:
             if self._remaining.ended and self._ledger is not None and not self._total_is_told:
                 self._total_is_told = True
                 await self._in_ledger_lane(self._ledger.expect)
+            if self._call.lists.fetched.any_asked:
+                outcomes = self._recorded(outcomes)
             for outcome in outcomes:
                 if not outcome.ok:
                     self._telling.failed(outcome)
             await self.journal.put(outcomes)
             self._telling.warn_of_descriptors(fetcher.lowered_to)
+
+    def _recorded(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Return those of *outcomes* that get a record; sitemaps go to who reads them.
+
+        One that can't be had, or read, has one: what it names is not in the list.
+        """
+        recorded = []
+        for outcome in outcomes:
+            request = outcome.request
+            if request.is_sitemap:
+                path = outcome.path if outcome.ok else None
+                self._call.lists.fetched.give(request.url, path)
+                if outcome.ok:
+                    self._remaining.take_back()
+                    continue
+                self._knows_all = False
+                if request.problem is None:
+                    detail = f"{outcome.detail or 'no answer'}; {_MISSING}"
+                    outcome = replace(outcome, detail=detail)  # noqa: PLW2901
+            recorded.append(outcome)
+        return recorded
 
     async def _in_ledger_lane(self, tell: Callable[[int, int], object]) -> None:
         """Tell the ledger how many records the list brings, and how many lines it has."""

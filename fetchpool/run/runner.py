@@ -39,7 +39,7 @@ from fetchpool.run.telling import Telling
 from fetchpool.run.trouble import Trouble
 from fetchpool.run.watching import Observer, catching_internal_errors
 from fetchpool.scaling.sharing import worker_count
-from fetchpool.sources import Reader, open_sources
+from fetchpool.sources import FetchedSitemaps, Reader, open_sources
 
 if TYPE_CHECKING:
     from fetchpool.model.cookies import Cookie
@@ -78,7 +78,12 @@ def run(
     with (
         hiding(config.secret_param),
         open_sources(
-            sources, stdin, named=config.add, ask=config.ask, reading=config.reading
+            sources,
+            stdin,
+            named=config.add,
+            ask=config.ask,
+            reading=config.reading,
+            fetched=FetchedSitemaps(),
         ) as lists,
     ):
         dest = destination(config, sources, given)
@@ -155,7 +160,13 @@ class Runner:
         if call.layout is None:
             return None
         output = await open_output(
-            stack, call.config, call.layout, call.names, named=call.named, mark=call.lists.mark
+            stack,
+            call.config,
+            call.layout,
+            call.names,
+            named=call.named,
+            mark=call.lists.mark,
+            stream=not call.lists.seekable,
         )
         self._telling.warn_of_lost_bodies(output.directory.lost)
         return output

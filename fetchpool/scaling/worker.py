@@ -140,6 +140,7 @@ class Worker:
             await asyncio.sleep(GATHER_S)
 
     def _append(self, outcomes: Sequence[Outcome]) -> None:
+        outcomes = [each for each in outcomes if not (each.ok and each.request.is_sitemap)]
         keys = self._setup.record_keys
         takes = self._sink.takes_records
         self._sink.append(outcomes, [Record.of(each, keys) for each in outcomes] if takes else ())

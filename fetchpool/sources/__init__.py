@@ -7,15 +7,18 @@ requests_from(iterable) ──────────────────�
 from fetchpool.sources.codec import Codec
 from fetchpool.sources.counter import RequestCounter
 from fetchpool.sources.errors import InputError, SourceReadError
+from fetchpool.sources.fetched import MOST_BYTES, FetchedSitemaps
 from fetchpool.sources.lines import MAX_LINE, Batch
 from fetchpool.sources.lists import Sources, open_sources
 from fetchpool.sources.reader import AsyncReader, Reader, RequestReader, requests_from
 
 __all__ = [
     "MAX_LINE",
+    "MOST_BYTES",
     "AsyncReader",
     "Batch",
     "Codec",
+    "FetchedSitemaps",
     "InputError",
     "Reader",
     "RequestCounter",

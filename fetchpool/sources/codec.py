@@ -3,8 +3,9 @@
     [url, seq, source, line, problem]                          a plain GET
     [url, seq, source, line, problem, ""]                      as the run asks (`-X`, `-d`)
     [url, seq, source, line, problem, method, headers, body]   as its line asks
-    [url, …, body, name, checksum, row, earlier]               with what its line brings along, and
-                                                               what an earlier run got
+    [url, …, body, name, checksum, row, earlier, is_sitemap]   with what its line brings along,
+                                                               what an earlier run got, and
+                                                               whether it is a list itself
 
 MessagePack of the fields of `Request`. What all lines share is not repeated with each: whoever
 reads has it from the settings.
@@ -44,6 +45,7 @@ class Codec:
             and request.name is None
             and request.checksum is None
             and request.earlier is None
+            and not request.is_sitemap
         ):
             if request.body is None and request.method == "GET" and not request.headers:
                 return _encode(

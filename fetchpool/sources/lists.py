@@ -11,6 +11,7 @@ from fetchpool.model.asking import PLAIN, Ask
 from fetchpool.model.reading import AS_LINES, Reading
 from fetchpool.model.urls import display
 from fetchpool.sources.errors import InputError, SourceReadError
+from fetchpool.sources.fetched import FetchedSitemaps
 from fetchpool.sources.foreign import check_readable
 from fetchpool.sources.forms import Form, Plain, form_of
 from fetchpool.sources.head import Head, beginning
@@ -29,11 +30,13 @@ def open_sources(
     named: bool = False,
     ask: Ask = PLAIN,
     reading: Reading = AS_LINES,
+    fetched: FetchedSitemaps | None = None,
 ) -> Sources:
     """Return the lists that *names* mean: files, `-` for *stdin*, or http(s) URLs themselves.
 
     Files are looked at (there, readable, of which form); a pipe is opened when its turn comes.
-    With *named*, requests of a single list name it, too; all are asked for as *ask* says.
+    With *named*, requests of a single list name it, too; all are asked for as *ask* says. What
+    an index of sitemaps leads to comes from *fetched*, or not at all if that is None.
     Raises `InputError` for the first name that can't be read, or whose form can't be told.
     """
     if list(names).count("-") > 1:
@@ -42,24 +45,30 @@ def open_sources(
     try:
         for name in names:
             source = source_of(name, stdin, keep_open=len(opened) < _KEPT_OPEN)
-            opened.append(_List(source, reading))
+            opened.append(_List(source, reading, fetched))
             opened[-1].look()
     except InputError:
         for each in opened:
             each.source.close()
         raise
-    return Sources(opened, named=named, ask=ask)
+    return Sources(opened, named=named, ask=ask, fetched=fetched)
 
 
 class _List:
     """One list: where it is from, and its form as soon as that is known."""
 
-    def __init__(self, source: Source, reading: Reading) -> None:
+    def __init__(self, source: Source, reading: Reading, fetched: FetchedSitemaps | None) -> None:
         self.source = source
+        self.fetched = fetched
         self.form: Form | None = Plain() if isinstance(source, ArgumentSource) else None
         self.name = "standard input" if source.name == "-" else display(source.name)
         self._reading = reading
         self._blocks: Iterator[bytes] | None = None
+
+    @property
+    def seekable(self) -> bool:
+        """Whether it is the same when it is read again from its start."""
+        return self.source.seekable and not (self.form is not None and self.form.is_fetched)
 
     def look(self) -> None:
         """Find out the form of a list that can be read again."""
@@ -108,8 +117,17 @@ class Sources:
     the event loop meanwhile.
     """
 
-    def __init__(self, lists: Sequence[_List], *, named: bool = False, ask: Ask = PLAIN) -> None:
+    def __init__(
+        self,
+        lists: Sequence[_List],
+        *,
+        named: bool = False,
+        ask: Ask = PLAIN,
+        fetched: FetchedSitemaps | None = None,
+    ) -> None:
         self._lists = lists
+        self.fetched = fetched or FetchedSitemaps()
+        """What is fetched for them, by who runs them."""
         self._sources = [each.source for each in lists]
         self._ask = ask
         self.named = named or len(lists) > 1
@@ -122,8 +140,9 @@ class Sources:
 
     @property
     def seekable(self) -> bool:
-        """Whether every list can be read again from its start: files and arguments only."""
-        return all(source.seekable for source in self._sources)
+        """Whether every list is the same when it is read again from its start: files and arguments
+        only, and no index of sitemaps."""
+        return all(each.seekable for each in self._lists)
 
     @property
     def names(self) -> list[str]:
@@ -189,7 +208,11 @@ class Sources:
             yield from each.counts()
 
     def close(self) -> None:
-        """Give all descriptors back; a thread still in `batches` closes its own when it ends."""
+        """Give all descriptors back; a thread still in `batches` closes its own when it ends.
+
+        It waits for nothing that is fetched any more.
+        """
+        self.fetched.close()
         for source in self._sources:
             source.close()
 

@@ -190,6 +190,8 @@ class Baseline:
         url = recorded_url(request.url)
         if request.problem is not None or conceals(url):
             return request  # the record doesn't hold the whole URL: it may be another's
+        if request.is_sitemap:
+            return request  # its body is needed in any case
         key = recorded_key(url, request.variant)
         found = self._see(key)
         known = None if found is None else self._read(*found)[1]

@@ -85,7 +85,7 @@ class RunDirectory:
         self._lock = lock
         self._options = options
         self._fsync = options.durability != "none"
-        self._stamps = stamp_sources(sources, options.mark)
+        self._stamps = None if options.stream else stamp_sources(sources, options.mark)
         self._sources = source_names(sources, layout.dest.parent)
         self._standing: Standing | None = None
         self._ledger: Ledger | None = None

@@ -71,6 +71,8 @@ class RunOptions(msgspec.Struct, frozen=True):
     """What decides which lines become which requests (see `Sources.mark`)."""
     refresh: bool = False
     """Compare with the run before."""
+    stream: bool = False
+    """Some list can't be read again, whatever its source is."""
 
 
 class FileStamp(msgspec.Struct, frozen=True):

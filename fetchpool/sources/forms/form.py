@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fetchpool.sources.lines import BATCH, Batch, Origin
+
+if TYPE_CHECKING:
+    from fetchpool.sources.fetched import FetchedSitemaps
 
 
 class Data(Protocol):
@@ -14,6 +17,8 @@ class Data(Protocol):
 
     name: str
     """For a person."""
+    fetched: FetchedSitemaps | None
+    """What the run fetches for it; None where nothing is fetched, as before a run."""
 
     def blocks(self) -> Iterator[bytes]:
         """Read it from its start, unpacked, in blocks of at most `BLOCK` bytes."""
@@ -29,6 +34,9 @@ class Form(ABC):
     """What it was taken for, for the first line said; empty for a plain list."""
     mark = ""
     """What decides which of its lines become which requests; empty for a plain list."""
+
+    is_fetched = False
+    """Whether most of it is fetched while it is read: it is another one each time."""
 
     sheet: tuple[str, bool] | None = None
     """Of a table as spreadsheets write it (`,` or `;`): what stands between its cells, and whether
