@@ -308,10 +308,6 @@ REFUSED = {
     "paths": ("crawl-data/x/y.warc.gz\n/z\n", "--base URL"),
     "labels": (f"Part 1 - {H}/\nPart 2 - {H}/b\n", "--input-format lines"),
     "old line ends": (f"a {H}/a\r{H}/b\r", "tr '\\r' '\\n'"),
-    "a sitemap index": (
-        f"<sitemapindex><sitemap><loc>{H}/1.xml</loc></sitemap></sitemapindex>",
-        "give the sitemaps",
-    ),
     "RSS": ("<rss><channel/></rss>", "--input-format bookmarks"),
     "an object over several lines": ('{\n"a": 1\n}\n', "jq -c"),
     "JSON without URLs": ('{"a": 1}\n', "--column url=KEY"),

@@ -175,7 +175,7 @@ class Recording:
                 self._knows_all = False
                 if request.problem is None:
                     detail = f"{outcome.detail or 'no answer'}; {_MISSING}"
-                    outcome = replace(outcome, detail=detail)  # noqa: PLW2901
+                    outcome = replace(outcome, detail=detail)
             recorded.append(outcome)
         return recorded
 

@@ -437,7 +437,8 @@ class RunDirectory:
         state, options = self._state, self._options
         if options.add and options.flag is Flag.RETRY_FAILED and self._stamps is None:
             raise CannotGoOnError(
-                "--add --retry-failed needs a list that can be read again: put it into a file"
+                "--add --retry-failed needs a list that can be read again, as no index of sitemaps "
+                "can: put it into a file"
             )
         if options.flag is Flag.FRESH or self.previous is Previous.NONE:
             return
