@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
+from typing import TypeAlias
 
 from fetchpool.config.values import ConfigError
 from fetchpool.model.bodies import StoreError
@@ -20,16 +21,22 @@ from fetchpool.output.export.files import (
     open_stream,
     write_whole,
 )
-from fetchpool.output.export.forms import Form, form_of
+from fetchpool.output.export.forms import form_of
+from fetchpool.output.export.rows import Dialect, Table
 from fetchpool.output.ledger.layout import Layout
+from fetchpool.output.ledger.state import read_state
 from fetchpool.reporting.terminal.plain import shown
 from fetchpool.reporting.terminal.terminal import Writer, glyphs_for
+
+Copy: TypeAlias = Callable[[Callable[[bytes], object]], None]
+"""Gives what is to be written to its argument."""
 
 
 def export(dest: str, output: str, wanted: str) -> int:
     """Write the records in *dest* to *output*, a path or `-`; return the exit status.
 
-    *wanted* is `jsonl`, `csv` or `auto`. A run that is on is not disturbed: what it had recorded at
+    *wanted* is `jsonl`, `csv` or `auto`; CSV is written as the list was, where that is a
+    spreadsheet's table. A run that is on is not disturbed: what it had recorded at
     this moment is written. 2, with one line on standard error, where there is no run; 73 where
     *output* can't be made, 74 where it can't be written on. Raises BrokenPipeError if the reader
     has gone, `ConfigError` if *output* is the ledger itself.
@@ -39,9 +46,15 @@ def export(dest: str, output: str, wanted: str) -> int:
         return opened
     with opened as ledger:
         form = form_of(wanted, output)
+        state = read_state(Layout(Path(dest)).state)
+        table = Table(dialect=Dialect.of(None if state is None else state.sheet))
+
+        def copy(write: Callable[[bytes], object]) -> None:
+            copy_records(ledger, form, write, table)
+
         if not is_stream(output):
-            return _to_file(ledger, form, output)
-        return _to_stream(ledger, form, output)
+            return _to_file(ledger, copy, output)
+        return _to_stream(copy, output)
 
 
 def export_store(dest: str, output: str, store: str) -> int:
@@ -88,7 +101,7 @@ def _open_ledger(dest: str) -> FileIO | ExitStatus:
         return _complain(f"cannot read {dest}: {reason}", ExitStatus.USAGE)
 
 
-def _to_file(ledger: FileIO, form: Form, output: str) -> int:
+def _to_file(ledger: FileIO, copy: Copy, output: str) -> int:
     try:
         if os.path.exists(output) and os.path.samestat(  # noqa: PTH110
             os.fstat(ledger.fileno()),
@@ -98,12 +111,10 @@ def _to_file(ledger: FileIO, form: Form, output: str) -> int:
         replacement = Replacement(output)
     except OSError as error:
         return _complain(f"cannot write {output}: {error.strerror}", ExitStatus.CANNOT_CREATE)
-    return _copied(
-        output, lambda: replacement.write(lambda write: copy_records(ledger, form, write))
-    )
+    return _copied(output, lambda: replacement.write(copy))
 
 
-def _to_stream(ledger: FileIO, form: Form, output: str) -> int:
+def _to_stream(copy: Copy, output: str) -> int:
     name = "standard output" if output == "-" else output
     # If it was closed at the start, its number may now be another file's.
     if descriptor_written(output) == STDOUT and sys.stdout is None:
@@ -113,7 +124,7 @@ def _to_stream(ledger: FileIO, form: Form, output: str) -> int:
     except OSError as error:
         return _complain(f"cannot write {name}: {error.strerror}", ExitStatus.CANNOT_CREATE)
     try:
-        return _copied(name, lambda: copy_records(ledger, form, lambda data: write_whole(fd, data)))
+        return _copied(name, lambda: copy(lambda data: write_whole(fd, data)))
     finally:
         os.close(fd)
 

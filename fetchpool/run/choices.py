@@ -19,6 +19,8 @@ from fetchpool.output.ledger.layout import Layout
 if TYPE_CHECKING:
     from os import PathLike
 
+    from fetchpool.sources import Sources
+
 R = TypeVar("R")
 
 
@@ -36,11 +38,8 @@ def check_call(sources: object) -> None:
     )
 
 
-def run_options(config: Config, mark: str, *, stream: bool) -> RunOptions:
-    """Return what of *config* decides how the run's directory is used; *mark* is the lists'.
-
-    *stream* says that these can't be read again.
-    """
+def run_options(config: Config, lists: Sources | None = None) -> RunOptions:
+    """Return what of *config*, and of *lists*, decides how the run's directory is used."""
     flag = Flag.PLAIN
     if config.retry_failed:
         flag = Flag.RETRY_FAILED
@@ -61,9 +60,10 @@ def run_options(config: Config, mark: str, *, stream: bool) -> RunOptions:
         ),
         config.durability,
         config.add,
-        mark,
+        "" if lists is None else lists.mark,
         config.refresh,
-        stream,
+        lists is not None and not lists.seekable,
+        None if lists is None else lists.sheet,
     )
 
 

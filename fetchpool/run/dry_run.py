@@ -181,7 +181,7 @@ def _show(config: Config, sources: Sequence[str], output: str | None, scratch: P
         else:
             preview = Preview(
                 dest,
-                run_options(config, lists.mark, stream=not lists.seekable),
+                run_options(config, lists),
                 sources,
                 named=output is not None,
                 scratch=scratch,

@@ -24,6 +24,7 @@ from fetchpool.output.sinks import Place, open_sink
 from fetchpool.output.sinks.directory import DirectoryStore
 from fetchpool.output.sinks.reading import Reach, read_body
 from fetchpool.run.choices import run_options
+from fetchpool.sources import Sources
 
 _OUTDATED_AT_ONCE = 100_000
 """Paths that are looked up together, each time in all records: some 20 MB."""
@@ -130,16 +131,15 @@ async def open_output(
     names: Sequence[str],
     *,
     named: bool,
-    mark: str = "",
-    stream: bool = False,
+    lists: Sources | None = None,
 ) -> Output:
     """Take the directories of *layout* until *stack* is unwound, for the lists *names*.
 
-    *mark* says how they are read (see `Sources.mark`), *stream* that they can't be read again.
+    *lists* are the same, opened.
 
     *named* says that the user chose DEST. Raises what `RunDirectory.open` does.
     """
-    options = run_options(config, mark, stream=stream)
+    options = run_options(config, lists)
     directory = await asyncio.to_thread(
         RunDirectory.open,
         layout,

@@ -229,7 +229,7 @@ def record_nothing(call: Call) -> None:
 def _opened(
     call: Call, keys: Collection[str], *, has_ledger: bool
 ) -> RecordsFile | WholeRecords | None:
-    # A sheet goes in and a sheet comes out, in its own dialect: that of a pipe isn't known yet.
-    dialect = Dialect() if call.lists.sheet is None else Dialect(*call.lists.sheet)
-    opener = partial(open_records, call.config, Table(keys, dialect=dialect), has_ledger=has_ledger)
+    # A sheet goes in and a sheet comes out, in its own dialect.
+    table = Table(keys, dialect=Dialect.of(call.lists.sheet))
+    opener = partial(open_records, call.config, table, has_ledger=has_ledger)
     return opened("--records", call.config.records, opener)

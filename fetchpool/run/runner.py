@@ -160,13 +160,7 @@ class Runner:
         if call.layout is None:
             return None
         output = await open_output(
-            stack,
-            call.config,
-            call.layout,
-            call.names,
-            named=call.named,
-            mark=call.lists.mark,
-            stream=not call.lists.seekable,
+            stack, call.config, call.layout, call.names, named=call.named, lists=call.lists
         )
         self._telling.warn_of_lost_bodies(output.directory.lost)
         return output

@@ -56,10 +56,15 @@ def test_only_urls_are_asked_for(server: CountingServer, tmp_path: Path, form: s
         assert f"fetchpool: {name}: " in result.stderr  # what it was taken for
 
 
-def test_a_spreadsheet_goes_in_and_one_comes_out(server: CountingServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_piped", [False, True], ids=["file", "pipe"])
+def test_a_spreadsheet_goes_in_and_one_comes_out(
+    server: CountingServer, tmp_path: Path, is_piped: bool
+) -> None:
     rows = f'Name;ok;Link\r\nMüller;ja;{server.url("/1")}\r\n"a;b";nein;{server.url("/2")}\r\n'
     (tmp_path / "sheet.csv").write_text(f"\ufeff{rows}", newline="")
-    result = run_fetchpool(["get", "sheet.csv", "--records", "out.csv"], cwd=tmp_path)
+    name, stdin = ("-", f"\ufeff{rows}") if is_piped else ("sheet.csv", None)
+    command = ["get", name, "-o", "out", "--records", "out.csv"]
+    result = run_fetchpool(command, cwd=tmp_path, stdin=stdin)
     assert result.returncode == 0, result.stderr
     text = (tmp_path / "out.csv").read_bytes()
     assert text.startswith(b"\xef\xbb\xbfName;ok;seq;url;fetchpool_ok;")
@@ -69,6 +74,17 @@ def test_a_spreadsheet_goes_in_and_one_comes_out(server: CountingServer, tmp_pat
         "Müller": ("ja", "true", server.url("/1")),
         "a;b": ("nein", "true", server.url("/2")),
     }
+    assert run_fetchpool(["export", "out", "-o", "later.csv"], cwd=tmp_path).returncode == 0
+    assert (tmp_path / "later.csv").read_bytes() == text
+    if is_piped:
+        return
+    # What an earlier version fetched is written as ever.
+    state = tmp_path / "out" / ".fetchpool" / "state.json"
+    fields = json.loads(state.read_text())
+    assert fields.pop("sheet") == [";", True]
+    state.write_text(json.dumps(fields))
+    plain = run_fetchpool(["export", "out", "--format", "csv"], cwd=tmp_path)
+    assert plain.stdout.startswith("Name,ok,seq,url,fetchpool_ok,")
 
 
 def test_what_cannot_be_told_asks_for_nothing(server: CountingServer, tmp_path: Path) -> None:

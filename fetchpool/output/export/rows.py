@@ -50,6 +50,11 @@ class Dialect(NamedTuple):
     bom: bool = False
     """Whether it begins with a byte order mark, by which spreadsheets know UTF-8."""
 
+    @classmethod
+    def of(cls, sheet: tuple[str, bool] | None) -> Dialect:
+        """Return that of *sheet*, a list as `State.sheet` says; the usual one if it is none."""
+        return cls(*sheet) if sheet is not None and sheet[0] in (",", ";") else cls()
+
 
 class Table(NamedTuple):
     """What is known of a table before its first record."""

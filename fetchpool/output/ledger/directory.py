@@ -251,6 +251,7 @@ class RunDirectory:
             named=self._options.add or len(self._sources) > 1,
             added=self._options.add,
             refresh=self.refreshes,
+            sheet=self._options.sheet,
         )
         anew = self.kept is Kept.NOTHING
         goes_on = self.previous is Previous.STOPPED and old is not None and old.anew

@@ -73,6 +73,8 @@ class RunOptions(msgspec.Struct, frozen=True):
     """Compare with the run before."""
     stream: bool = False
     """Some list can't be read again, whatever its source is."""
+    sheet: tuple[str, bool] | None = None
+    """How the list is written, where it is a spreadsheet's table (see `State.sheet`)."""
 
 
 class FileStamp(msgspec.Struct, frozen=True):
@@ -163,6 +165,9 @@ class State(msgspec.Struct):
     """No record of a finished run was kept: at the end, containers of earlier ones may go."""
     carries: bool = False
     """Some run here has compared: what fails or leaves the list goes to `carried.jsonl`."""
+    sheet: tuple[str, bool] | None = None
+    """Where the list is one table as spreadsheets write it: what stands between its cells, and
+    whether it begins with a byte order mark."""
 
     def take_names_from(self, old: State | None, *, anew: bool) -> None:
         """Say by which rules bodies have their names, in a run that follows *old* or begins *anew*.
