@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 
 from fetchpool.config import Config
 from fetchpool.model.reading import INPUT_FORMATS, Reading
-from fetchpool.model.values import Request
+from fetchpool.model.values import Outcome, Request, Target
+from fetchpool.scheduling.job import target_of
 from fetchpool.sources import (
     Codec,
     InputError,
@@ -305,6 +306,26 @@ REFUSED = {
     "rows or URLs": (f"{H}/a.jpg,cat\n{H}/b.jpg,dog\n", "--input-format csv"),
     "bare hosts": ("www.h.example\nb.example\n", "--default-scheme https"),
     "bare hosts in a table": ("name,site\nA,www.h.example\n", "--default-scheme https"),
+    "cells of several URLs": (
+        f"id\turl\n1\t{H}/a;{H}/b\n2\t{H}/c\n3\t{H}/d;{H}/e\n",
+        "mlr --tsv nest --evar ';' -f url",
+    ),
+    "cells of several URLs with blanks": (
+        f'id,my url\n1,"{H}/a, {H}/b"\n2,"{H}/d, {H}/e"\n',
+        "mlr --csv nest --evar ', ' -f 'my url'",
+    ),
+    "cells of several URLs on lines": (
+        f'id,url\n1,"{H}/a\n{H}/b"\n2,"{H}/d\n{H}/e"\n',
+        "give each a row of its own",
+    ),
+    "cells of several hosts": (
+        "run;fastq_ftp\nE1;h.example/a|h.example/b\nE2;h.example/c|i.example/d\n",
+        "mlr --csv --fs ';' nest --evar '|' -f fastq_ftp",
+    ),
+    "cells of several paths, without a header": (
+        "E1\tvol1/a.gz vol1/b.gz\nE2\tvol1/c.gz vol1/d.gz\n",
+        "column 2 holds several URLs",
+    ),
     "paths": ("crawl-data/x/y.warc.gz\n/z\n", "--base URL"),
     "labels": (f"Part 1 - {H}/\nPart 2 - {H}/b\n", "--input-format lines"),
     "old line ends": (f"a {H}/a\r{H}/b\r", "tr '\\r' '\\n'"),
@@ -330,6 +351,39 @@ def test_what_cannot_be_told_is_asked_with_the_option_that_settles_it(
     if remedy.startswith("--"):
         assert caught.value.samples
         assert len(caught.value.samples) <= 3
+
+
+SEVERAL = f"{H}/a;{H}/b", f"{H}/a, {H}/b", f"{H}/a|{H}/b", f"{H}/a {H}/b", f"{H}/a\n{H}/b"
+
+
+@pytest.mark.parametrize("cell", [*SEVERAL, "h.example/a;h.example/b", "/x/a.gz;/x/b.gz"])
+@pytest.mark.parametrize("options", [{}, {"default_scheme": "https"}, {"base": f"{H}/"}])
+def test_cell_of_several_urls_is_never_requested_as_one(
+    tmp_path: Path, cell: str, options: dict[str, Any]
+) -> None:
+    path = tmp_path / "list"
+    rows = [cell, f"{H}/c", f"{H}/d"]
+    path.write_text("id,url\n" + "".join(f'1,"{row}"\n' for row in rows), newline="")
+    several, *others = map(target_of, read(path, **options))
+    assert isinstance(several, Outcome)
+    assert (several.detail or "").startswith(("several URLs", "a line feed in the URL"))
+    assert [isinstance(other, Target) and other.url for other in others] == rows[1:]
+    path.write_text("\n".join(json.dumps({"url": row}) for row in rows))
+    several, *others = map(target_of, read(path, **options))
+    assert isinstance(several, Outcome)
+    assert all(isinstance(other, Target) for other in others)
+    # Who names the column has it, whatever it holds.
+    path.write_text(f'id,url\n1,"{cell}"\n', newline="")
+    (alone,) = map(target_of, read(path, column="url=url", **options))
+    assert isinstance(alone, Outcome)
+
+
+def test_array_in_place_of_a_url_is_refused_with_what_helps(tmp_path: Path) -> None:
+    path = tmp_path / "list"
+    path.write_text(f'{{"url": "{H}/a"}}\n{{"url": ["{H}/b", "{H}/c"]}}\n')
+    good, several = read(path)
+    assert good.problem is None
+    assert "jq -c '.KEY = .KEY[]'" in (several.problem or "")
 
 
 @pytest.mark.parametrize(

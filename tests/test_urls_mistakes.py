@@ -78,6 +78,8 @@ def test_real_urls_with_odd_characters_are_urls(line: str) -> None:
         ("https://h.example/a,https://h.example/b?x=1", SEVERAL),
         ("https://h.example/a|https://h.example/b", SEVERAL),
         ("https://h.example/a;https://h.example/b", SEVERAL),
+        ("h.example/a;i.example/b", SEVERAL),
+        ("vol1/a.gz, vol1/b.gz", SEVERAL),
         ("https://h.example/a,note,https://h.example/b", SEVERAL),
         ("https://h.example/a?x=1,https://h.example/b", SEVERAL),
         ("https://h.example/a?x=1 https://h.example/b", SEVERAL),

@@ -365,9 +365,10 @@ def target_of(request: Request) -> Target | Outcome:
     try:
         target = parse_url(request.url)
     except InvalidURLError as error:
-        from fetchpool.model.urls.mistakes import would_be  # loaded by then
+        from fetchpool.model.urls.mistakes import several_in, would_be  # loaded by then
 
-        guess = would_be(request.url.strip())
+        text = request.url.strip()
+        guess = None if several_in(text) else would_be(text)
         return _refused(request, f"{error}: {redact(guess)}" if guess else str(error))
     variant, name = request.variant, request.name or None
     if variant or name:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from shlex import quote
 from typing import NamedTuple
 
 from fetchpool.model.reading import Reading
@@ -15,6 +16,8 @@ from fetchpool.sources.lines import BLANKS
 _URL = re.compile(r"https?://\S+", re.IGNORECASE)
 _OTHER_URL = re.compile(r"(?:[a-z][a-z0-9+.-]*://|magnet:)\S+", re.IGNORECASE)
 _PATH = re.compile(r"(?!\d+(?:/\d+)+\Z)[^\s:]*/\S+")
+_SIGN = re.compile(r"[\s;,|]")
+"""Stands between several URLs in a cell."""
 _EXACT = re.compile(r"urls?|uri|links?|href", re.IGNORECASE)
 _ENDING = re.compile(r".*(?:urls?|uri|links?|href)", re.IGNORECASE)
 
@@ -72,6 +75,36 @@ def find_candidates(rows: Sequence[Sequence[str]], width: int, reading: Reading)
     if reading.base is not None:
         return [at for at in range(width) if _mostly(_PATH, _cells(rows, at))]
     return []
+
+
+def holds_urls(cell: str) -> bool:
+    """Tell whether *cell* is a URL, or several URLs, hosts or paths."""
+    from fetchpool.model.urls.mistakes import several_in  # 1 ms, which many lists don't need
+
+    return is_url(cell) or several_in(cell.strip(BLANKS)) is not None
+
+
+def why_several(
+    rows: Sequence[Sequence[str]], at: int, names: Sequence[str] | None, delimiter: str
+) -> str | None:
+    """Return what to say where most of the filled cells of the column *at* hold several URLs.
+
+    If columns have *names*, that has a command which gives each URL a row of its own.
+    """
+    from fetchpool.model.urls.mistakes import several_in  # 1 ms, which many lists don't need
+
+    cells = _cells(rows, at)
+    signs = [sign for cell in cells if _SIGN.search(cell) and (sign := several_in(cell))]
+    if len(signs) * 2 <= len(cells):
+        return None
+    sign = max(signs, key=signs.count)
+    which, command = f"column {at + 1}", ""
+    if names is not None:
+        which = f"column {quoted(names[at])}"
+        kind = {",": "--csv", "\t": "--tsv"}.get(delimiter, f"--csv --fs {quote(delimiter)}")
+        made = f"mlr {kind} nest --evar {quote(sign)} -f {quote(redact_urls_in(names[at]))}"
+        command = f", as this does: {made}" if made.isprintable() else ""
+    return f"{which} holds several URLs in a cell; give each a row of its own{command}"
 
 
 def bare_hosts(rows: Sequence[Sequence[str]], width: int) -> list[int]:

@@ -22,6 +22,10 @@ _URL_BEHIND_SIGN = re.compile(r"[,;|][\"'<]?https?:[/\\]{2}", re.IGNORECASE)
 _TEXT_BEHIND = re.compile(r"\s[\"|]")
 _AUTHORITY = re.compile(r"[A-Za-z]+:[/\\]*([^/\\?#]*)")
 
+_BETWEEN = re.compile(r"\s*[;|]\s*|,\s*|\s+")
+_HOST_AND_PATH = re.compile(rf"{_HOST}(?::[0-9]{{1,5}})?/\S*")
+_SEVERAL = "several URLs on one line; give each a line, or a row, of its own"
+
 _ALONE = "keep the URL alone on its line"
 
 _TOOLS = {
@@ -60,7 +64,7 @@ def mistake_in(text: str) -> str | None:
     if scheme is None or scheme[1].lower() not in ("http", "https"):
         return _of_no_scheme(text) if scheme is None else _of_scheme(text, scheme[1].lower())
     if _URL_BEHIND_BLANK.search(text) or _is_row(text):
-        return "several URLs on one line; give each a line of its own"
+        return _SEVERAL
     if _NOTE.search(text):
         return "a note behind the URL; give it a line of its own that begins with #"
     if _TEXT_BEHIND.search(text):
@@ -76,6 +80,36 @@ def would_be(text: str) -> str | None:
     if text.startswith("//") and _BARE_HOST.fullmatch(text[2:]):
         return f"https:{text}"
     return f"https://{text}" if _BARE_HOST.fullmatch(text) else None
+
+
+def several_in(text: str) -> str | None:
+    """Return what stands between the URLs in *text*, stripped; None where there is only one.
+
+    Without a scheme, several are hosts, each with a path, or paths that begin alike:
+    `h.example/a;h.example/b`, `vol1/a vol1/b`.
+    """
+    if _HTTP.match(text):
+        found = _URL_BEHIND_BLANK.search(text)
+        if found is None and _is_row(text):
+            found = _URL_BEHIND_SIGN.search(text)
+    else:
+        found = _BETWEEN.search(text)
+        parts = _BETWEEN.split(text.strip(" ;|,"))
+        if found is not None and (len(parts) < 2 or not (_are_hosts(parts) or _are_paths(parts))):
+            return None
+    if found is None:
+        return None
+    start = found.start() - (text[found.start() - 1] in ",;|")
+    return text[start : found.end()].lower().partition("http")[0].rstrip("\"'<([")
+
+
+def _are_hosts(parts: list[str]) -> bool:
+    return all(map(_HOST_AND_PATH.fullmatch, parts))
+
+
+def _are_paths(parts: list[str]) -> bool:
+    first, slash, _ = parts[0].partition("/")
+    return bool(slash) and all(part.startswith(f"{first}/") for part in parts)
 
 
 def _is_row(text: str) -> bool:
@@ -95,6 +129,8 @@ def _of_no_scheme(text: str) -> str:
         if text[0] in "\"'<([":
             return "the URL stands in quotes or brackets; take them off"
         return f"text before the URL, or a row of a table; {_ALONE}"
+    if several_in(text) is not None:
+        return _SEVERAL
     if text.startswith("<"):
         return "a line of HTML or XML; keep only its URL on the line"
     if would_be(text) or text.startswith("//") or "@" in text:

@@ -150,12 +150,14 @@ class _RowMaker:
         try:
             text = _text(url)
         except ValueError:
-            return self._maker.refused(
-                bytes(url)[:200].decode("utf-8", "replace"),
-                seq,
-                "the row's URL is no text",
-                carried,
-            )
+            problem = "the row's URL is no text"
+            if bytes(url)[:1] == b"[":
+                problem = (
+                    "the row has an array in place of its URL; give each URL a row of its own, as "
+                    f"jq -c '.KEY = .KEY[]' does: {quoted(self._url)}"
+                )
+            shown = bytes(url)[:200].decode("utf-8", "replace")
+            return self._maker.refused(shown, seq, problem, carried)
         return self._maker.request(text, seq, given, carried)
 
     def _given(self, row: Mapping[str, msgspec.Raw]) -> Given:

@@ -23,10 +23,12 @@ from fetchpool.sources.columns import (
     Columns,
     bare_hosts,
     find_candidates,
+    holds_urls,
     is_url,
     named_columns,
     quoted,
     settle,
+    why_several,
 )
 from fetchpool.sources.errors import InputError
 from fetchpool.sources.forms.form import Data, Form
@@ -107,7 +109,13 @@ def hint(head: Head) -> str | None:
         if split is None or not split.is_even:
             continue
         names = named_columns(split.cells[0])
-        hosts = bare_hosts(split.cells[1:] or split.cells, split.width)
+        below = split.cells[1:] or split.cells
+        has_header = not any(map(holds_urls, split.cells[0]))
+        for at in range(split.width):
+            why = why_several(below, at, names if has_header else None, delimiter)
+            if why is not None:
+                return why
+        hosts = bare_hosts(below, split.width)
         if hosts:
             return (
                 f"a table with bare hosts in column {quoted(names[hosts[0]])}; "
@@ -151,6 +159,10 @@ def _table(split: Split, head: Head, reading: Reading, *, asked: bool) -> Form |
     columns = settle(names, candidates, reading, head, has_names=has_names)
     if columns is None:
         return None
+    if reading.column("url") is None:
+        why = why_several(below, columns.url, names if has_names else None, split.delimiter)
+        if why is not None:
+            raise InputError(f"{head.name}: {why}", head.samples())
     header = split.rows[0].line + 1 if has_header else 0
     table = Table(split.delimiter, columns, reading, header, has_names=has_names)
     if split.delimiter in SPREADSHEETS:
