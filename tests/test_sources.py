@@ -513,6 +513,24 @@ def test_counter_stops_when_told(tmp_path: Path) -> None:
         assert (counter.so_far, counter.total) == (0, None)
 
 
+def test_counter_rests_three_times_as_long_as_it_works(tmp_path: Path) -> None:
+    worked = iter([0.0, 0.5, 7.0, 7.25, 9.0])
+    rests: list[float] = []
+
+    def rest(seconds: float) -> bool:
+        rests.append(seconds)
+        return len(rests) == 2
+
+    path = tmp_path / "urls.txt"
+    path.write_text("https://h.example/\n" * 20_000)  # blocks of 64 KiB
+    with open_sources([str(path)], None) as sources:
+        counter = RequestCounter(sources, clock=lambda: next(worked), rest=rest)
+        counter.run()
+    assert rests == [1.5, 0.75]
+    assert 0 < counter.so_far < 20_000
+    assert counter.total is None
+
+
 def test_counter_knows_the_total_when_its_thread_has_ended(tmp_path: Path) -> None:
     with open_sources([listed(tmp_path, b"http://a/\n#\n" * 5000)], None) as sources:
         counter = RequestCounter(sources)
