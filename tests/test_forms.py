@@ -353,6 +353,14 @@ def test_what_cannot_be_told_is_asked_with_the_option_that_settles_it(
         assert len(caught.value.samples) <= 3
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\n\n"])
+def test_array_that_pauses_behind_its_first_element_is_known(end: str) -> None:
+    pieces = [f'[{{"url": "{H}/a"}}{end}'.encode(), f', {{"url": "{H}/b"}}]'.encode()]
+    with open_sources(["-"], Pipe(pieces), reading=reading()) as sources:  # type: ignore[arg-type]
+        requests = [request for batch in sources.batches() for request in batch.requests]
+    assert [(each.url, each.problem) for each in requests] == [(f"{H}/a", None), (f"{H}/b", None)]
+
+
 SEVERAL = f"{H}/a;{H}/b", f"{H}/a, {H}/b", f"{H}/a|{H}/b", f"{H}/a {H}/b", f"{H}/a\n{H}/b"
 
 
@@ -649,7 +657,7 @@ CARRIED = st.sampled_from(["", "é", "#", "u:p@h", "https://u:p@h/", "\\", '"', 
 
 
 @pytest.mark.parametrize("carry", ["all", "none", "a"])
-@pytest.mark.parametrize("form", ["csv", "jsonl"])
+@pytest.mark.parametrize("form", ["csv", "jsonl", "json"])
 @settings(deadline=None)
 @given(st.lists(st.tuples(CARRIED, ODD, CARRIED), min_size=1, max_size=6))
 def test_row_means_the_same_alone_and_among_others(
@@ -657,14 +665,17 @@ def test_row_means_the_same_alone_and_among_others(
 ) -> None:
     first, pieces = ("-", f"{H}/", "-"), []
     for number, row in enumerate([first, *rows]):
-        if form == "jsonl":
+        if form in ("jsonl", "json"):
             cells = zip(("a", "url", "b"), row, strict=True)
             text = json.dumps({name: cell for name, cell in cells if cell or not number}) + "\n"
+            if form == "json":
+                text = f"[{text}" if not number else f", {text}"
         else:
             out = io.StringIO(newline="")
             csv.writer(out, lineterminator="\n").writerow(row)
             text = ("a,url,b\n" if not number else "") + out.getvalue()
         pieces.append(text.encode("utf-8", "surrogatepass"))
+    pieces[-1] += b"]" if form == "json" else b""
     found = []
     for some in (pieces, [pieces[0], b"".join(pieces[1:])], [b"".join(pieces)]):
         options = reading(input_format=form, column="url=url", carry=carry)

@@ -77,7 +77,7 @@ class Maker:
         return self._asked(Request(url, seq, source, line, problem, row=row), given)
 
     def requests(
-        self, urls: Sequence[str], seqs: Sequence[int], rows: Sequence[bytes] | None
+        self, urls: Sequence[str], seqs: Sequence[int], rows: Sequence[bytes] | None = None
     ) -> list[Request] | None:
         """Do what `request` does for each of *urls*, in a fifth of the time.
 

@@ -20,6 +20,7 @@ from fetchpool.sources.making import MAX_ROW, NOTHING, Given, Maker, row_of, row
 
 _raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _text = msgspec.json.Decoder(str).decode
+_compact = msgspec.json.format
 _NULL = b"null"
 _WHITE = " \t\r\n"
 
@@ -237,7 +238,7 @@ class JsonArray(Form):
             for elements in _elements(_texts(data)):
                 for at in range(0, len(elements), max_lines):
                     some = elements[at : at + max_lines]
-                    requests = [
+                    requests = self._requests(some, read + 1, make, maker) or [
                         self._request(element, read + number, make, maker)
                         for number, element in enumerate(some, 1)
                     ]
@@ -246,12 +247,28 @@ class JsonArray(Form):
         except _NoArrayError as error:
             raise InputError(f"{data.name} is no JSON array: {error}") from None
 
+    def _requests(
+        self, elements: Sequence[bytes], seq: int, make: _RowMaker, maker: Maker
+    ) -> list[Request] | None:
+        """Do what `_request` does for each of *elements*, in half the time.
+
+        Returns None where one of them asks for a closer look.
+        """
+        try:
+            if self._columns is None:
+                return maker.requests(list(map(_text, elements)), range(seq, seq + len(elements)))
+            if {element[:1] for element in elements} == {b"{"}:
+                return make.requests([_compact(element, indent=-1) for element in elements], seq)
+        except (ValueError, RecursionError):
+            pass
+        return None
+
     def _request(self, element: bytes, seq: int, make: _RowMaker, maker: Maker) -> Request:
         try:
             if element[:1] == b'"':
                 return maker.request(_text(element), seq)
             if element[:1] == b"{" and self._columns is not None:
-                return make.request(_raw_object(msgspec.json.format(element, indent=-1)), seq)
+                return make.request(_raw_object(_compact(element, indent=-1)), seq)
             problem = "the element is neither an object nor a URL"
         except (ValueError, RecursionError) as error:
             problem = f"the element can't be read: {error}"
