@@ -12,8 +12,6 @@ from functools import partial
 from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from fetchpool.model.bodies import StoreError
 from fetchpool.output.export import Dialect, Table
 from fetchpool.output.ledger.record import expected_keys
@@ -32,9 +30,6 @@ if TYPE_CHECKING:
     from fetchpool.run.intake import Remaining
     from fetchpool.run.output import Output
     from fetchpool.run.telling import Telling
-
-
-_MISSING = "what this sitemap names is missing"
 
 
 class Recording:
@@ -173,9 +168,6 @@ class Recording:
                     self._remaining.take_back()
                     continue
                 self._knows_all = False
-                if request.problem is None:
-                    detail = f"{outcome.detail or 'no answer'}; {_MISSING}"
-                    outcome = replace(outcome, detail=detail)
             recorded.append(outcome)
         return recorded
 

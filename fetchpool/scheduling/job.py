@@ -321,7 +321,7 @@ class Job:
                 etag=etag,
                 last_modified=last_modified,
             )
-        detail = failure.detail if failure else None
+        detail = _told(self.request, failure.detail) if failure else None
         if note is not None:
             detail = f"{detail}; {note}" if detail else note
         if self.first.scheme == "https" and self.target.scheme == "http":
@@ -369,11 +369,17 @@ def target_of(request: Request) -> Target | Outcome:
 
         text = request.url.strip()
         guess = None if several_in(text) else would_be(text)
-        return _refused(request, f"{error}: {redact(guess)}" if guess else str(error))
+        detail = f"{error}: {redact(guess)}" if guess else str(error)
+        return _refused(request, _told(request, detail))
     variant, name = request.variant, request.name or None
     if variant or name:
         return msgspec.structs.replace(target, variant=variant, name=name)
     return target
+
+
+def _told(request: Request, detail: str) -> str:
+    """Return *detail*, of a failure of *request*, and what follows from it."""
+    return f"{detail}; what this sitemap names is missing" if request.is_sitemap else detail
 
 
 def _refused(request: Request, detail: str) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import signal
+import tarfile
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,7 +27,7 @@ def asked(server: CountingServer, since: int = 0) -> list[str]:
     return sorted(hits(server, since).elements())
 
 
-@pytest.mark.parametrize("way", ["file", "pipe", "workers"])
+@pytest.mark.parametrize("way", ["file", "pipe", "workers", "tar"])
 def test_pages_have_records_and_sitemaps_have_none(
     crowd: CountingServer, tmp_path: Path, way: str
 ) -> None:
@@ -38,7 +39,9 @@ def test_pages_have_records_and_sitemaps_have_none(
     last = serve(crowd, "/l.xml", urlset(*pages[6:]))
     text = index(serve(crowd, "/f.xml", urlset(*pages[:2])), nested, last)
     (tmp_path / "list").write_bytes(gzip.compress(text))
-    args = {"file": ["list"], "pipe": ["-"], "workers": ["list", "--workers", "3"]}[way]
+    args = ["-"] if way == "pipe" else ["list"]
+    args += ["--workers", "3"] if way in ("workers", "tar") else []
+    args += ["--store", "tar"] if way == "tar" else []
     stdin = text.decode() if way == "pipe" else None
     result = run_fetchpool(["get", *args, "-o", "out"], cwd=tmp_path, stdin=stdin)
     assert result.returncode == 0, result.stderr
@@ -50,8 +53,16 @@ def test_pages_have_records_and_sitemaps_have_none(
     records = sorted(result.records, key=lambda record: record["seq"])
     order = [*pages[:2], pages[5], *pages[2:5], *pages[6:]]
     assert [record["url"] for record in records] == order
-    check_bodies(records, tmp_path / "out")
     assert not list((tmp_path / "out").rglob("*.new"))
+    if way != "tar":
+        check_bodies(records, tmp_path / "out")
+        return
+    bodies = []
+    for path in (tmp_path / "out").rglob("*.tar"):
+        with tarfile.open(path) as tar:
+            files = [tar.extractfile(each) for each in tar if not each.name.endswith(".json")]
+            bodies += [file.read().decode() for file in files if file is not None]
+    assert sorted(bodies) == sorted(f"{url[7:].replace('/', ' /')}" for url in pages)
 
 
 def test_sitemap_that_is_missing_is_a_failure_and_nothing_is_taken_for_gone(
