@@ -1,20 +1,11 @@
-"""Tables: CSV, TSV, and with `;` or `|` between the cells, as the csv module reads them.
-
-A row is known by the line on which it begins. The csv module parses whole blocks of lines; a line
-put behind them tells whether the last row goes on in the next block.
-"""
+"""Tables: CSV, TSV, and with `;` or `|` between the cells: which they are, and their requests."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Sequence
 from itertools import repeat, starmap
 from operator import itemgetter
-from typing import NamedTuple
-
-import msgspec
 
 from fetchpool.model.reading import Reading
 from fetchpool.model.values import Request
@@ -32,8 +23,9 @@ from fetchpool.sources.columns import (
 )
 from fetchpool.sources.errors import InputError
 from fetchpool.sources.forms.form import Data, Form
-from fetchpool.sources.head import LINES, Head
-from fetchpool.sources.lines import BATCH, BLANKS, Batch, Origin, Stretch, stretches
+from fetchpool.sources.forms.table_rows import Row, Split, cut, is_skipped, parse, text_of
+from fetchpool.sources.head import Head
+from fetchpool.sources.lines import BATCH, BLANKS, Batch, Origin, stretches
 from fetchpool.sources.making import MAX_ROW, Maker, given_by, row_of, rows_of, struct_of
 
 SPREADSHEETS = ",;"
@@ -41,34 +33,6 @@ SPREADSHEETS = ",;"
 BOM = b"\xef\xbb\xbf"
 DELIMITERS = {"tsv": "\t", "csv": ";,|"}
 _LIKE_URL = re.compile(r"[/=&?%]|\.[A-Za-z]\w{0,4}\Z")
-_END = "\0\n"
-"""A line that is put behind a block."""
-
-
-class Row(msgspec.Struct, gc=False):
-    """A row of a block."""
-
-    line: int
-    """On which it begins, from 0."""
-    cells: list[str] | None
-    """None for one that can't be read."""
-    problem: str = ""
-
-
-class Split(NamedTuple):
-    """How the lines of a head fall into cells by one delimiter."""
-
-    delimiter: str
-    rows: list[Row]
-    width: int
-    """Cells that most rows have."""
-    is_even: bool
-    """Whether 90 % of the rows have them."""
-
-    @property
-    def cells(self) -> list[list[str]]:
-        """The rows that are of that width."""
-        return [row.cells for row in self.rows if row.cells and len(row.cells) == self.width]
 
 
 def find(head: Head, reading: Reading, kind: str, *, asked: bool) -> Form | None:
@@ -127,17 +91,6 @@ def hint(head: Head) -> str | None:
             "--input-format lines takes each line as it is"
         )
     return None
-
-
-def cut(head: Head, delimiter: str) -> Split | None:
-    """Return how *head* falls into rows by *delimiter*; None if it has none."""
-    rows, _ = parse(head.text.removesuffix("\n"), delimiter, last=head.whole)
-    rows = [row for row in rows if row.cells is None or not is_skipped(row.cells)][:LINES]
-    widths = [len(row.cells) for row in rows if row.cells is not None]
-    if not widths:
-        return None
-    width = max(set(widths), key=widths.count)
-    return Split(delimiter, rows, width, width > 1 and widths.count(width) * 10 >= len(rows) * 9)
 
 
 def _table(split: Split, head: Head, reading: Reading, *, asked: bool) -> Form | None:
@@ -221,61 +174,6 @@ def _unclear(head: Head, split: Split) -> InputError:
         "lines that they are URLs",
         head.samples(),
     )
-
-
-def is_skipped(cells: Sequence[str]) -> bool:
-    """Tell whether a row is blank, or a comment."""
-    return not cells or (cells[0][:1] == "#") or not any(map(str.strip, cells))
-
-
-def parse(text: str, delimiter: str, *, last: bool, width: int = 0) -> tuple[list[Row], int | None]:
-    """Return the rows in *text*, whole lines, and the line of a row that goes on behind it.
-
-    With *last* nothing is behind it. A row that can't be read costs its first line: the next one is
-    looked for below. So does one of several lines that isn't *width* cells wide (0: whatever it
-    is), as a quote that is never closed makes it.
-    """
-    if (each := _one_a_line(text, delimiter)) is not None:
-        return list(map(Row, range(len(each)), each)), None
-    rows: list[Row] = []
-    lines = text.count("\n") + 1
-    at = 0  # the line from which the reader reads
-    left = text
-    while True:
-        reader = csv.reader(io.StringIO(f"{left}\n{_END}", newline="\n"), delimiter=delimiter)
-        start, problem = 0, ""
-        try:
-            for cells in reader:
-                end = reader.line_num
-                if end - start > 1 and at + end <= lines and len(cells) != (width or len(cells)):
-                    problem = "a quote in the row is not closed on its line"
-                    break
-                if at + end > lines:
-                    if at + start == lines:
-                        return rows, None
-                    if not last:
-                        return rows, at + start
-                    problem = "a quote in the row is never closed"
-                    break
-                rows.append(Row(at + start, cells))
-                start = end
-        except csv.Error as error:
-            problem = f"the row can't be read: {error}"
-        rows.append(Row(at + start, None, problem))
-        left = left.split("\n", start + 1)[-1] if left.count("\n") > start else ""
-        at += start + 1
-        if at >= lines:
-            return rows, None
-
-
-def _one_a_line(text: str, delimiter: str) -> list[list[str]] | None:
-    """Return the cells of each line of *text*; None unless each line is a row of its own."""
-    try:
-        rows = list(csv.reader(io.StringIO(f"{text}\n{_END}", newline="\n"), delimiter=delimiter))
-    except csv.Error:
-        return None
-    rows.pop()
-    return rows if len(rows) == text.count("\n") + 1 else None  # a row has one line at least
 
 
 class Table(Form):
@@ -420,8 +318,3 @@ class _RowMaker:
             return self._maker.refused(", ".join(cells[:8]), seq, problem, carried_along)
         given = given_by((field, cells[at]) for field, at in self._fields if at < len(cells))
         return self._maker.request(cells[self._url], seq, given, row_of(row) if row else None)
-
-
-def text_of(piece: Stretch) -> str:
-    """Return the lines of *piece* as text; bytes that are no UTF-8 as surrogates."""
-    return piece.data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
