@@ -39,6 +39,10 @@ W10_MEMORY = Target(200, 100, " MB", less_is_better=True)
 W11_CSV = Target(4.0, unit=" µs", less_is_better=True)
 W11_JSON_LINES = Target(2.0, unit=" µs", less_is_better=True)
 W11_MEMORY = Target(110, unit=" MB", less_is_better=True)
+W11_FIRST = {
+    "CSV": Target(1.0, unit=" s", less_is_better=True),
+    "Parquet": Target(1.5, unit=" s", less_is_better=True),
+}
 W12_BYTES = Target(0.5, less_is_better=True)
 W13_CPU = {
     "files": Target(25, unit=" µs", less_is_better=True),

@@ -89,7 +89,7 @@ def lists(bench: Bench) -> Section:
             write_list(place / "urls", bench.hosts, "now", range(size))
             for source in ("file", "pipe"):
                 these = [
-                    _start(bench, section, place / "urls", source, WATCHED_S if last else 0.2)
+                    start_on(bench, section, place / "urls", source, WATCHED_S if last else 0.2)
                     for last in [False] * (bench.rounds - 1) + [True]
                 ]
                 starts[size, source] = these
@@ -126,7 +126,7 @@ def _row(size: int, source: str, starts: list[Start]) -> list[str]:
     return [f"{size:,}", source, first, memory_of([largest]), f"{starts[-1].requests:,}"]
 
 
-def _start(bench: Bench, section: Section, urls: Path, source: str, watched_s: float) -> Start:
+def start_on(bench: Bench, section: Section, urls: Path, source: str, watched_s: float) -> Start:
     """Run fetchpool on *urls* until *watched_s* after its first request."""
     with bench.directory() as place, _opened(urls, source) as stdin:
         bench.hosts.forget()

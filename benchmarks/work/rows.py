@@ -1,4 +1,7 @@
-"""W11: what it costs to read a row of a table and to carry it along, against a plain line."""
+"""W11: what it costs to read a row of a table and to carry it along, against a plain line.
+
+And how a run begins on ten million of them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from benchmarks.bench import Bench
 from benchmarks.machine import why_no_space
@@ -15,7 +19,9 @@ from benchmarks.measuring import Usage
 from benchmarks.peers import FETCHPOOL
 from benchmarks.racing import memory_of
 from benchmarks.report import Judgement, Section, Table, spread
-from benchmarks.targets import W11_CSV, W11_JSON_LINES, W11_MEMORY
+from benchmarks.servers.hosts import address
+from benchmarks.targets import W11_CSV, W11_FIRST, W11_JSON_LINES, W11_MEMORY
+from benchmarks.work.lists import HOSTS, WATCHED_S, scattered, start_on
 
 ROW = 140
 """Bytes of a row, about."""
@@ -82,7 +88,71 @@ def rows(bench: Bench) -> Section:
                         raise RuntimeError(f"{way}, {form}: {usage.stopped} {usage.said}")
                     these.append(usage)
             _tell(bench, section, way, usages, count)
+    _long(bench, section)
     return section
+
+
+def _long(bench: Bench, section: Section) -> None:
+    """Begin on a long list of each form, and go on for a while."""
+    count = bench.size(10_000_000, 50_000)
+    if why_not := why_no_space(bench.work_place, 2 * count * ROW):
+        section.notes.append(f"No long lists: {why_not}.")
+        return
+    table = Table(
+        f"{count:,} rows, watched for {WATCHED_S:.0f} s from the first request on",
+        ("list", "first request, s", "peak memory", "URLs done"),
+    )
+    for form, write in (("CSV", _write_csv), ("Parquet", _write_parquet)):
+        with bench.directory() as place:
+            path = place / f"urls.{form.lower()}"
+            prefixes = [bench.hosts.url(address(n), "now", 0)[:-1] for n in range(HOSTS)]
+            write(path, prefixes, count)
+            started = [
+                start_on(bench, section, path, "file", WATCHED_S if last else 0.2)
+                for last in [False] * (bench.rounds - 1) + [True]
+            ]
+        times = [each.first_request_s for each in started if each.first_request_s is not None]
+        memory = max(each.usage.memory for each in started) / 1e6
+        first = spread(times) if times else "none came"
+        table.rows.append([form, first, f"{memory:.0f} MB", f"{started[-1].requests:,}"])
+        bench.say(f"  W11 {' | '.join(table.rows[-1])}")
+        what = f"W11 {count:,} rows of {form}"
+        section.judgements += [
+            Judgement(what, "memory", W11_MEMORY, memory),
+            Judgement(what, "first request", W11_FIRST[form], median(times) if times else None),
+        ]
+    section.tables.append(table)
+
+
+def _write_csv(path: Path, prefixes: list[str], count: int) -> None:
+    with path.open("w") as file:
+        file.write("id,url,caption,width,height\n")
+        for start in range(0, count, 100_000):
+            file.writelines(
+                f'{n},{prefixes[scattered(n)]}{n},"A photo, number {n}",640,480\n'
+                for n in range(start, min(start + 100_000, count))
+            )
+
+
+def _write_parquet(path: Path, prefixes: list[str], count: int) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetWriter(path, _schema(pyarrow)) as writer:
+        for start in range(0, count, 100_000):
+            numbers = range(start, min(start + 100_000, count))
+            columns = [
+                list(numbers),
+                [f"{prefixes[scattered(n)]}{n}" for n in numbers],
+                [f"A photo, number {n}" for n in numbers],
+            ]
+            writer.write_table(pyarrow.table(columns, schema=_schema(pyarrow)))
+
+
+def _schema(pyarrow: Any) -> Any:
+    return pyarrow.schema(
+        [("id", pyarrow.int64()), ("url", pyarrow.string()), ("caption", pyarrow.string())]
+    )
 
 
 def _list(place: Path, form: str) -> Path:
