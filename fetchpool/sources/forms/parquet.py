@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -56,6 +57,7 @@ class _Open:
 
     def __init__(self, descriptor: int, name: str) -> None:
         self._name = name
+        is_first = "pyarrow" not in sys.modules
         try:
             import pyarrow
             import pyarrow.parquet
@@ -64,6 +66,9 @@ class _Open:
             raise InputError(
                 f"{name} is Parquet, which needs pyarrow: pip install 'fetchpool[parquet]'"
             ) from None
+        if is_first and "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
+            # Its own allocator keeps 30 MB more, of 10^6 rows in groups of 10^5.
+            pyarrow.set_memory_pool(pyarrow.system_memory_pool())
         self._errors = (pyarrow.ArrowException, OSError, ValueError)
         self._file = os.fdopen(descriptor, "rb")
         try:
