@@ -16,14 +16,18 @@ from fetchpool.http.exchange import Exchange, ExchangeError
 from fetchpool.http.hashes import functions_for
 from fetchpool.http.receiver import Beginning, BodyPolicy, EnoughError, Receiver
 from fetchpool.http.resuming import Resumption, StartAnewError, may_resume
+from fetchpool.http.transcript import Transcript
 from fetchpool.http.watch import Timeouts, Watch
 from fetchpool.model.attempts import FailedAttempt, Fault, Measures, Plan, Proxy, Report, Response
-from fetchpool.model.bodies import StoreError
+from fetchpool.model.bodies import Sink, StoreError
 from fetchpool.model.urls import redact_in
 from fetchpool.model.values import Failure, FailureKind, Target
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fetchpool.model.bodies import PartWriter, Store
+    from fetchpool.model.exchanges import Exchanged, Recording
     from fetchpool.network.connector import FetchConnector
 
 log = logging.getLogger("fetchpool")
@@ -59,6 +63,9 @@ class Engine:
         self._timeouts = timeouts
         self._bodies = bodies
         self._store = store
+        self._record: Callable[[Target], Recording] | None = None
+        if isinstance(store, Sink) and store.keeps_messages:
+            self._record = store.recording
         self._watches: set[Watch] = set()
         self._received = 0
         self._threads = ThreadPoolExecutor(
@@ -106,8 +113,16 @@ class Engine:
             )
             watch.fresh = plan.fresh or excused is not None
             if plan.destination is None:
+                if self._record is not None:
+                    watch.transcript = Transcript(self._record(named_by))
                 receiver = Receiver(
-                    plan, self._bodies, store, resumption, self._threads, again=anew
+                    plan,
+                    self._bodies,
+                    store,
+                    resumption,
+                    self._threads,
+                    again=anew,
+                    keeps_message=watch.transcript is not None,
                 )
             else:
                 enough = plan.destination.enough_bytes
@@ -126,6 +141,8 @@ class Engine:
             except BaseException as ending:
                 error = _understood(ending, watch, receiver)
                 kept = receiver.abandon(keep=_may_go_on(error or ending))
+                if isinstance(error, ExchangeError) and watch.transcript and receiver.leads_on:
+                    return _response(plan, watch, receiver, error.failure)
                 if error is None:
                     raise
             finally:
@@ -141,9 +158,13 @@ class Engine:
                 # Unwatched by now: whatever a look at the proxy takes is not the exchange's time.
                 error = await self._exchange.weigh(plan, error)
                 part_bytes = _part_bytes(store, plan) if kept else 0
-                measures = _measures(plan, watch, receiver, part_bytes, 1 + again)
                 return FailedAttempt(
-                    error.failure, error.transient, error.fault, receiver.answer, measures
+                    error.failure,
+                    error.transient,
+                    error.fault,
+                    receiver.answer,
+                    _measures(plan, watch, receiver, part_bytes, 1 + again),
+                    _exchanged(plan, watch, receiver, error.failure),
                 )
             if left_s is not None:
                 left_s -= monotonic() - watch.started_at
@@ -254,7 +275,10 @@ def _timed_out(detail: str) -> ExchangeError:
     return ExchangeError(failure, transient=True, fault=Fault.SILENT)
 
 
-def _response(plan: Plan, watch: Watch, receiver: Receiver) -> Response:
+def _response(
+    plan: Plan, watch: Watch, receiver: Receiver, failure: Failure | None = None
+) -> Response:
+    """Return the response; *failure* is how its body ended, where that is no matter."""
     assert receiver.answer is not None
     return Response(
         receiver.answer,
@@ -264,7 +288,19 @@ def _response(plan: Plan, watch: Watch, receiver: Receiver) -> Response:
         _measures(plan, watch, receiver),
         receiver.draft,
         receiver.note,
+        _exchanged(plan, watch, receiver, failure),
     )
+
+
+def _exchanged(
+    plan: Plan, watch: Watch, receiver: Receiver, failure: Failure | None
+) -> Exchanged | None:
+    """Return the messages of an attempt that ended with *failure*, if they are wanted and there is
+    a complete head."""
+    transcript, answer = watch.transcript, receiver.answer
+    if transcript is None or answer is None or not transcript.head_length:
+        return None
+    return transcript.exchanged(plan, answer.status, watch.peer, failure)
 
 
 def _measures(

@@ -125,11 +125,13 @@ class HeadReader:
 
     __slots__ = (
         *("_held", "_interim", "_is_1_0", "_method"),
-        *("_passed", "_searched", "_section", "_status"),
+        *("_passed", "_raw", "_searched", "_section", "_status"),
     )
 
-    def __init__(self, method: str = "GET") -> None:
+    def __init__(self, method: str = "GET", *, keeps_raw: bool = False) -> None:
+        """Read the head of the response to *method*; with *keeps_raw*, `take_raw` returns it."""
         self._method = method
+        self._raw: list[bytes] | None = [] if keeps_raw else None
         self._held = bytearray()  # from the first incomplete line on
         self._searched = 0  # how far of that has no line end
         self._passed = 0  # bytes of complete lines
@@ -171,6 +173,10 @@ class HeadReader:
         self._held.clear()
         return rest
 
+    def take_raw(self) -> bytes:
+        """Return the final head as received, with its line ends and the blank line behind it."""
+        return b"".join(self._raw or ())
+
     def _begin(self, at: int) -> int:
         """Return where the response begins, behind line ends; refuse anything else."""
         held = self._held
@@ -201,6 +207,8 @@ class HeadReader:
             raise not_http("an endless head")
         check_fit(line)
         self._count(len(line))
+        if self._raw is not None:
+            self._raw.append(line)
         line = line[:-1].removesuffix(b"\r")
         if not self._status:
             self._take_status_line(line)
@@ -233,6 +241,8 @@ class HeadReader:
                 raise not_http("endless interim answers")
             self._status = 0
             self._section = Section()
+            if self._raw is not None:
+                self._raw.clear()
             return None
         head = Head(status, section.take_fields())
         length = body_length(head, self._method)

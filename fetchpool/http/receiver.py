@@ -82,12 +82,14 @@ class Receiver:
     With a *resumption*, *plan* asked for the rest of a part: the body then is the part and that
     rest, or a whole one, or `StartAnewError` is raised. The part is the receiver's until `finish`
     has returned or `abandon` was called. *again* says that the whole is asked for after that error.
+    With *keeps_message* of every body at least `DRAIN_BYTES` are read.
     """
 
     __slots__ = (
         "_claimed",
         "_hashes",
         "_is_again",
+        "_keeps_message",
         "_kept",
         "_length",
         "_pending",
@@ -117,9 +119,11 @@ class Receiver:
         threads: Executor | None = None,
         *,
         again: bool = False,
+        keeps_message: bool = False,
     ) -> None:
         self._plan = plan
         self._is_again = again
+        self._keeps_message = keeps_message
         self._policy = policy
         self._resumption = resumption
         self._length: int | None = None
@@ -195,8 +199,10 @@ class Receiver:
             # Never stored: who asked for a whole body would take a part of it for that.
             what = "not HTTP: a 206 without having been asked for a part"
             raise BodyError(Failure(FailureKind.PROTOCOL, what))
-        if head.status in REDIRECT_STATUSES and self._policy.follow_redirects and is_redirect(head):
-            return self.action  # the way goes on, whatever becomes of this body
+        if self._leads_on(head):  # the way goes on, whatever becomes of this body
+            if self._keeps_message:
+                self.action = BodyAction.DRAIN
+            return self.action
         if self._plan.method == "HEAD":
             self.action = BodyAction.DRAIN  # there is nothing to store
         elif 200 <= head.status < 300 or self._policy.keep_errors:
@@ -208,9 +214,19 @@ class Receiver:
                 decoder = make_decoder(codings, cap, self._own_codings(head))
                 self._unpacking = Unpacking(decoder, self._threads)
             self.action = BodyAction.STORE
-        elif length is None or length <= DRAIN_BYTES:
+        elif length is None or length <= DRAIN_BYTES or self._keeps_message:
             self.action = BodyAction.DRAIN
         return self.action
+
+    def _leads_on(self, head: Head) -> bool:
+        """Return whether *head* is that of a redirect which is followed."""
+        is_followed = head.status in REDIRECT_STATUSES and self._policy.follow_redirects
+        return is_followed and is_redirect(head)
+
+    @property
+    def leads_on(self) -> bool:
+        """Whether the answer is a redirect that is followed, whatever becomes of its body."""
+        return self.answer is not None and self._leads_on(self.answer)
 
     def _goes_on(self, resumption: Resumption, head: Head, length: int | None) -> bool:
         """Return True if the body with *head* is the rest of the part."""

@@ -22,6 +22,8 @@ from fetchpool.model.values import Phase
 if TYPE_CHECKING:
     import asyncio
 
+    from fetchpool.http.transcript import Transcript
+
 __all__ = ["SPEED_WINDOW_S", "Timeouts", "Watch"]
 
 SPEED_WINDOW_S = 30.0
@@ -51,6 +53,7 @@ class Watch:
         "tcp_at",
         "timeout_reason",
         "tls_at",
+        "transcript",
     )
 
     def __init__(
@@ -81,6 +84,8 @@ class Watch:
         self.peer: str | None = None
         """The address connected to."""
         self.task = task
+        self.transcript: Transcript | None = None
+        """What notes the messages down; None = nobody wants them."""
         self.timeout_reason: str | None = None
         """Which limit ended the exchange; None = none did."""
 

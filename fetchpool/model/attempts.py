@@ -16,6 +16,7 @@ from fetchpool.model.values import Earlier, Failure, Head, Target, Timings
 
 if TYPE_CHECKING:
     from fetchpool.model.bodies import BodyWriter, Store, Stored
+    from fetchpool.model.exchanges import Exchanged
 
 
 class Fault(Enum):
@@ -209,6 +210,8 @@ class Response(msgspec.Struct, frozen=True):
     """The complete body, to be committed if this response becomes the outcome, else discarded."""
     note: str | None = None
     """A sentence about the body for the record's detail."""
+    exchanged: Exchanged | None = None
+    """The messages, if the sink keeps them."""
 
 
 class FailedAttempt(msgspec.Struct, frozen=True):
@@ -221,6 +224,8 @@ class FailedAttempt(msgspec.Struct, frozen=True):
     head: Head | None
     """Of a response whose body could not be had."""
     measures: Measures
+    exchanged: Exchanged | None = None
+    """The messages as far as they came, if the sink keeps them and there is a *head*."""
 
 
 Report: TypeAlias = Response | FailedAttempt

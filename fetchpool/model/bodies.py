@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 import msgspec
 
+from fetchpool.model.exchanges import Recording
 from fetchpool.model.values import Earlier, Head, Outcome, Receipt, Target
 
 Chunk: TypeAlias = bytes | bytearray | memoryview
@@ -182,11 +183,21 @@ class Sink(Store):
     """Whether `append` does anything: if not, it is never called."""
     takes_records: ClassVar[bool] = False
     """Whether `append` looks at the records: else a worker process makes none."""
+    keeps_messages: ClassVar[bool] = False
+    """Whether the sink wants requests and responses as they go over the wire (`recording`)."""
 
     @property
     def behind(self) -> bool:
         """Whether too much waits for `append`: no further request starts while it is true."""
         return False
+
+    def recording(self, target: Target) -> Recording:
+        """Return where the response to one request for *target* is kept until `append`.
+
+        Called for each attempt and each hop of a redirect, if the sink `keeps_messages`. What
+        becomes an outcome comes back as `Receipt.exchanges`. Raises StoreError.
+        """
+        raise NotImplementedError
 
     def has(self, target: Target, earlier: Earlier) -> bool:
         """Tell whether the body that a run before stored for *target* is still there.

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import msgspec
 
 from fetchpool.model.asking import Fields, variant_of
+from fetchpool.model.exchanges import Exchanged
 
 Bytes: TypeAlias = bytes  # `Outcome` has a field of that name
 
@@ -252,6 +253,9 @@ class Receipt(msgspec.Struct, array_like=True):
     """Of the body's first byte in the container."""
     length: int = 0
     """How many bytes it takes there."""
+    exchanges: tuple[Exchanged, ...] = ()
+    """The messages, for a sink that keeps them, until they are appended: of each redirect, then of
+    the last request. A failure has them as far as they came."""
 
 
 class Timings(msgspec.Struct, frozen=True, gc=False):

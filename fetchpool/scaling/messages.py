@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from fetchpool.model.cookies import Cookie
+from fetchpool.model.exchanges import ExchangedState
 from fetchpool.model.robots import RobotsRead
 from fetchpool.model.values import Outcome, Request, Target
 from fetchpool.scheduling.job import BodyProgress, Job
@@ -61,6 +62,7 @@ class JobState(msgspec.Struct, array_like=True):
     first_byte_s: float | None
     progress: BodyProgress | None
     turned_get: bool = False
+    hops: list[ExchangedState] = []
 
     @classmethod
     def of(cls, job: Job, at: float, now: float, codec: Codec = _plain) -> JobState:
@@ -85,6 +87,7 @@ class JobState(msgspec.Struct, array_like=True):
             job.first_byte_s,
             job.progress,
             job.turned_get,
+            [ExchangedState.of(each) for each in job.hops],
         )
 
     def job(self, packed: float, codec: Codec = _plain) -> Job:
@@ -107,6 +110,7 @@ class JobState(msgspec.Struct, array_like=True):
         job.first_byte_s = self.first_byte_s
         job.progress = self.progress
         job.turned_get = self.turned_get
+        job.hops = tuple(each.exchanged() for each in self.hops)
         return job
 
 

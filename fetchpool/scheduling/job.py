@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from fetchpool.model.attempts import FailedAttempt, Measures, Response
     from fetchpool.model.bodies import BodyWriter
+    from fetchpool.model.exchanges import Exchanged
 
 
 MIN_ADVANCE_BYTES = 256 * 1024
@@ -83,8 +84,10 @@ class Job:
         "attempts",
         "began",
         "budget_left_s",
+        "exchanged",
         "first",
         "first_byte_s",
+        "hops",
         "insecure",
         "own",
         "progress",
@@ -138,6 +141,10 @@ class Job:
         self.insecure = False
         self.status: int | None = None
         self.first_byte_s: float | None = None
+        self.exchanged: Exchanged | None = None
+        """The messages of the last request, if the sink keeps them."""
+        self.hops: tuple[Exchanged, ...] = ()
+        """Those of the redirects before it, in the current attempt's chain."""
 
     @property
     def counted_attempts(self) -> int:
@@ -180,6 +187,7 @@ class Job:
         self.redirects = 0
         self.seen = None
         self.turned_get = False
+        self.exchanged, self.hops = None, ()
         self.public_only = False  # said of a hop; the line's own URL may lead anywhere
 
     def hop(self, target: Target) -> None:
@@ -187,6 +195,9 @@ class Job:
         if self.seen is None:
             self.seen = {self.target.url}
         self.seen.add(target.url)
+        if self.exchanged is not None:
+            self.hops = (*self.hops, self.exchanged)
+            self.exchanged = None
         self.redirects += 1
         self.target = target
 
@@ -195,8 +206,9 @@ class Job:
         """Whether some URL of the current attempt's chain stands in it twice."""
         return self.seen is not None and len(self.seen) <= self.redirects
 
-    def note(self, measures: Measures) -> None:
-        """Take over what was measured of an exchange."""
+    def note(self, measures: Measures, exchanged: Exchanged | None = None) -> None:
+        """Take over what was measured of an exchange, and its messages."""
+        self.exchanged = exchanged
         self.first_byte_s = measures.first_byte_s
         if self.budget_left_s is not None:
             self.budget_left_s = max(0.0, self.budget_left_s - measures.elapsed_s)
@@ -275,12 +287,22 @@ class Job:
             for index, outcome in enumerate(outcomes):
                 if outcome.request is self.request:
                     stored = draft.commit()
+                    receipt = self._with_messages(stored.receipt)
                     outcomes[index] = msgspec.structs.replace(
-                        outcome, path=stored.path, body=stored.body, receipt=stored.receipt
+                        outcome, path=stored.path, body=stored.body, receipt=receipt
                     )
         finally:
             draft.discard()
         return outcomes
+
+    def _with_messages(self, receipt: Receipt | None) -> Receipt | None:
+        """Return *receipt*, or one that is made for it, with the messages that the sink keeps."""
+        exchanges = self.hops if self.exchanged is None else (*self.hops, self.exchanged)
+        if not exchanges:
+            return receipt
+        receipt = receipt or Receipt()
+        receipt.exchanges = exchanges
+        return receipt
 
     def attempt_failed(self, failed: FailedAttempt, now: float) -> Outcome:
         """Return the outcome of an attempt without a complete response."""
@@ -348,7 +370,7 @@ class Job:
             self.insecure,
             self.first.host_key,
             body,
-            receipt,
+            receipt if self.exchanged is None and not self.hops else self._with_messages(receipt),
             etag,
             last_modified,
             change,

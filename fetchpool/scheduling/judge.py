@@ -124,7 +124,7 @@ class Judge:
         Usually one or none; more when it proves that others' silence was their hosts' own.
         *now* and *started* are monotonic, *epoch* is the time of day, in seconds.
         """
-        job.note(result.measures)
+        job.note(result.measures, result.exchanged)
         if self._proxies is not None and self._lost_one_of(self._proxies, result, now):
             if not self._may_repeat(job, result):
                 assert isinstance(result, FailedAttempt)

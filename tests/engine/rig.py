@@ -16,6 +16,7 @@ from fetchpool.http.receiver import BodyPolicy
 from fetchpool.http.session import SessionExchange
 from fetchpool.http.watch import Timeouts
 from fetchpool.model.attempts import FailedAttempt, Plan, Proxy, Response
+from fetchpool.model.bodies import Store
 from fetchpool.model.urls import parse_url
 from fetchpool.network.connector import FetchConnector
 from fetchpool.output.sinks.memory import MemoryStore
@@ -133,6 +134,7 @@ async def rig(
     timeouts: Timeouts | None = None,
     policy: BodyPolicy | None = None,
     idle_limit: int = 100,
+    store: Store | None = None,
     **options: Any,
 ) -> AsyncIterator[Rig]:
     """Serve *behaviour* and yield an engine that exchanges *way*, its connector with *options*."""
@@ -142,7 +144,7 @@ async def rig(
     connector = FetchConnector(idle_limit=idle_limit, ssl=client_tls or True, **options)
     exchange: Exchange = exchange_of(way, connector)
     engine = Engine(
-        exchange, connector, timeouts or Timeouts(), policy or BodyPolicy(), MemoryStore()
+        exchange, connector, timeouts or Timeouts(), policy or BodyPolicy(), store or MemoryStore()
     )
     try:
         yield Rig(site, engine, connector, exchange, "https" if server_tls else "http")

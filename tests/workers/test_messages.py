@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fetchpool.model.exchanges import Exchanged, InMemory
 from fetchpool.model.urls import parse_url
 from fetchpool.model.values import Request
 from fetchpool.scaling.messages import Away, Hop, encode, from_parent, from_worker
@@ -39,6 +40,32 @@ def test_job_arrives_as_it_left() -> None:
     for name in Job.__slots__:
         assert getattr(other, name) == getattr(job, name), name
     assert at == 9.5
+
+
+def test_redirects_of_a_job_arrive_with_their_messages() -> None:
+    job = hopped()
+    message = b"HTTP/1.1 302 Found\r\nLocation: https://b.example:444/2\r\n\r\n"
+    job.hops = (
+        Exchanged(
+            "http://a.example/1",
+            "GET",
+            b"GET /1 HTTP/1.1\r\n\r\n",
+            None,
+            1e9,
+            "192.0.2.1",
+            302,
+            InMemory(message),
+            len(message),
+            len(message),
+            chunked=False,
+            truncated="time",
+        ),
+    )
+    other, _ = there_and_back(job)
+    for name in Exchanged.__struct_fields__:
+        if name != "recording":
+            assert getattr(other.hops[0], name) == getattr(job.hops[0], name), name
+    assert b"".join(other.hops[0].recording.pieces()) == message
 
 
 @pytest.mark.parametrize("other_now", [-36_000.0, 0.0, 36_000.0])

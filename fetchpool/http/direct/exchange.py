@@ -147,6 +147,8 @@ class DirectExchange:
                 if plan.public_only:
                     refuse_literal(origin.host)
             request = origin.request(plan)
+            if watch.transcript is not None:
+                watch.transcript.request = request
             is_new = plan.once or watch.fresh
             handler = None if is_new else connector.take(origin.connection_key, origin.shelf)
             if handler is None:
@@ -168,6 +170,9 @@ class DirectExchange:
             at = watch.phase(answering=False)
             raise translate(error, at=at, reused=watch.reused) from error
         finally:
+            if protocol is not None and watch.transcript is not None:
+                watch.transcript.whole = protocol.whole
+                watch.transcript.proven = protocol.proven
             if handler is not None:
                 reusable = protocol is not None and protocol.reusable
                 connector.release(

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -29,7 +29,7 @@ from fetchpool.http.direct.sending import Sender
 from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.faults import translate
 from fetchpool.http.heads import HeadReader
-from fetchpool.http.receiver import BodyAction
+from fetchpool.http.receiver import DRAIN_BYTES, BodyAction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,9 +99,9 @@ class ClientProtocol(asyncio.BufferedProtocol):
         "_surplus",
         "_transport",
         "_watch",
-        "_whole",
         "proven",
         "reusable",
+        "whole",
     )
 
     _request: bytes
@@ -128,6 +128,8 @@ class ClientProtocol(asyncio.BufferedProtocol):
         """Whether the connection is fit for another request: its answer came whole, and alone."""
         self.proven = True
         """Whether the body's end is known to be that (see `Receiver.finish`)."""
+        self.whole = False
+        """Whether the answer has come to its end."""
         self._behind = False
         self._held = b""  # what has come while the receiver was behind
         self._lost: tuple[Exception | None] | None = None  # that the connection was, meanwhile
@@ -165,7 +167,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         self._receiver = receiver
         self._approve = approve
         self._stage = Stage.WAITING
-        self._whole = self._surplus = False
+        self.whole = self._surplus = False
         self.reusable = False
         self._done = done = self._loop.create_future()
         self._departures.add(self)
@@ -186,6 +188,8 @@ class ClientProtocol(asyncio.BufferedProtocol):
             return
         self._stage = Stage.START
         self._watch.departed(now)
+        if self._watch.transcript is not None:
+            self._watch.transcript.sent_at = time()
         if self._body is None:
             self._transport.write(self._request)
         else:
@@ -303,6 +307,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         if self._done is None or self._done.done():
             return
         if exc is None and self._stage is Stage.RAW and self._left is None:
+            self.whole = True
             self._end(None)
         else:
             self._end(self._broken_off(exc))
@@ -325,39 +330,59 @@ class ClientProtocol(asyncio.BufferedProtocol):
             return False
         head, length, size, keep_alive = found
         self._keep_alive = keep_alive
-        self._take_head(head, length, data[size:], chunked=length is None)
+        raw = data[:size]
+        self._take_head(head, length, raw, data[size:], chunked=length is None)
         return True
 
     def _read_head(self, data: memoryview) -> None:
         """Take *data* as part of a head that isn't a normal one."""
         if self._heads is None:
             self._stage = Stage.HEAD
-            self._heads = HeadReader(self._method)
+            keeps_raw = self._watch.transcript is not None
+            self._heads = HeadReader(self._method, keeps_raw=keeps_raw)
         opening = self._heads.feed(data)
         if opening is None:
             return
-        rest = memoryview(self._heads.take_rest())
+        rest, raw = memoryview(self._heads.take_rest()), self._heads.take_raw()
         self._heads = None
         self._keep_alive = opening.keep_alive
-        self._take_head(opening.head, opening.length, rest, chunked=opening.chunked)
+        self._take_head(opening.head, opening.length, raw, rest, chunked=opening.chunked)
 
     def _take_head(
-        self, head: Head, length: int | None, rest: memoryview, *, chunked: bool
+        self,
+        head: Head,
+        length: int | None,
+        raw: bytes | memoryview,
+        rest: memoryview,
+        *,
+        chunked: bool,
     ) -> None:
-        """Hand over the head, and of the *rest* that came with it what is the body's."""
+        """Hand over the head, and of the *rest* that came with it what is the body's.
+
+        *raw* is the head as received, for who takes it down.
+        """
         if self._approve is not None:
             self._approve(head.status)
+        transcript = self._watch.transcript
+        if transcript is not None:
+            transcript.head(raw, chunked=chunked)
         if chunked:
             self._stage = Stage.CHUNKED
             self._chunks = ChunkReader()
         else:
             self._stage = Stage.RAW
             self._left = length
-        if self._receiver.head(head, length) is BodyAction.CLOSE:
+        action = self._receiver.head(head, length)
+        if action is BodyAction.CLOSE:
             self._end(None, reusable=self._is_all(rest))
-        elif length == len(rest):
+            return
+        if transcript is not None and action is BodyAction.DRAIN:
+            transcript.keep_at_most(DRAIN_BYTES)
+        if length == len(rest):
             self._left = 0
-            self._whole = True
+            self.whole = True
+            if transcript is not None:
+                transcript.body(rest)
             self._hand_over(rest)
         elif rest:
             (self._take_chunks if chunked else self._take_raw)(rest)
@@ -374,7 +399,9 @@ class ClientProtocol(asyncio.BufferedProtocol):
         chunks = self._chunks
         assert chunks is not None
         taken = chunks.feed(bytes(data))
-        self._whole = chunks.whole
+        if self._watch.transcript is not None:
+            self._watch.transcript.body(data[:taken])
+        self.whole = chunks.whole
         self._surplus = taken < len(data)
         body = chunks.take_body()
         if body:
@@ -389,7 +416,9 @@ class ClientProtocol(asyncio.BufferedProtocol):
             self._surplus = len(data) > left
             data = data[:left]
             self._left = left = left - len(data)
-            self._whole = not left
+            self.whole = not left
+        if self._watch.transcript is not None:
+            self._watch.transcript.body(data)
         self._hand_over(data)
 
     def _hand_over(self, body: bytes | memoryview) -> None:
@@ -414,7 +443,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         """Judge the answer so far, now that all that was read of its body is with the receiver."""
         if self._chunks is not None and self._chunks.problem is not None:
             raise self._chunks.problem
-        if self._whole:
+        if self.whole:
             self._end(None, reusable=not self._surplus)
 
     def _end(self, error: Exception | None, *, reusable: bool = False) -> None:
