@@ -117,6 +117,7 @@ def test_every_option_can_be_given_on_the_command_line(
         more = ["--refresh"] if option.name == "prune" else more
         more = ["--cert", "c.pem"] if option.name == "key" else more
         more = ["--store", "tar"] if option.name in ("samples", "segment_size") else more
+        more = ["--store", "warc"] if option.name in ("warc_header", "warc_prefix") else more
         assert cli.main(["get", "x", *more, option.flag, *value]) == 7
         config, _, output = calls.pop()
         given = output if option.name == "output" else getattr(config, option.name)

@@ -37,6 +37,8 @@ COMPANIONS: dict[str, dict[str, object]] = {
     "key": {"cert": "c.pem"},
     "samples": {"store": "tar"},
     "segment_size": {"store": "tar"},
+    "warc_header": {"store": "warc"},
+    "warc_prefix": {"store": "warc"},
 }
 """What an option doesn't go without."""
 SECRETS: dict[str, Any] = {
@@ -484,6 +486,7 @@ def test_every_option_can_stand_in_the_file(option: Option, tmp_path: Path) -> N
     extra = "refresh = true\n" if option.name == "prune" else extra
     extra = 'cert = "c.pem"\n' if option.name == "key" else extra
     extra = 'store = "tar"\n' if option.name in ("samples", "segment_size") else extra
+    extra = 'store = "warc"\n' if option.name in ("warc_header", "warc_prefix") else extra
     settings = load(f"{extra}{option.key} = {value}", tmp_path)
     assert settings.origins[option.name].endswith("settings.toml")
 

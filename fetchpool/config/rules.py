@@ -8,6 +8,7 @@ from fetchpool.config.expressions import counts_changes
 from fetchpool.config.forms import check_records_file
 from fetchpool.config.http_values import every_field, looks_names_up_itself
 from fetchpool.config.options import is_set
+from fetchpool.config.store_settings import WARC_PREFIX
 from fetchpool.config.values import ConfigError, Unfit, quoted
 
 if TYPE_CHECKING:
@@ -131,6 +132,15 @@ def _check_store(config: Config) -> None:
                 )
     elif config.segment_size:
         raise ConfigError("--segment-size is about containers: add --store, or drop it")
+    if config.store == "warc" and config.exchange == "session":
+        raise ConfigError(
+            "--exchange session can't be combined with --store warc: it doesn't show what goes "
+            "over the wire. Drop one of them."
+        )
+    if config.store != "warc" and config.warc_header:
+        raise ConfigError("--warc-header is about WARCs: add --store warc, or drop it")
+    if config.store != "warc" and config.warc_prefix != WARC_PREFIX:
+        raise ConfigError("--warc-prefix is about WARCs: add --store warc, or drop it")
     if config.samples and config.store != "tar":
         raise ConfigError("--samples is about tars: add --store tar, or drop it")
 

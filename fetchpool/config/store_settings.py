@@ -8,9 +8,12 @@ from typing import Annotated, Literal
 
 from fetchpool.config.list_settings import ListSettings
 from fetchpool.config.options import Also, Panel
+from fetchpool.config.typed import FieldsGiven, Takes, default
 from fetchpool.config.values import Choice, Whole
+from fetchpool.config.warc_values import ArchiveFields, FilePrefix
 
 FILES = "files"
+WARC_PREFIX = "fetchpool"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -18,10 +21,10 @@ class StoreSettings(ListSettings):
     """What becomes of bodies."""
 
     store: Annotated[
-        Literal["files", "tar"],
+        Literal["files", "warc", "tar"],
         Panel.IO,
-        Choice("KIND", "files", "tar"),
-        "How bodies lie in DEST: a file each, or in containers: tar",
+        Choice("KIND", "files", "warc", "tar"),
+        "How bodies lie in DEST: a file each, or in containers: warc, tar",
         Also(
             example="tar",
             more="A record says where its body is: `path` of a file; of a container `container`, "
@@ -35,6 +38,24 @@ class StoreSettings(ListSettings):
         "Most bodies in one tar; 0 = as many as --segment-size allows",
         Also(example="10000"),
     ] = 0
+
+    warc_prefix: Annotated[
+        str,
+        Panel.IO,
+        FilePrefix(),
+        "What the names of WARCs begin with",
+        Also(example="crawl-2026"),
+    ] = WARC_PREFIX
+    warc_header: Annotated[
+        Takes[tuple[tuple[str, str], ...], FieldsGiven],
+        Panel.IO,
+        ArchiveFields(),
+        "A field about the crawl, written at the beginning of each WARC; repeatable",
+        Also(
+            example="operator: me",
+            more="Such as `operator`, `description` or `isPartOf`: readers know the names of DCMI.",
+        ),
+    ] = default(())
 
     @property
     def in_containers(self) -> bool:

@@ -394,12 +394,13 @@ def make_exchange(config: Config, connector: FetchConnector) -> Exchange:
     """Return the way to exchange requests for answers that `--exchange` asks for.
 
     The direct way needs more of aiohttp's inside to be as it was when it was written: another
-    aiohttp is used through its sessions, unless the direct way was asked for by name.
+    aiohttp is used through its sessions, unless the direct way was asked for by name, or whole
+    messages are wanted.
     """
     if config.exchange == "session":
         return SessionExchange(connector)
     changed = why_not_lendable(connector)
-    if changed is not None and config.exchange == "direct":
+    if changed is not None and (config.exchange == "direct" or config.store == "warc"):
         raise UnfitLibraryError(changed)
     if changed is None:
         return DirectExchange(connector)

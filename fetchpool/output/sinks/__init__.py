@@ -4,6 +4,7 @@
     --no-body            null        drops it
     DEST                 directory   a file each
     --store tar          tar         samples of WebDataset, in tars
+    --store warc         warc        whole messages, in WARCs
 
 What all of them are is said in `model.bodies`.
 """
@@ -38,6 +39,10 @@ def open_sink(config: Config, place: Place | None = None) -> Sink:
             from fetchpool.output.sinks.tar import TarSink
 
             return TarSink(config, place)
+        case "warc":
+            from fetchpool.output.sinks.warc import WarcSink
+
+            return WarcSink(config, place)
     return _open_files(config, place)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import zlib
+from base64 import b32decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fetchpool.output.warc.cdx import line_of
-from fetchpool.output.warc.heads import coding_in, media_type_in
+from fetchpool.output.warc.heads import media_type_in
 
 _GZIP = 31
 _READ_BYTES = 128 * 1024
@@ -55,9 +56,21 @@ class Entry(NamedTuple):
         )
 
     @property
-    def coding(self) -> bytes:
-        """The content coding of the message."""
-        return coding_in(self.head)
+    def body_length(self) -> int:
+        """How long the body of the message is here, with its chunks."""
+        length = self.fields.get("content-length", "")
+        return int(length) - len(self.head) if length.isdecimal() else 0
+
+    @property
+    def payload_digest(self) -> bytes | None:
+        """The SHA-1 of the payload, if the record has the whole of one."""
+        algorithm, _, text = self.fields.get("warc-payload-digest", "").partition(":")
+        if self.kind != "response" or "warc-truncated" in self.fields or algorithm != "sha1":
+            return None
+        try:
+            return b32decode(text)
+        except ValueError:
+            return None
 
 
 def entries_of(path: Path) -> Iterator[Entry]:

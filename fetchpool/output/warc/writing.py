@@ -10,7 +10,7 @@ import hashlib
 from base64 import b32encode
 from collections.abc import Iterator, Sequence
 from time import gmtime, strftime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 import fetchpool
@@ -20,6 +20,7 @@ from fetchpool.output.warc.cdx import line_of
 from fetchpool.output.warc.heads import (
     coding_in,
     hides_in,
+    is_chunked,
     is_conditional,
     media_type_in,
     without_secrets,
@@ -27,6 +28,9 @@ from fetchpool.output.warc.heads import (
 from fetchpool.output.warc.originals import LEAST_BYTES, Original, Originals, key_of
 from fetchpool.output.warc.packing import most_bytes, packed
 from fetchpool.output.warc.payloads import payload_of
+
+if TYPE_CHECKING:
+    from fetchpool.output.warc.reading import Entry
 
 SPECIFICATION = "http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/"
 _REVISIT = "http://netpreserve.org/warc/1.1/revisit/"
@@ -44,6 +48,17 @@ class Earlier(NamedTuple):
     digest: str
     chunked: bool
     coding: bytes
+
+    @classmethod
+    def of(cls, entry: Entry) -> Earlier:
+        """Return what is to be said of *entry*; of a revisit, what that refers to."""
+        fields, head = entry.fields, entry.head
+        url, date = fields.get("warc-target-uri", ""), fields.get("warc-date", "")
+        if entry.kind == "revisit":
+            url = fields.get("warc-refers-to-target-uri", url)
+            date = fields.get("warc-refers-to-date", date)
+        digest = fields.get("warc-payload-digest", "")
+        return cls(url, date, digest, is_chunked(head), coding_in(head))
 
 
 class Packed(NamedTuple):
