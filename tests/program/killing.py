@@ -306,6 +306,7 @@ class Stage:
         private = self.dest / ".fetchpool"
         allowed = {"lock", "foreign", "state.json", "checkpoint", "parts", "previous.jsonl"}
         allowed |= set() if self._scenario.store == "files" else {"containers"}
+        allowed |= {"archived"} if self._scenario.store == "warc" else set()
         allowed |= {"carried.jsonl", "left.jsonl"} if self._scenario.flag == "--refresh" else set()
         assert {path.name for path in private.iterdir()} <= allowed
         assert not list((private / "parts").glob("*"))

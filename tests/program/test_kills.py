@@ -51,6 +51,12 @@ SAMPLE = [
     ("tar, going on, list changed", Series("rename", later=True), 2),
     ("tar, new run", Series("unlink", later=True), 1),
     ("tar, refresh, list changed", Series("writev"), 2),
+    ("warc, first run", Series("writev", later=True), 3),
+    ("warc, first run", Series("rename", later=True), 2),
+    ("warc, first run", Series("write", LEDGER, later=True), 1),
+    ("warc, going on, list changed", Series("rename", later=True), 3),
+    ("warc, new run", Series("unlink", later=True), 1),
+    ("warc, refresh, list changed", Series("writev"), 2),
 ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fetchpool.model.bodies import NoSuchBodyError
-from fetchpool.output.sinks.containers import path_of
+from fetchpool.output.sinks.containers import OPEN, path_of
 from fetchpool.output.sinks.segments import pieces_of
 
 
@@ -29,6 +29,10 @@ def read_body(dest: Path, path: str | None, place: tuple[str, int, int] | None) 
 
 def _in_container(path: Path, offset: int, length: int) -> Iterator[bytes]:
     """Read by the kind of container that the name of *path* tells."""
+    if path.name.removesuffix(OPEN).endswith(".warc.gz"):
+        from fetchpool.output.warc.bodies import body_at
+
+        return body_at(path, offset, length)
     return pieces_of(path, offset, length)
 
 

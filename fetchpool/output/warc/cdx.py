@@ -13,7 +13,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from fetchpool.output.warc.surt import surt
 
@@ -108,6 +108,37 @@ class SortedLines:
                 lines.append(held)
                 held = b""
             yield from lines
+
+
+class Place(NamedTuple):
+    """Where a record is in its container, as an index says."""
+
+    offset: int
+    length: int
+
+
+def lines_from(index: Path, beginning: bytes) -> Iterator[Place]:
+    """Yield the places in the lines of *index* that begin with *beginning*. Raises OSError."""
+    with index.open("rb") as file:
+        low, high = 0, file.seek(0, os.SEEK_END)
+        while low < high:  # the first line not below it begins behind `low`
+            middle = (low + high) // 2
+            file.seek(middle)
+            file.readline()
+            if (line := file.readline()) and line < beginning:
+                low = middle + 1
+            else:
+                high = middle
+        file.seek(low)
+        if low:
+            file.readline()
+        for line in file:
+            if not line.startswith(beginning):
+                if line > beginning:
+                    return
+                continue
+            said = json.loads(line[line.index(b"{") :])
+            yield Place(int(said["offset"]), int(said["length"]))
 
 
 def write_index(path: Path, lines: Iterable[bytes], *, fsync: bool) -> None:

@@ -46,6 +46,12 @@ def coding_in(head: bytes) -> bytes:
     return b"" if found is None else found[1].strip().lower()
 
 
+def codings_in(head: bytes) -> list[str]:
+    """Return the content codings of a response, in the order in which they were applied."""
+    values = b",".join(_CODING.findall(head)).decode("latin-1").lower().split(",")
+    return [name for name in map(str.strip, values) if name and name != "identity"]
+
+
 def is_chunked(head: bytes) -> bool:
     """Return whether the body behind a response's *head* is in chunks."""
     return _CHUNKED.search(head) is not None

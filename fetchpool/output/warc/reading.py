@@ -32,6 +32,8 @@ class Entry(NamedTuple):
     """Of the gzip member."""
     fields: dict[str, str]
     """Names in lower case."""
+    head_length: int
+    """Of the record, with the blank line."""
     head: bytes
     """Of the HTTP message, with the blank line; empty for another block."""
 
@@ -161,7 +163,7 @@ def _entry(offset: int, length: int, kept: bytes) -> Entry:
     message = b""
     if fields.get("content-type", "").startswith("application/http"):
         message = block[: message_head_length(block)]
-    return Entry(offset, length, fields, message)
+    return Entry(offset, length, fields, len(head) + len(end), message)
 
 
 def message_head_length(message: bytes) -> int:
