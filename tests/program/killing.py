@@ -173,6 +173,8 @@ class Stage:
         if scenario.before == "stopped":
             lines = self._ledger.read_bytes().splitlines(keepends=True)
             self._ledger.write_bytes(b"".join(lines[: len(lines) // 3]) + lines[-1][:40])
+            # What the end of that run has noted, no stopped run would have.
+            (self.dest / ".fetchpool/archived").unlink(missing_ok=True)
         if scenario.changed:
             new = server.url(f"/{folder.name}/new.txt")
             self.urls = [new, *reversed(self.urls), self.urls[0]]

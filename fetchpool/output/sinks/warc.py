@@ -12,8 +12,6 @@ until a run has fetched everything anew. So a revisit record always has its orig
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -29,8 +27,8 @@ from fetchpool.output.sinks.recordings import MEMORY_BYTES, Recordings, SpooledR
 from fetchpool.output.sinks.segments import Segment, SegmentSink
 from fetchpool.output.sinks.spool import Waiting
 from fetchpool.output.warc import writing
+from fetchpool.output.warc.cdx import ASIDE, SortedLines, write_index
 from fetchpool.output.warc.cdx import ENDING as INDEX
-from fetchpool.output.warc.cdx import SortedLines, write_index
 from fetchpool.output.warc.heads import coding_in, is_chunked
 from fetchpool.output.warc.originals import LEAST_BYTES, Original, Originals, key_of
 from fetchpool.output.warc.reading import Entry, entries_of, entry_at
@@ -99,8 +97,9 @@ class WarcContainers(Containers):
 
     def remove(self, name: str) -> None:
         """Delete a container and its index. Raises OSError."""
-        with suppress(FileNotFoundError):
-            self.index_of(name).unlink()
+        index = self.index_of(name)
+        for path in (index, index.with_name(index.name + ASIDE)):
+            path.unlink(missing_ok=True)
         super().remove(name)
 
 
@@ -227,13 +226,18 @@ class WarcSink(SegmentSink):
         super()._undo(begun_with, start)
 
     def _trim(self, name: str, end: int) -> None:
-        """Leave a container alone that was complete before: originals may be behind *end*."""
+        """See `SegmentSink`; what was complete before is left alone, with originals behind *end*.
+
+        No index is older than its container: it goes before that is cut.
+        """
+        path, index = self.containers.path(name), self.containers.index_of(name)
         if name in self._archived and not self.containers.is_open(name):
-            if self.containers.path(name).stat().st_size < end:
-                lost = OSError(errno.EIO, os.strerror(errno.EIO))
-                raise self.containers.error("records name more than there is of", name, lost)
-            return
+            end = max(end, path.stat().st_size)
+        elif path.stat().st_size > end:
+            index.unlink(missing_ok=True)
         super()._trim(name, end)
+        if not index.exists():
+            self.complete(name, path)
 
     def _read_back(self, name: str, path: Path) -> SortedLines:
         """Return the lines for what is in a container. Raises OSError."""

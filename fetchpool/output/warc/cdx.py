@@ -18,6 +18,8 @@ from typing import IO, NamedTuple
 from fetchpool.output.warc.surt import surt
 
 ENDING = ".cdxj"
+ASIDE = ".new"
+"""The end of an index' name until it is whole."""
 
 RUN_BYTES = 4 << 20
 """Lines up to this are sorted in memory; what is more goes to a temporary file, run by run."""
@@ -143,7 +145,7 @@ def lines_from(index: Path, beginning: bytes) -> Iterator[Place]:
 
 def write_index(path: Path, lines: Iterable[bytes], *, fsync: bool) -> None:
     """Make *lines* the index at *path*, in one step. Raises OSError."""
-    aside = path.with_name(path.name + ".new")
+    aside = path.with_name(path.name + ASIDE)
     with aside.open("wb") as file:
         file.writelines(lines)
         if fsync:
