@@ -15,6 +15,7 @@
                     parts/         unfinished bodies, the sink's business
                     types          what names have depended on, the sink's business too
                     robots.sqlite  each origin's robots.txt, kept for a day
+                    archived       WARCs that records have named, the sink's business too
                     outdated       bodies that another name has taken the place of, until the end
 
 HOME is DEST itself, unless the run says otherwise. Files without a name are the reserve (4 MB, see
