@@ -84,7 +84,7 @@ def _check_target(record: Record, body: bytes) -> None:
     """Assert that the body is that URL's: the counting server's bodies say it themselves."""
     words = body.split(maxsplit=2)
     if len(words) > 1 and words[1].startswith(b"/"):
-        assert record["url"].endswith(words[1].decode().rstrip(".")), record
+        assert record["final_url"].endswith(words[1].decode().rstrip(".")), record
 
 
 def _tar(path: Path, name: str) -> Iterator[Body]:
