@@ -118,6 +118,8 @@ def _moved(records: list[Record], source: Path, sink: Sink) -> bytes:
 
 
 def _stored(record: Record, source: Path, sink: Sink) -> Stored:
+    if not record.ok and not record.bytes:
+        return Stored()  # a WARC has what came, which isn't a body that was wanted
     place = None
     if record.container is not None:
         place = record.container, record.offset or 0, record.length or 0
