@@ -105,6 +105,7 @@ def test_every_option_the_documents_name_exists() -> None:
     known |= {
         "--config",
         "--format",
+        "--wacz",
         "--help",
         "--json",
         "--changed",

@@ -29,6 +29,7 @@ from fetchpool.config import (
     Settings,
     check_export,
     check_export_store,
+    check_export_wacz,
     load_settings,
     options,
     user_file,
@@ -243,12 +244,22 @@ def export(
         metavar="KIND",
         help="Bodies and records to a new directory FILE, bodies as files or tar",
     ),
+    wacz: bool = typer.Option(False, "--wacz", help="WARCs, to one file that players open"),
 ) -> Job:
     """Write the records of a run directory as JSON Lines or CSV, or its bodies in another store.
 
     DEST is the directory that [bold]get[/bold] wrote to; a run may be on there.
     FILE is replaced in one step, once all of it is written.
     """
+    if wacz:
+        package = check_export_wacz(output, store, form)
+
+        def run_wacz() -> int:
+            from fetchpool.cli.export import export_wacz
+
+            return export_wacz(dest, package)
+
+        return run_wacz
     if store is not None:
         directory, kind = check_export_store(output, store, form)
 

@@ -85,6 +85,30 @@ def export_store(dest: str, output: str, store: str) -> int:
     return ExitStatus.OK
 
 
+def export_wacz(dest: str, output: str) -> int:
+    """Write the WARCs in *dest* to *output*, one file of the form WACZ; return the exit status.
+
+    2 where there is no run in *dest* or none of WARCs, 74 where they can't be read, or *output*
+    can't be written.
+    """
+    opened = _open_ledger(dest)
+    if isinstance(opened, ExitStatus):
+        return opened
+    opened.close()
+    from fetchpool.output.export.wacz import NoArchiveError, write_wacz
+
+    try:
+        write_wacz(Path(dest), Path(output))
+    except NoArchiveError:
+        return _complain(
+            f"{dest} has no complete WARC: that takes --store warc, and the end of the run.",
+            ExitStatus.USAGE,
+        )
+    except OSError as error:
+        return _complain(f"cannot write {output}: {error.strerror or error}", ExitStatus.IO_ERROR)
+    return ExitStatus.OK
+
+
 def _open_ledger(dest: str) -> FileIO | ExitStatus:
     """Return the ledger of the run in *dest*, or the status where there is none to be read."""
     ledger_path = Layout(Path(dest)).ledger

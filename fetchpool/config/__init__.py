@@ -7,7 +7,7 @@ origins                            command line, environment, file ──▶ `Se
 reference                          the settings as documentation
 """
 
-from fetchpool.config.forms import check_export, check_export_store
+from fetchpool.config.forms import check_export, check_export_store, check_export_wacz
 from fetchpool.config.nearness import nearest
 from fetchpool.config.options import Option, Panel
 from fetchpool.config.origins import Settings, load_settings, user_file
@@ -22,6 +22,7 @@ __all__ = [
     "Settings",
     "check_export",
     "check_export_store",
+    "check_export_wacz",
     "check_output",
     "load_settings",
     "nearest",

@@ -180,6 +180,19 @@ def check_export_store(output: str | None, store: str, form: str | None) -> tupl
         raise ConfigError(f"--output {unfit.problem}: {unfit.remedy or 'try -o pages'}") from None
 
 
+def check_export_wacz(output: str | None, store: str | None, form: str | None) -> str:
+    """Return which file `fetchpool export --wacz` writes; raises `ConfigError`."""
+    for name, given in (("--store", store), ("--format", form)):
+        if given is not None:
+            raise ConfigError(f"{name} can't be combined with --wacz: drop one of them")
+    if output in (None, "-"):
+        raise ConfigError("--wacz writes a file: name it with --output, as in -o pages.wacz")
+    try:
+        return FilePath().check(output)
+    except Unfit as unfit:
+        raise ConfigError(f"--output {unfit.problem}: {unfit.remedy or 'try -o x.wacz'}") from None
+
+
 def check_export(output: str | None, form: str | None) -> tuple[str, str]:
     """Return where `fetchpool export` writes (`-` is standard output), and the form.
 

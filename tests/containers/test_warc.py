@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import os
 import random
 import shutil
 import socket
 import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator, Sequence
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
+from fetchpool.output.export.wacz import write_wacz
 from fetchpool.output.warc.writing import IDENTICAL, NOT_MODIFIED
-from tests.containers.checking import check_containers
+from tests.containers.checking import check_containers, examples
 from tests.harness import (
     PROGRAM,
     WORKERS,
@@ -335,3 +339,72 @@ def test_player_plays_each_payload_byte_for_byte(
     for path, payload in payloads:
         shown = played(player, server.url(path))
         assert shown in (payload, gzip.decompress(payload) if payload == ZIPPED else payload), path
+
+
+# -- WACZ
+
+
+def test_wacz_has_all_of_it_and_is_valid(dest: Path, tmp_path: Path) -> None:
+    done = run_fetchpool(["export", str(dest), "--wacz", "-o", "pages.wacz"], cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    code = "import sys, wacz.main; sys.exit(wacz.main.main(sys.argv[1:]))"
+    check = [sys.executable, "-W", "ignore", "-c", code, "validate", "-f", "pages.wacz"]
+    judged = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert judged.returncode == 0, judged.stdout + judged.stderr
+    assert "the passed WACZ is valid" in judged.stdout
+    with zipfile.ZipFile(tmp_path / "pages.wacz") as package:
+        assert package.testzip() is None
+        assert json.loads(package.read("datapackage.json"))["wacz_version"] == "1.1.1"
+        for path in containers(dest):
+            info = package.getinfo(f"archive/{path.name}")
+            assert info.compress_type == zipfile.ZIP_STORED
+            assert package.read(info) == path.read_bytes()
+        lines = gzip.decompress(package.read("indexes/index.cdx.gz")).splitlines(keepends=True)
+        indexes = [index.read_bytes() for index in dest.glob("warc/*.cdxj")]
+        assert lines == sorted(b"".join(indexes).splitlines(keepends=True))
+        _, first, *_ = package.read("indexes/index.idx").decode().splitlines()
+        assert lines[0].decode().startswith(first.partition("{")[0])
+        head, *pages = map(json.loads, package.read("pages/pages.jsonl").splitlines())
+        assert head["format"] == "json-pages-1.0"
+        paths = {_path_of(page["url"]) for page in pages}
+        assert paths == {"/page", "/other", "/gz", "/gz2", "/to"}
+
+
+def test_index_in_blocks_can_be_entered_at_each(
+    dest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fetchpool.output.export.wacz.LINES_IN_BLOCK", 3)
+    write_wacz(dest, tmp_path / "x.wacz")
+    with zipfile.ZipFile(tmp_path / "x.wacz") as package:
+        data = package.read("indexes/index.cdx.gz")
+        _, *starts = package.read("indexes/index.idx").decode().splitlines()
+    assert len(starts) == -(-len(gzip.decompress(data).splitlines()) // 3)
+    for start in starts:
+        key, _, said = start.partition(" {")
+        place = json.loads("{" + said)
+        block = gzip.decompress(data[place["offset"] :][: place["length"]])
+        assert block.decode().startswith(f"{key} ")
+
+
+def test_wacz_of_what_has_no_warc_is_refused(tmp_path: Path, server: RangeServer) -> None:
+    write_list(tmp_path / "urls.txt", [server.url("/page")])
+    assert run_fetchpool(["get", "urls.txt", "-o", "out", "-q"], cwd=tmp_path).returncode == 0
+    for options, said in (
+        (["-o", "x.wacz"], "out has no complete WARC"),
+        ([], "--wacz writes a file: name it with --output"),
+        (["-o", "x.wacz", "--store", "tar"], "--store can't be combined with --wacz"),
+    ):
+        done = run_fetchpool(["export", "out", "--wacz", *options], cwd=tmp_path)
+        assert done.returncode == 2
+        assert said in done.stderr
+    assert not (tmp_path / "x.wacz").exists()
+
+
+def test_lines_that_the_document_shows_read_it(dest: Path, tmp_path: Path) -> None:
+    (tmp_path / "pages" / "warc").mkdir(parents=True)
+    shutil.copy(containers(dest)[0], tmp_path / "pages/warc/fetchpool-00000.warc.gz")
+    (example,) = examples("warc")
+    shown = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.startswith("warcinfo None\nrequest http://127.0.0.1:")
