@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetchpool.http import decoding
-from fetchpool.http.decoding import (
+from fetchpool.model import decoding
+from fetchpool.model.decoding import (
     ACCEPT_ENCODING,
     PIECE_BYTES,
     BodyError,
@@ -25,7 +25,7 @@ from fetchpool.http.decoding import (
     own_codings,
     unregistered,
 )
-from fetchpool.http.decoding.labels import codings_in
+from fetchpool.model.decoding.labels import codings_in
 from fetchpool.model.values import FailureKind
 
 if sys.version_info >= (3, 14):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from fetchpool.http.decoding import BodyError
 from fetchpool.http.exchange import Exchange, ExchangeError
 from fetchpool.http.hashes import functions_for
 from fetchpool.http.receiver import Beginning, BodyPolicy, EnoughError, Receiver
@@ -20,6 +19,7 @@ from fetchpool.http.transcript import Transcript
 from fetchpool.http.watch import Timeouts, Watch
 from fetchpool.model.attempts import FailedAttempt, Fault, Measures, Plan, Proxy, Report, Response
 from fetchpool.model.bodies import Sink, StoreError
+from fetchpool.model.decoding import BodyError
 from fetchpool.model.urls import redact_in
 from fetchpool.model.values import Failure, FailureKind, Target
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fetchpool.http.decoding import BodyError, make_decoder, own_codings, unregistered
 from fetchpool.http.hashes import RECORDED, Hashes, functions_for, mismatch
 from fetchpool.http.resuming import (
     PARTIAL_CONTENT,
@@ -25,6 +24,7 @@ from fetchpool.http.resuming import (
 from fetchpool.http.unpacking import Unpacking
 from fetchpool.model.again import LATER_STATUS
 from fetchpool.model.bodies import Chunk, Sink, Stored
+from fetchpool.model.decoding import BodyError, make_decoder, own_codings, unregistered
 from fetchpool.model.disposition import suggested_filename
 from fetchpool.model.values import (
     REDIRECT_STATUSES,

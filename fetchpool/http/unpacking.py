@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from concurrent.futures import Executor
 
-    from fetchpool.http.decoding import Decoder
+    from fetchpool.model.decoding import Decoder
 
 Keep: TypeAlias = Callable[[bytes], None]
 

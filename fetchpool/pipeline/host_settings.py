@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from fetchpool.config import Config
 from fetchpool.config.host_rules import REMEMBERED, ConfigAt, HostConfigs
-from fetchpool.http.decoding import ACCEPT_ENCODING
 from fetchpool.model.asking import over
 from fetchpool.model.attempts import Proxy, Timeouts
+from fetchpool.model.decoding import ACCEPT_ENCODING
 from fetchpool.model.values import Target
 from fetchpool.network.proxies import Choose, given_proxies, named, proxy_chooser
 from fetchpool.policies import Policy

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetchpool.http.decoding import BodyError
 from fetchpool.http.direct.protocol import ClientProtocol, receive_buffer
 from fetchpool.http.direct.sending import Departures
 from fetchpool.http.exchange import ExchangeError
@@ -19,6 +18,7 @@ from fetchpool.http.framing import MAX_HEAD_BYTES, MAX_HEADERS, MAX_INTERIM, MAX
 from fetchpool.http.receiver import BodyAction, BodyPolicy, Receiver
 from fetchpool.http.watch import Timeouts, Watch
 from fetchpool.model.attempts import FailedAttempt, Plan, Response
+from fetchpool.model.decoding import BodyError
 from fetchpool.model.urls import parse_url
 from fetchpool.model.values import FailureKind
 from fetchpool.network.connector import Handler

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetchpool.http.decoding import BodyError
 from fetchpool.http.direct import heads
 from fetchpool.http.direct.heads import read_normal
 from fetchpool.http.direct.protocol import ClientProtocol, receive_buffer
@@ -18,6 +17,7 @@ from fetchpool.http.exchange import ExchangeError
 from fetchpool.http.receiver import BodyPolicy, Receiver
 from fetchpool.http.watch import Timeouts, Watch
 from fetchpool.model.attempts import Plan
+from fetchpool.model.decoding import BodyError
 from fetchpool.model.urls import parse_url
 from fetchpool.network.connector import Handler
 from fetchpool.output.sinks.memory import MemoryStore

@@ -23,7 +23,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fetchpool.http import unpacking
-from fetchpool.http.decoding import PIECE_BYTES, BodyError, make_decoder
 from fetchpool.http.direct.protocol import ClientProtocol, receive_buffer
 from fetchpool.http.direct.sending import Departures
 from fetchpool.http.exchange import ExchangeError
@@ -31,6 +30,7 @@ from fetchpool.http.receiver import BodyAction, BodyPolicy, Receiver
 from fetchpool.http.unpacking import MUCH_BYTES, STEP_PIECES, Unpacking
 from fetchpool.http.watch import Timeouts, Watch
 from fetchpool.model.attempts import FailedAttempt
+from fetchpool.model.decoding import PIECE_BYTES, BodyError, make_decoder
 from fetchpool.model.values import FailureKind
 from fetchpool.network.connector import Handler
 from fetchpool.output.sinks.directory import DirectoryStore

@@ -6,28 +6,26 @@ Of a revisit it is that of the response it refers to, which the indexes beside i
 from __future__ import annotations
 
 import errno
-import importlib
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
+from fetchpool.model.decoding import BodyError, make_decoder, own_codings
+from fetchpool.model.disposition import suggested_filename
+from fetchpool.model.values import FailureKind, Head
 from fetchpool.output.warc.cdx import ENDING as INDEX
 from fetchpool.output.warc.cdx import lines_from, timestamp_of
-from fetchpool.output.warc.heads import codings_in, is_chunked
+from fetchpool.output.warc.heads import fields_of, is_chunked
 from fetchpool.output.warc.payloads import behind_head, payload_of
 from fetchpool.output.warc.reading import Entry, entries_of, entry_at, unpacked
 from fetchpool.output.warc.surt import surt
-
-_ZLIB_OR_GZIP = 47
-_CHOICES = ("compression.zstd", "backports.zstd")
 
 
 def body_at(path: Path, offset: int, length: int) -> Iterator[bytes]:
     """Yield the body of the response at a place in the container at *path*.
 
-    A coding that nothing here can undo is left on. Raises OSError, also where there is no such
-    response, or the original of a revisit is gone.
+    Raises OSError, also where there is no such response, the original of a revisit is gone, or a
+    coding can't be undone.
     """
     entry = entry_at(path, offset, length)
     original, place = entry, (path, offset, length)
@@ -37,9 +35,7 @@ def body_at(path: Path, offset: int, length: int) -> Iterator[bytes]:
     pieces = payload_of(
         _block_of(record, original), len(original.head), chunked=is_chunked(original.head)
     )
-    for coding in reversed(codings_in(entry.head)):
-        pieces = _decoded(pieces, coding)
-    return pieces
+    return _decoded(pieces, entry)
 
 
 def _block_of(record: Iterator[bytes], entry: Entry) -> Iterator[bytes]:
@@ -77,66 +73,20 @@ def _candidates(path: Path, url: str, date: str) -> Iterator[Entry]:
         yield entry_at(path, line.offset, line.length)
 
 
-def _decoded(pieces: Iterator[bytes], coding: str) -> Iterator[bytes]:
-    """Yield *pieces* with *coding* undone, if that is known; raises OSError where it is broken."""
-    match coding:
-        case "gzip" | "x-gzip":
-            return _unzipped(pieces, _ZLIB_OR_GZIP)
-        case "deflate":
-            return _inflated(pieces)
-        case "br":
-            return _with(pieces, ("brotli", "brotlicffi"), "Decompressor", "process")
-        case "zstd":
-            return _with(pieces, _CHOICES, "ZstdDecompressor", "decompress")
-    return pieces
+def _decoded(pieces: Iterator[bytes], entry: Entry) -> Iterator[bytes]:
+    """Yield *pieces* as the run has stored or hashed them: with the codings of *entry* undone.
 
-
-def _unzipped(pieces: Iterator[bytes], form: int) -> Iterator[bytes]:
-    unpacking, is_whole = zlib.decompressobj(form), False
+    What came is not judged once more: of a body that broke off, there is what it came to.
+    """
+    head = Head(0, tuple(fields_of(entry.head)))
+    codings = head.get_all("content-encoding")
+    path = urlsplit(entry.fields.get("warc-target-uri", "")).path
+    own = own_codings(head.get("content-type"), [path, suggested_filename(head)])
+    decoder = make_decoder(codings, 0, own if entry.head[9:10] == b"2" else frozenset())
     try:
         for piece in pieces:
-            data = piece
-            while data:
-                if unpacking.eof:  # another member, or what some servers send behind the last
-                    unpacking, is_whole = zlib.decompressobj(form), True
-                yield unpacking.decompress(data)
-                data = unpacking.unused_data
-    except zlib.error as error:
-        if not is_whole:
-            raise OSError(errno.EIO, f"the coding of a body is broken: {error}") from error
-
-
-def _inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Undo `deflate`, which some servers send without the two bytes that zlib begins with."""
-    first = next(pieces, b"")
-    while len(first) < 2 and (more := next(pieces, b"")):
-        first += more
-    is_zlib = len(first) > 1 and first[0] & 15 == 8 and not int.from_bytes(first[:2]) % 31
-
-    def every() -> Iterator[bytes]:
-        yield first
-        yield from pieces
-
-    return _unzipped(every(), _ZLIB_OR_GZIP if is_zlib else -15)
-
-
-def _with(
-    pieces: Iterator[bytes], modules: tuple[str, ...], maker: str, method: str
-) -> Iterator[bytes]:
-    """Decode with the first of *modules* that is installed; without any, not at all."""
-    for name in modules:
-        try:
-            made = getattr(importlib.import_module(name), maker)
-        except ImportError:
-            continue
-        return _by(pieces, made(), method)
-    return pieces
-
-
-def _by(pieces: Iterator[bytes], decoder: Any, method: str) -> Iterator[bytes]:
-    decode: Callable[[bytes], bytes] = getattr(decoder, method)
-    try:
-        for piece in pieces:
-            yield decode(piece)
-    except Exception as error:
-        raise OSError(errno.EIO, f"the coding of a body is broken: {error}") from error
+            yield from decoder.feed(piece)
+        yield from decoder.finish()
+    except BodyError as error:
+        if error.failure.kind is not FailureKind.TRUNCATED:
+            raise OSError(errno.EIO, f"the body is broken: {error.failure.detail}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from fetchpool.model.urls import redact, redact_in
 from fetchpool.model.urls.redaction import REDACTED, is_hiding
@@ -11,6 +12,7 @@ _CONTENT_TYPE = re.compile(rb"\ncontent-type[ \t]*:([^\n]*)", re.IGNORECASE)
 _CODING = re.compile(rb"\ncontent-encoding[ \t]*:([^\n]*)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\ntransfer-encoding[ \t]*:[ \t]*chunked[ \t]*\r?\n", re.IGNORECASE)
 _CONDITION = re.compile(rb"\nif-(?:none-match|modified-since)[ \t]*:", re.IGNORECASE)
+_FOLD = re.compile(rb"\r?\n[ \t]+")
 _BEHIND_TYPE = re.compile(r"[;\s]")
 
 _SHOWN = frozenset(
@@ -46,10 +48,13 @@ def coding_in(head: bytes) -> bytes:
     return b"" if found is None else found[1].strip().lower()
 
 
-def codings_in(head: bytes) -> list[str]:
-    """Return the content codings of a response, in the order in which they were applied."""
-    values = b",".join(_CODING.findall(head)).decode("latin-1").lower().split(",")
-    return [name for name in map(str.strip, values) if name and name != "identity"]
+def fields_of(head: bytes) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a *head*, with names in lower case; a line that is none is left out."""
+    lines = _FOLD.sub(b" ", head).split(b"\n")[1:]
+    for line in lines:
+        name, colon, value = line.decode("latin-1").partition(":")
+        if colon:
+            yield name.lower(), value.strip()
 
 
 def is_chunked(head: bytes) -> bool:

@@ -24,7 +24,7 @@ PIECE_BYTES = 256 * 1024
 
 MAX_RATIO = 1032
 """What deflate can reach (zlib's technical details: 258 bytes for 2 bits); see the limits of
-`fetchpool.http.decoding`."""
+`fetchpool.model.decoding`."""
 
 # A decoder copies the input that lies behind a member's end, once for every member: with slices
 # that cost stays linear in the size of a chunk.

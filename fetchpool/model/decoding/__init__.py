@@ -14,8 +14,8 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Set
 
-from fetchpool.http.decoding.labels import codings_in, unregistered
-from fetchpool.http.decoding.layers import (
+from fetchpool.model.decoding.labels import codings_in, unregistered
+from fetchpool.model.decoding.layers import (
     LAYERS,
     MAX_RATIO,
     PIECE_BYTES,
@@ -25,7 +25,7 @@ from fetchpool.http.decoding.layers import (
     too_big,
     undecodable,
 )
-from fetchpool.http.decoding.own import MARKS, OwnLayer, own_codings
+from fetchpool.model.decoding.own import MARKS, OwnLayer, own_codings
 
 __all__ = [
     "ACCEPT_ENCODING",

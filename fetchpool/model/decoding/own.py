@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import unquote
 
-from fetchpool.http.decoding.layers import CODEC_ERRORS, BodyError, Chunk, Layer
+from fetchpool.model.decoding.layers import CODEC_ERRORS, BodyError, Chunk, Layer
 from fetchpool.model.values import FailureKind
 
 _MARK_BYTES = 4
