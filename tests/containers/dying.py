@@ -6,6 +6,7 @@ each renaming and deletion of a container or an index. Each process counts its o
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from typing import Any
 KILL_AT = "TEST_KILL_AT"
 KILLED = "TEST_KILLED"
 """Names a file: who makes it dies, nobody else."""
+FULL_AT = "TEST_FULL_AT"
+"""Writes to containers that succeed; then the disk is full, with half of the next one written."""
 BATCH = 4
 WRITTEN = (".warc.gz.open", "/results.jsonl")
 MOVED = (".warc.gz.open", ".warc.gz", ".cdxj", ".cdxj.new")
@@ -25,9 +28,29 @@ def install() -> None:
     from fetchpool.run import journal
 
     journal.BATCH_LINES = BATCH
-    if KILL_AT not in os.environ:
-        return
-    kill_at, moments = int(os.environ[KILL_AT]), 0
+    if FULL_AT in os.environ:
+        _fill_up(int(os.environ[FULL_AT]))
+    if KILL_AT in os.environ:
+        _die(int(os.environ[KILL_AT]))
+
+
+def _fill_up(full_at: int) -> None:
+    write, writes = os.writev, 0
+
+    def watched(fd: int, parts: Any) -> int:
+        nonlocal writes
+        writes += 1
+        if writes <= full_at:
+            return write(fd, parts)
+        if writes == full_at + 1:
+            write(fd, [b"".join(parts)[:700]])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    os.writev = watched
+
+
+def _die(kill_at: int) -> None:
+    moments = 0
 
     def moment(before_death: Callable[[], object] = lambda: None) -> None:
         nonlocal moments

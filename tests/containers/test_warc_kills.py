@@ -15,7 +15,7 @@ import pytest
 
 from fetchpool.output.sinks.containers import path_of
 from tests.containers.checking import check_containers, check_places
-from tests.containers.dying import KILL_AT, KILLED
+from tests.containers.dying import FULL_AT, KILL_AT, KILLED
 from tests.harness import read_records
 from tests.program.helpers import hits, side_by_side, start, write_list
 from tests.servers.counting import CountingServer
@@ -51,12 +51,18 @@ class Runs:
         self.urls = [*urls, server.url(f"/{name}/big?size=300000"), "no url"]
         write_list(folder / "urls.txt", self.urls)
 
-    def get(self, workers: str, moment: int | None = None) -> tuple[int, str]:
-        """Give the command, to die at *moment*; return its exit status and standard error."""
+    def get(
+        self, workers: str, moment: int | None = None, full_at: str | None = None
+    ) -> tuple[int, str]:
+        """Give the command, to die at *moment*; return its exit status and standard error.
+
+        With *full_at* the disk is full after so many writes.
+        """
         args = ["get", "urls.txt", "-o", "out", "-q", "--store", "warc", "--segment-size", "60K"]
         args += ["--retries", "0", "--limit", "3", "--per-host", "0", "--workers", workers]
         search_path = os.pathsep.join([str(ROOT / "tests/containers/dying_site"), str(ROOT)])
         env = {"PYTHONPATH": search_path, KILLED: str(self.folder / "killed")}
+        env |= {} if full_at is None else {FULL_AT: full_at}
         env |= {} if moment is None else {KILL_AT: str(moment)}
         (self.folder / "killed").unlink(missing_ok=True)
         with start(args, cwd=self.folder, env=env) as process:
@@ -135,3 +141,16 @@ def test_process_of_an_open_container_is_needed_by_nobody(
         path_of(runs.dest, str(each["container"])).name.endswith(".open") for each in records
     )
     check_places("warc", records, runs.dest)
+
+
+@pytest.mark.parametrize("writes", ["0", "2"])
+def test_full_disk_leaves_what_was_recorded_and_nothing_else(
+    tmp_path: Path, server: CountingServer, writes: str
+) -> None:
+    runs = Runs(tmp_path / f"full{writes}", server)
+    status, error = runs.get("1", full_at=writes)
+    assert status == 74, error
+    assert "cannot append to" in error
+    assert "No space left on device" in error
+    assert any("container" in each for each in read_whole_records(runs.dest)) is (writes != "0")
+    runs.check_going_on("1")
