@@ -24,6 +24,8 @@ ASIDE = ".new"
 RUN_BYTES = 4 << 20
 """Lines up to this are sorted in memory; what is more goes to a temporary file, run by run."""
 
+_quoted = json.encoder.encode_basestring_ascii
+
 _READ_BYTES = 64 * 1024
 
 
@@ -40,22 +42,20 @@ def line_of(
     *place* is the name of the container's file, the offset of the record, its length.
     """
     filename, offset, length = place
-    said = {
-        "url": url,
-        "mime": mime,
-        "status": status,
-        "digest": digest,
-        "length": str(length),
-        "offset": str(offset),
-        "filename": filename,
-    }
-    known = {name: value for name, value in said.items() if value is not None}
-    return f"{surt(url)} {timestamp_of(date)} {json.dumps(known)}\n".encode()
+    # Twice as fast as to have JSON made of a dictionary.
+    more = "" if mime is None else f', "mime": {_quoted(mime)}'
+    if status is not None:
+        more += f', "status": {_quoted(status)}'
+    return (
+        f'{surt(url)} {timestamp_of(date)} {{"url": {_quoted(url)}{more}, '
+        f'"digest": {_quoted(digest)}, "length": "{length}", "offset": "{offset}", '
+        f'"filename": {_quoted(filename)}}}\n'
+    ).encode()
 
 
 def timestamp_of(date: str) -> str:
     """Return a record's *date* as 14 digits."""
-    return "".join(filter(str.isdigit, date[:19]))
+    return f"{date[:4]}{date[5:7]}{date[8:10]}{date[11:13]}{date[14:16]}{date[17:19]}"
 
 
 class SortedLines:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from fetchpool.model.urls import redact, redact_in
 from fetchpool.model.urls.redaction import REDACTED, is_hiding
@@ -74,10 +75,20 @@ def without_secrets(request: bytes, url: str) -> bytes:
     Cookie, and whatever a user has made up. In the URLs of the others, and in the request's own,
     what `redact` hides is hidden.
     """
-    first, *lines = request.split(b"\r\n")
-    if is_hiding() and (shown := redact(url)) != url:
+    first, end, fields = request.partition(b"\r\n")
+    if not is_hiding():
+        return first + end + _plain_fields(fields)
+    if (shown := redact(url)) != url:
         first = _asking_for(first, shown)
-    return b"\r\n".join((first, *map(_field_without_secret, lines)))
+    return first + end + _fields_without_secrets(fields)
+
+
+def _fields_without_secrets(fields: bytes) -> bytes:
+    return b"\r\n".join(map(_field_without_secret, fields.split(b"\r\n")))
+
+
+# The requests of a run mostly have the same fields.
+_plain_fields = lru_cache(maxsize=256)(_fields_without_secrets)
 
 
 def _asking_for(line: bytes, url: str) -> bytes:

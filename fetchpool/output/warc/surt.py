@@ -8,12 +8,16 @@ parameters, session ids. https://iipc.github.io/warc-specifications/specificatio
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 _PORTS = {"http": "80", "https": "443"}
 _WWW = re.compile(r"www\d*\.")
 _KEPT = "!\"$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 """Printable ASCII that is never escaped; a blank, `#` and `%` are."""
+
+_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*+)++")
+"""One in which nothing is to be done but for its case."""
 
 _PATH_SESSIONS = tuple(
     re.compile(rf"(.*/)\({inner}\)/([^?]+\.aspx.*)", re.DOTALL)
@@ -42,6 +46,7 @@ def surt(url: str) -> str:
     return f"{key}?{query}" if query else key
 
 
+@lru_cache(maxsize=1024)
 def _place(scheme: str, authority: str) -> str:
     """Return the host, its labels the other way round, with a port that isn't the scheme's."""
     host, colon, port = authority.rpartition("@")[2].rpartition(":")
@@ -56,6 +61,8 @@ def _place(scheme: str, authority: str) -> str:
 
 
 def _path(path: str) -> str:
+    if _PLAIN_PATH.fullmatch(path):
+        return path.lower()
     kept: list[str] = []
     text = _unescaped(path)
     steps = text.split(b"/")[1:]
