@@ -154,3 +154,25 @@ def test_full_disk_leaves_what_was_recorded_and_nothing_else(
     assert "No space left on device" in error
     assert any("container" in each for each in read_whole_records(runs.dest)) is (writes != "0")
     runs.check_going_on("1")
+
+
+def test_run_that_goes_on_refers_to_what_it_had_stored_before(
+    tmp_path: Path, server: CountingServer
+) -> None:
+    runs = Runs(tmp_path / "known", server)
+    paths = [f"/known/{n}?text=same%20words&size=900&delay=0.03" for n in range(16)]
+    runs.urls = [server.url(path) for path in paths]
+    write_list(runs.folder / "urls.txt", runs.urls)
+    assert runs.get("1", 9)[0] == KILLED_STATUS
+    assert runs.recorded()
+    assert runs.get("1")[0] == 0
+    records = read_records(runs.dest)
+    check_containers("warc", records, runs.dest)
+    assert len({record["container"] for record in records}) == 2
+    kinds = [
+        each.kind
+        for path in sorted(runs.dest.glob("warc/*.warc.gz"))
+        for each in seen_by_fastwarc(path)
+        if each.kind in ("response", "revisit")
+    ]
+    assert kinds == ["response", *["revisit"] * (len(paths) - 1)]
