@@ -158,7 +158,7 @@ def _is_special(path: str) -> bool:
         return False
 
 
-EXPORTED_STORES = ("files", "tar")
+EXPORTED_STORES = ("files", "tar", "parquet", "sqlite")
 
 
 def check_export_store(output: str | None, store: str, form: str | None) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from fetchpool.config.expressions import counts_changes
 from fetchpool.config.forms import check_records_file
 from fetchpool.config.http_values import every_field, looks_names_up_itself
 from fetchpool.config.options import is_set
-from fetchpool.config.store_settings import WARC_PREFIX
+from fetchpool.config.store_settings import DEFAULT_MAX_SIZE, MOST_IN_A_ROW, WARC_PREFIX
 from fetchpool.config.values import ConfigError, Unfit, quoted
 
 if TYPE_CHECKING:
@@ -141,6 +141,14 @@ def _check_store(config: Config) -> None:
         raise ConfigError("--warc-header is about WARCs: add --store warc, or drop it")
     if config.store != "warc" and config.warc_prefix != WARC_PREFIX:
         raise ConfigError("--warc-prefix is about WARCs: add --store warc, or drop it")
+    if config.segment_size and config.store == "sqlite":
+        raise ConfigError("--segment-size can't be combined with --store sqlite: a database is one")
+    most, wanted = MOST_IN_A_ROW.get(config.store, 0), config.max_size
+    if most and (not wanted or wanted > max(most, DEFAULT_MAX_SIZE)):
+        raise ConfigError(
+            f"--max-size {wanted} can't be combined with {store}, which takes bodies of {most} "
+            f"bytes at most: give --max-size {most} or less, or another --store"
+        )
     if config.samples and config.store != "tar":
         raise ConfigError("--samples is about tars: add --store tar, or drop it")
 

@@ -30,6 +30,7 @@ from fetchpool.config.options import Also, Option, Panel, checked_value
 from fetchpool.config.report_settings import ReportSettings
 from fetchpool.config.request_values import Body, Credentials, JsonBody, Method, ask_of
 from fetchpool.config.rules import check_together
+from fetchpool.config.store_settings import DEFAULT_MAX_SIZE
 from fetchpool.config.typed import (
     AgentsGiven,
     BodyGiven,
@@ -124,7 +125,8 @@ class Config(ReportSettings):
         Also(
             default="1G",
             example="500M",
-            more="A body that is larger has a container of its own. 0 = as by default.",
+            more="A body that is larger has a container of its own. 0 = as by default, which is "
+            "256M for Parquet. Not with `--store sqlite`: a database is one container.",
         ),
     ] = default(0)
     records: Annotated[
@@ -264,8 +266,11 @@ class Config(ReportSettings):
         Panel.RESPONSES,
         Size("SIZE"),
         "Largest body, on the wire or decoded (10M, 1.5G); 0 = no cap",
-        Also(more="K, M, G, T count in 1024 (as KiB, MiB, …), KB, MB, GB, TB in 1000."),
-    ] = default(2**30)
+        Also(
+            more="K, M, G, T count in 1024 (as KiB, MiB, …), KB, MB, GB, TB in 1000. With `--store "
+            "sqlite` it is 999,000,000 bytes at most, with `--store parquet` 2,000,000,000."
+        ),
+    ] = default(DEFAULT_MAX_SIZE)
     max_redirects: Annotated[
         int,
         Panel.RESPONSES,

@@ -14,6 +14,12 @@ from fetchpool.config.warc_values import ArchiveFields, FilePrefix
 
 FILES = "files"
 WARC_PREFIX = "fetchpool"
+DEFAULT_MAX_SIZE = 1 << 30
+MOST_IN_A_ROW = {"parquet": 2_000_000_000, "sqlite": 999_000_000}
+"""The largest body that a store of rows takes, in bytes.
+
+A value in Parquet has a length of 32 bits with its sign, a row in SQLite 1,000,000,000 bytes.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -21,10 +27,10 @@ class StoreSettings(ListSettings):
     """What becomes of bodies."""
 
     store: Annotated[
-        Literal["files", "warc", "tar"],
+        Literal["files", "warc", "tar", "parquet", "sqlite"],
         Panel.IO,
-        Choice("KIND", "files", "warc", "tar"),
-        "How bodies lie in DEST: a file each, or in containers: warc, tar",
+        Choice("KIND", "files", "warc", "tar", "parquet", "sqlite"),
+        "How bodies lie in DEST: a file each, or in containers: warc, tar, parquet, sqlite",
         Also(
             example="tar",
             more="A record says where its body is: `path` of a file; of a container `container`, "

@@ -72,6 +72,8 @@ class BodyPolicy(msgspec.Struct, frozen=True):
     follow_redirects: bool = True
     as_received: bool = False
     """Leave every content coding on."""
+    capped_by: str = "--max-size"
+    """Which option the cap is of."""
 
 
 class Receiver:
@@ -208,7 +210,7 @@ class Receiver:
         elif 200 <= head.status < 300 or self._policy.keep_errors:
             cap = self._policy.max_bytes
             if cap and length is not None and length > cap:
-                raise _too_big(f"Content-Length is {length} bytes", cap)
+                raise _too_big(f"Content-Length is {length} bytes", self._policy)
             codings = head.get_all("content-encoding")
             if codings and not self._policy.as_received:
                 decoder = make_decoder(codings, cap, self._own_codings(head))
@@ -251,7 +253,7 @@ class Receiver:
         self.action = BodyAction.STORE
         cap = self._policy.max_bytes
         if cap and self._total > cap:
-            raise _too_big(f"the body has {self._total} bytes", cap)
+            raise _too_big(f"the body has {self._total} bytes", self._policy)
         return True
 
     def _keep_earlier(self, head: Head) -> BodyAction:
@@ -297,7 +299,7 @@ class Receiver:
             return self.wire_bytes <= DRAIN_BYTES
         cap = self._policy.max_bytes
         if cap and self.wire_bytes > cap:
-            raise _too_big("the body is longer", cap)
+            raise _too_big("the body is longer", self._policy)
         if self._total is not None and self.wire_bytes > self._total:
             raise StartAnewError  # a chunked rest that is longer than its Content-Range
         if self._unpacking is None:
@@ -463,5 +465,6 @@ def is_final(head: Head) -> bool:
     return 200 <= head.status < 300 and head.status != LATER_STATUS
 
 
-def _too_big(what: str, cap: int) -> BodyError:
-    return BodyError(Failure(FailureKind.TOO_BIG, f"{what}; --max-size allows {cap} bytes"))
+def _too_big(what: str, policy: BodyPolicy) -> BodyError:
+    allowed = f"{policy.capped_by} allows {policy.max_bytes} bytes"
+    return BodyError(Failure(FailureKind.TOO_BIG, f"{what}; {allowed}"))

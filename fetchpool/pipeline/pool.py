@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from fetchpool.config import Config, ConfigError
 from fetchpool.config.http_values import ProxyUrl, looks_names_up_itself
+from fetchpool.config.store_settings import MOST_IN_A_ROW
 from fetchpool.config.values import Unfit
 from fetchpool.http import Engine
 from fetchpool.http.direct import DirectExchange
@@ -114,13 +115,7 @@ class FetchPool:
             make_exchange(config, connector),
             connector,
             timeouts_of(config),
-            BodyPolicy(
-                config.max_size,
-                config.keep_errors,
-                config.hash or config.refresh,  # bodies are compared by it
-                config.max_redirects > 0,
-                config.as_received,
-            ),
+            _policy_of(config),
             self._store,
         )
         self._closing.enter_context(hiding(config.secret_param))
@@ -413,3 +408,16 @@ def _job(request: Request) -> Job:
     target = target_of(request)
     assert isinstance(target, Target)
     return Job(request, target)
+
+
+def _policy_of(config: Config) -> BodyPolicy:
+    most = MOST_IN_A_ROW.get(config.store)
+    capped_by_store = most is not None and most < config.max_size
+    return BodyPolicy(
+        most if most is not None and capped_by_store else config.max_size,
+        config.keep_errors,
+        config.hash or config.refresh,  # bodies are compared by it
+        config.max_redirects > 0,
+        config.as_received,
+        f"--store {config.store}" if capped_by_store else "--max-size",
+    )

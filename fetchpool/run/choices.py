@@ -95,10 +95,14 @@ def _without_ending(name: str) -> str:
 
 
 def check_targets(config: Config, dest: Path | None, names: Sequence[str]) -> None:
-    """Raise `ConfigError` where a file of the run would destroy what the run needs.
+    """Raise `ConfigError` where a file of the run would destroy what it needs, or a store can't be.
 
     `OutputError` where `--metrics-file`, written at the end, could not be: said before, not after.
     """
+    if config.store == "parquet":
+        from fetchpool.output.sinks.parquet_file import check_installed
+
+        check_installed()
     taken = {Path(name) for name in names if name != "-"}
     if dest is not None:
         taken.add(Layout(dest).ledger)

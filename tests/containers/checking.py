@@ -9,14 +9,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
+from fetchpool.model.bodies import NoSuchBodyError
 from fetchpool.output.sinks.containers import path_of
 from fetchpool.output.sinks.reading import read_body
 from fetchpool.output.warc.bodies import body_at
 from fetchpool.output.warc.cdx import ENDING as INDEX
+from tests.containers.rows import check_rows, rows_of
 from tests.harness import Record
 from tests.warc.readers import check_container
 
-STORES = ("tar", "warc")
+ROWS = ("parquet", "sqlite")
+"""Those that have a row for each record."""
+STORES = ("tar", "warc", *ROWS)
 """Those whose containers can be checked here."""
 
 
@@ -25,9 +31,10 @@ class Body(NamedTuple):
 
     container: str
     offset: int
-    data: bytes
+    data: bytes | None
+    """None: a row without a body."""
     record: Mapping[str, object]
-    """What stands beside it."""
+    """What stands beside it; of rows all that the record says."""
 
 
 def bodies_in(store: str, dest: Path) -> Iterator[Body]:
@@ -58,11 +65,17 @@ def check_containers(store: str, records: Iterable[Record], dest: Path) -> None:
     for record in named:
         body = found[record["container"], record["offset"]]
         assert body.record["url"] in (record["url"], record["final_url"])
+        if body.data is None:
+            assert not record["ok"]
+            assert record["length"] == 0
+            continue
         if store != "warc":
             assert record["length"] == record["bytes"]
         if record["ok"]:
             assert len(body.data) == record["bytes"]
             _check_target(record, body.data)
+    if store in ROWS:
+        check_rows(dest, store, refreshed=bool(before), moved=True)
     assert all("container" in record for record in records if record["ok"] and record["bytes"])
     check_places(store, named, dest)
 
@@ -74,6 +87,10 @@ def check_places(store: str, records: Iterable[Record], dest: Path) -> None:
             continue
         assert path_of(dest, record["container"]).exists(), record
         place = record["container"], record["offset"], record["length"]
+        if store in ROWS and not record["ok"]:
+            with pytest.raises(NoSuchBodyError):
+                list(read_body(dest, None, place))
+            continue
         body = b"".join(read_body(dest, None, place))
         if record["ok"]:
             assert len(body) == record["bytes"], record
@@ -130,7 +147,17 @@ def _kept_from_before(dest: Path) -> set[str]:
     return set(archived.read_text().splitlines()) if archived.exists() else set()
 
 
-_READERS: dict[str, Callable[[Path, str], Iterator[Body]]] = {"tar": _tar, "warc": _warc}
+def _rows(path: Path, name: str) -> Iterator[Body]:
+    for row in rows_of(path):
+        yield Body(name, row["number"], row["body"], row)
+
+
+_READERS: dict[str, Callable[[Path, str], Iterator[Body]]] = {
+    "tar": _tar,
+    "warc": _warc,
+    "parquet": _rows,
+    "sqlite": _rows,
+}
 
 
 def examples(store: str) -> list[str]:

@@ -31,9 +31,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.mark.parametrize(
-    ("there", "here"), list(itertools.product(("files", *STORES), ("files", "tar")))
-)
+WAYS = [
+    *itertools.product(("files", *STORES), ("files", "tar")),
+    *(("files", "parquet"), ("files", "sqlite"), ("parquet", "sqlite"), ("sqlite", "parquet")),
+]
+
+
+@pytest.mark.parametrize(("there", "here"), WAYS)
 def test_any_store_becomes_any_other(folder: Path, there: str, here: str) -> None:
     name = f"{there}-to-{here}"
     done = run_fetchpool(["export", there, "--store", here, "-o", name], cwd=folder)

@@ -32,6 +32,7 @@ STATE = ".fetchpool/state.json.new"
 CHECKPOINT = ".fetchpool/checkpoint.new"
 NEXT_LEDGER = ".fetchpool/next-results.jsonl"
 NEXT_WAITING = ".fetchpool/next-waiting.jsonl"
+PART = "parquet/part-00000.parquet.new"
 
 AT_ONCE = 4
 BODIES = 24
@@ -66,7 +67,7 @@ LATER = [
     *(Series(call, later=True) for call in ("mkdirat", "linkat", "renameat", "unlinkat", "rename")),
     *(Series(call, later=True) for call in ("fsync", "fdatasync", "syncfs", "unlink")),
     *(Series(call, later=True) for call in ("writev", "pwrite64", "ftruncate")),
-    *(Series("write", path, later=True) for path in (LEDGER, STATE, CHECKPOINT)),
+    *(Series("write", path, later=True) for path in (LEDGER, STATE, CHECKPOINT, PART)),
 ]
 
 
@@ -108,6 +109,7 @@ SCENARIOS = [
             Scenario(f"{store}, going on, list changed", "stopped", changed=True, store=store),
             Scenario(f"{store}, new run", "finished", store=store),
             Scenario(f"{store}, refresh, list changed", "finished", "--refresh", True, store=store),
+            Scenario(f"{store}, retry", "finished", "--retry-failed", store=store),
         )
     ),
 ]

@@ -32,6 +32,12 @@ class Found(msgspec.Struct, frozen=True, gc=False):
         return None if self.container is None else (self.container, self.offset, self.length)
 
     @property
+    def has_body(self) -> bool:
+        """Whether there is a body of it; failures may have a row without one."""
+        in_container = self.container is not None and (self.ok or self.length > 0)
+        return self.path is not None or in_container
+
+    @property
     def label(self) -> str | None:
         """What it failed of (see `failure_label`); None = ok."""
         return None if self.ok else failure_label(self.error or "internal", self.status)
@@ -48,7 +54,7 @@ def find(ledger: Path, wanted: str) -> Found | None:
     """
     last = None
     for found in _candidates(ledger, wanted):
-        if found.path is not None or found.container is not None:
+        if found.has_body:
             return found
         last = found
     return last

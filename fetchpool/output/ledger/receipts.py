@@ -44,8 +44,18 @@ def read_receipts(layout: Layout, *, earlier: bool) -> Iterator[Receipt]:
     With *earlier* those of the run before as well. Only bodies in containers are meant. Reads the
     ledgers in full. Raises OSError.
     """
-    before = (layout.previous, layout.carried) if earlier else ()
-    for path in (layout.ledger, layout.waiting, *before):
+    yield from _read(layout.ledger, layout.waiting)
+    if earlier:
+        yield from read_earlier_receipts(layout)
+
+
+def read_earlier_receipts(layout: Layout) -> Iterator[Receipt]:
+    """Yield where the bodies of the run before are. Raises OSError."""
+    return _read(layout.previous, layout.carried)
+
+
+def _read(*paths: Path) -> Iterator[Receipt]:
+    for path in paths:
         if path.exists():
             for _, _, place in places(path):
                 if place is not None:

@@ -305,7 +305,7 @@ def encode_all(records: Sequence[Record]) -> bytes:
     try:
         lines = _encode_lines(records)
     except UnicodeEncodeError:
-        lines = _encode_lines([_mended(record) for record in records])
+        lines = _encode_lines([mended(record) for record in records])
     return escaped(lines)
 
 
@@ -345,7 +345,8 @@ def _microseconds(seconds: float) -> float:
     return int(seconds * 1e6 + 0.5) / 1e6 if 0 <= seconds < _YEAR_10000 else 0.0
 
 
-def _mended(record: Record) -> Record:
+def mended(record: Record) -> Record:
+    """Return *record* with a `?` for each half of a character in its texts."""
     texts = {key: it for key, it in asdict(record).items() if isinstance(it, str)}
     mended = {key: whole_characters(text) for key, text in texts.items()}
     # What is as it was stays the same object: msgspec knows a default by that, and leaves it out.

@@ -5,6 +5,8 @@
     DEST                 directory   a file each
     --store tar          tar         samples of WebDataset, in tars
     --store warc         warc        whole messages, in WARCs
+    --store parquet      parquet     rows of Parquet files, with their records
+    --store sqlite       sqlite      rows of a database, with their records
 
 What all of them are is said in `model.bodies`.
 """
@@ -43,6 +45,14 @@ def open_sink(config: Config, place: Place | None = None) -> Sink:
             from fetchpool.output.sinks.warc import WarcSink
 
             return WarcSink(config, place)
+        case "parquet":
+            from fetchpool.output.sinks.parquet import ParquetSink
+
+            return ParquetSink(config, place)
+        case "sqlite":
+            from fetchpool.output.sinks.sqlite import SqliteSink
+
+            return SqliteSink(config, place)
     return _open_files(config, place)
 
 

@@ -74,6 +74,29 @@ class Containers:
         if self._fsync:
             sync_directory(path.parent)
 
+    def seal_as(self, name: str, path: Path) -> None:
+        """Make *path* container *name*, sealed, in the place of what it was made of.
+
+        Killed in between, both may be there, which hold the same. Raises OSError.
+        """
+        if self._fsync:
+            sync_file(path)
+        path.rename(self._dest / name)
+        if self._fsync:
+            sync_directory(path.parent)
+        self.remove_open(name)
+
+    def remove_open(self, name: str) -> None:
+        """Delete what a sealed container was made of, if it is there still. Raises OSError."""
+        self._dest.joinpath(name + OPEN).unlink(missing_ok=True)
+
+    def unseal(self, name: str) -> None:
+        """Give a container that is to grow again the name that says so. Raises OSError."""
+        path = self._dest / name
+        path.rename(self._dest / (name + OPEN))
+        if self._fsync:
+            sync_directory(path.parent)
+
     def path(self, name: str) -> Path:
         """Return where container *name* is now."""
         return path_of(self._dest, name)

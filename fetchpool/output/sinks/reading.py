@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from fetchpool.model.bodies import NoSuchBodyError
+from fetchpool.output.ledger.bitmap import Bitmap
 from fetchpool.output.sinks.containers import OPEN, path_of
 from fetchpool.output.sinks.segments import pieces_of
 
@@ -33,6 +34,15 @@ def _in_container(path: Path, offset: int, length: int) -> Iterator[bytes]:
         from fetchpool.output.warc.bodies import body_at
 
         return body_at(path, offset, length)
+    match _kind_of(path):
+        case "parquet":
+            from fetchpool.output.sinks.parquet_file import read_row as of_parquet
+
+            return of_parquet(path, offset, length)
+        case "sqlite":
+            from fetchpool.output.sinks.sqlite_file import read_row as of_sqlite
+
+            return of_sqlite(path, offset, length)
     return pieces_of(path, offset, length)
 
 
@@ -47,21 +57,47 @@ class Reach:
 
     def __init__(self, dest: Path) -> None:
         self._dest = dest
-        self._ends: dict[str, int | None] = {}
+        self._looks: dict[str, Callable[[int, int], bool]] = {}
 
     def holds(self, container: str, offset: int, length: int) -> bool:
         """Tell whether *container* holds that place, or isn't there: somebody has moved it away.
 
         Raises OSError.
         """
-        if container not in self._ends:
-            self._ends[container] = self._end_of(container)
-        end = self._ends[container]
-        return end is None or offset + length <= end
+        look = self._looks.get(container)
+        if look is None:
+            look = self._looks[container] = self._look_at(container)
+        return look(offset, length)
 
-    def _end_of(self, container: str) -> int | None:
+    def _look_at(self, container: str) -> Callable[[int, int], bool]:
         _refuse_outside(container)
+        path = path_of(self._dest, container)
         try:
-            return path_of(self._dest, container).stat().st_size
+            end = path.stat().st_size
         except FileNotFoundError:
-            return None
+            return lambda offset, length: True
+        numbers = _rows_in(path)
+        if numbers is not None:
+            rows = Bitmap()
+            rows.add_all(numbers)
+            return lambda offset, length: offset in rows
+        return lambda offset, length: offset + length <= end
+
+
+def _rows_in(path: Path) -> Iterable[int] | None:
+    """Return the numbers of the rows in a container; None where it is no container of rows."""
+    match _kind_of(path):
+        case "parquet":
+            from fetchpool.output.sinks.parquet_file import numbers_of as of_parquet
+
+            return of_parquet(path)
+        case "sqlite":
+            from fetchpool.output.sinks.sqlite_file import numbers_of as of_sqlite
+
+            return of_sqlite(path)
+    return None
+
+
+def _kind_of(path: Path) -> str:
+    """Return the ending of a container's name when it is sealed: `tar`."""
+    return path.name.removesuffix(OPEN).rpartition(".")[2]

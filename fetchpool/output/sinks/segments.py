@@ -110,6 +110,11 @@ class SegmentSink(SpoolingSink):
     def complete(self, name: str, path: Path) -> None:
         """Do what is to be done before container *name*, all written, is sealed. Raises OSError."""
 
+    def finish(self, name: str) -> None:
+        """Complete and seal container *name*, which has its trailer and is open. Raises OSError."""
+        self.complete(name, self.containers.path(name))
+        self.containers.seal(name)
+
     def append(self, outcomes: Sequence[Outcome], records: Sequence[Any]) -> None:
         """See `Sink.append`."""
         for outcome in outcomes:
@@ -146,7 +151,7 @@ class SegmentSink(SpoolingSink):
         segment.flush()
         segment.close()
         self._segment = None
-        self._seal(segment.name)
+        self.finish(segment.name)
 
     def recover(self, receipts: Iterable[Receipt], *, goes_on: bool, anew: bool = False) -> None:
         """See `Sink.recover`."""
@@ -190,10 +195,6 @@ class SegmentSink(SpoolingSink):
     def _name(self) -> str:
         return "" if self._segment is None else self._segment.name
 
-    def _seal(self, name: str) -> None:
-        self.complete(name, self.containers.path(name))
-        self.containers.seal(name)
-
     def _undo(self, begun_with: Segment | None, start: int) -> None:
         """Leave nothing of a batch in the segment; what can't be cut now is at the next start."""
         segment = self._segment
@@ -216,7 +217,7 @@ class SegmentSink(SpoolingSink):
             file.seek(end)
             file.write(self.trailer)
         if is_open:
-            self._seal(name)
+            self.finish(name)
         else:
             self.complete(name, path)
 
