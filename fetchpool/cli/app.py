@@ -283,6 +283,9 @@ def export(
 def cat(
     dest: str = typer.Argument(metavar="DEST", hidden=True),
     wanted: str = typer.Argument(metavar="URL|SEQ", hidden=True),
+    head: bool = typer.Option(
+        False, "--head", help="The head of the response, as received, where it is kept (warc)"
+    ),
 ) -> Job:
     """Write one body to standard output, from whatever store it is in.
 
@@ -293,7 +296,7 @@ def cat(
     def run() -> int:
         from fetchpool.cli.cat import cat
 
-        return cat(dest, wanted)
+        return cat(dest, wanted, head=head)
 
     return run
 

@@ -13,18 +13,19 @@ from fetchpool.model.exits import ExitStatus
 from fetchpool.output.export.files import STDOUT, write_whole
 from fetchpool.output.ledger.finding import Found, find
 from fetchpool.output.ledger.layout import Layout
-from fetchpool.output.sinks.reading import read_body
+from fetchpool.output.sinks.reading import read_body, read_head
 from fetchpool.reporting.terminal.plain import shown
 from fetchpool.reporting.terminal.terminal import Writer, glyphs_for
 
 _LINE_ENDS = "\n\r\t"
 
 
-def cat(dest: str, wanted: str) -> int:
+def cat(dest: str, wanted: str, *, head: bool = False) -> int:
     """Write the body of the URL or line *wanted* in *dest* to standard output; return the status.
 
-    To a terminal, what could command it is written as escapes. 1 where that line has no body, 2
-    where there is no run or no such line, 74 where the body can't be read. Raises BrokenPipeError.
+    With *head*, it is the head of the response. To a terminal, what could command it is written as
+    escapes. 1 where that line has no body, 2 where there is no run or no such line, 74 where the
+    body can't be read. Raises BrokenPipeError.
     """
     try:
         found = find(Layout(Path(dest)).ledger, wanted)
@@ -40,8 +41,13 @@ def cat(dest: str, wanted: str) -> int:
     if sys.stdout is None:
         return _complain("standard output is closed.", ExitStatus.CANNOT_CREATE)
     try:
+        if head:
+            return _write(read_head(Path(dest), found.place))
         return _write(read_body(Path(dest), found.path, found.place))
     except NoSuchBodyError:
+        if head:
+            message = f"no head of {found.url} is kept: only --store warc keeps them."
+            return _complain(message, ExitStatus.URLS_FAILED)
         return _complain(f"{found.url} has no body: {_why(found)}.", ExitStatus.URLS_FAILED)
     except BrokenPipeError:
         raise

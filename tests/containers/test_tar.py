@@ -102,6 +102,9 @@ def test_cat_writes_the_body_whatever_it_is_asked_by(dest: Path) -> None:
             assert (shown.returncode, shown.stdout) == (1, "")
             assert "has no body: " in shown.stderr
             assert (record["detail"] or "") in shown.stderr
+    shown = run_fetchpool(["cat", "out", "1", "--head"], cwd=dest.parent)
+    assert shown.returncode == 1
+    assert "only --store warc keeps them" in shown.stderr
     big = next(record for record in read_records(dest) if record["bytes"] == 300_000)
     shown = run_fetchpool(["cat", "out", big["url"]], cwd=dest.parent)
     assert len(shown.stdout) == 300_000

@@ -185,6 +185,17 @@ def test_cat_writes_the_body_without_chunks_and_coding(dest: Path) -> None:
         assert _cat(dest, record) == body, path
 
 
+def test_cat_writes_the_head_as_it_was_received(dest: Path) -> None:
+    (record,) = (each for each in read_records(dest) if each["url"].endswith("/other"))
+    shown = subprocess.run(
+        [*PROGRAM, "cat", str(dest), record["url"], "--head"],
+        capture_output=True, check=True, env=clean_environment(dest.parent),
+    )  # fmt: skip
+    assert shown.stdout.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"X-Other: \xe9\r\n" in shown.stdout
+    assert shown.stdout.endswith(b"\r\n\r\n")
+
+
 def _cat(dest: Path, record: Record) -> bytes:
     args = [*PROGRAM, "cat", str(dest), str(record["seq"])]
     environment = clean_environment(dest.parent)

@@ -28,6 +28,20 @@ def read_body(dest: Path, path: str | None, place: tuple[str, int, int] | None) 
     return pieces_of(dest / path, 0, None)
 
 
+def read_head(dest: Path, place: tuple[str, int, int] | None) -> Iterator[bytes]:
+    """Yield the head of the response at *place*, as it was received.
+
+    Raises OSError, `NoSuchBodyError` where the store keeps none: only WARCs do.
+    """
+    if place is None or _kind_of(Path(place[0])) != "gz":
+        raise NoSuchBodyError("no head was stored")
+    from fetchpool.output.warc.reading import entry_at
+
+    container, offset, length = place
+    _refuse_outside(container)
+    yield entry_at(path_of(dest, container), offset, length).head
+
+
 def _in_container(path: Path, offset: int, length: int) -> Iterator[bytes]:
     """Read by the kind of container that the name of *path* tells."""
     if path.name.removesuffix(OPEN).endswith(".warc.gz"):
