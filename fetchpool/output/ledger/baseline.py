@@ -34,6 +34,7 @@ from fetchpool.output.ledger.entries import Entry, read_blocks
 from fetchpool.output.ledger.files import LineWriter
 from fetchpool.output.ledger.layout import Layout
 from fetchpool.output.ledger.matching import open_scratch
+from fetchpool.output.ledger.receipts import Placed
 from fetchpool.output.ledger.record import recorded_key, recorded_url
 
 _SCHEMA = """
@@ -49,7 +50,7 @@ _SLACK_S = 0.05
 """By how much the two clocks may differ: that of the record's seconds, and that of the files."""
 
 
-class Known(msgspec.Struct, frozen=True, gc=False):
+class Known(Placed, frozen=True, gc=False):
     """What matters of a good record."""
 
     url: str
@@ -57,7 +58,6 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     bytes: int
     final_url: str | None = None
     content_type: str | None = None
-    path: str | None = None
     sha256: str | None = None
     started_at: str | None = None
     elapsed_s: float = 0.0
@@ -65,14 +65,6 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     request_sha256: str | None = None
     etag: str | None = None
     last_modified: str | None = None
-    container: str | None = None
-    offset: int = 0
-    length: int = 0
-
-    @property
-    def place(self) -> tuple[str, int, int] | None:
-        """Where the body is, if that is in a container."""
-        return None if self.container is None else (self.container, self.offset, self.length)
 
     @property
     def asked_at(self) -> float | None:

@@ -9,10 +9,11 @@ import msgspec
 
 from fetchpool.model.values import failure_label
 from fetchpool.output.ledger.entries import read_blocks
+from fetchpool.output.ledger.receipts import Placed
 from fetchpool.output.ledger.record import recorded_url
 
 
-class Found(msgspec.Struct, frozen=True, gc=False):
+class Found(Placed, frozen=True, gc=False):
     """What a record says of a body."""
 
     seq: int
@@ -21,15 +22,6 @@ class Found(msgspec.Struct, frozen=True, gc=False):
     status: int | None = None
     error: str | None = None
     detail: str | None = None
-    path: str | None = None
-    container: str | None = None
-    offset: int = 0
-    length: int = 0
-
-    @property
-    def place(self) -> tuple[str, int, int] | None:
-        """Container, offset and length of the body, if it is in a container."""
-        return None if self.container is None else (self.container, self.offset, self.length)
 
     @property
     def has_body(self) -> bool:

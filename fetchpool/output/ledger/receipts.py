@@ -12,13 +12,21 @@ from fetchpool.output.ledger.entries import read_blocks
 from fetchpool.output.ledger.layout import Layout
 
 
-class _Place(msgspec.Struct, gc=False):
+class Placed(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What a record says of where its body is."""
+
+    path: str | None = None
     container: str | None = None
     offset: int = 0
     length: int = 0
 
+    @property
+    def place(self) -> tuple[str, int, int] | None:
+        """Container, offset and length of the body, if it is in a container."""
+        return None if self.container is None else (self.container, self.offset, self.length)
 
-_decode = msgspec.json.Decoder(_Place).decode
+
+_decode = msgspec.json.Decoder(Placed).decode
 
 
 def places(path: Path) -> Iterator[tuple[int, bytes, tuple[str, int, int] | None]]:
@@ -29,12 +37,8 @@ def places(path: Path) -> Iterator[tuple[int, bytes, tuple[str, int, int] | None
     number = 0
     for block in read_blocks(path):
         for line, entry in zip(block.lines(), block.entries, strict=True):
-            place = None
-            if entry is not None and b'"container":' in line:
-                found = _decode(line)
-                if found.container is not None:
-                    place = found.container, found.offset, found.length
-            yield number, line, place
+            has_place = entry is not None and b'"container":' in line
+            yield number, line, _decode(line).place if has_place else None
             number += 1
 
 
