@@ -170,7 +170,7 @@ def test_demo_is_not_led_astray_by_the_users_settings(
 def test_status_hands_on_directory_and_form(calls: Calls) -> None:
     assert cli.main(["status", "pages"]) == 7
     assert cli.main(["status", "--json", "pages"]) == 7
-    assert calls == [("pages", False), ("pages", True)]
+    assert calls == [("pages", False, None), ("pages", True, None)]
 
 
 # -- what is refused
@@ -223,7 +223,7 @@ def test_status_hands_on_directory_and_form(calls: Calls) -> None:
             ["get", "-o", "x.tar", "x"],
             "is the name of a .tar file: name a directory for such files: --output 'x' --store tar",
         ),
-        (["get", "-o", "s3://b/x", "x"], "name a local directory, and copy it there afterwards"),
+        (["get", "-o", "hdfs://b/x", "x"], "name a local directory, and copy it there afterwards"),
         (["get", "--records", "x.parquet", "x"], "name it .csv or .jsonl and convert that"),
         (["get", "-o", "a", "--output", "a", "x"], "--output is there twice, and takes one value"),
         (["get", "--limit=5", "--limit=6", "x"], "--limit is there twice"),

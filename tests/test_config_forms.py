@@ -11,9 +11,10 @@ import pytest
 from fetchpool.cli import app as cli
 from fetchpool.config import Config, ConfigError, check_output, load_settings, options
 from fetchpool.run import run
+from fetchpool.run.choices import layout_of
 
 PLACES = (
-    *("s3://bucket/x", "S3://bucket/x", "gs://bucket/x", "az://box/x", "abfss://a@b/x", "s3:/b/x"),
+    *("r2://bucket/x", "oss://bucket/x", "b2://box/x", "abfss://a@b/x", "s3:/b/x"),
     *("hdfs://h/x", "sftp://h/x", "https://h/x", "me@host:pages", "me@host:/srv/x"),
     *("s3:bucket/x", "gs:bucket", "sftp:x", "sqlite:///x.db", "nas:/export/x"),
 )
@@ -38,6 +39,39 @@ def test_destination_that_is_no_directory_by_its_name_is_refused(name: str) -> N
     assert "name a " in said
     with pytest.raises(ConfigError, match=r"^FETCHPOOL_OUTPUT takes a "):
         load_settings({}, {"FETCHPOOL_OUTPUT": name}, file="")
+
+
+@pytest.mark.parametrize(
+    "name", ["s3://bucket", "S3://bucket/a/b.c", "gs://buc.ket/x/", "az://box"]
+)
+def test_destination_may_be_in_an_object_store(name: str) -> None:
+    assert check_output(name) == name
+    layout = layout_of(Config(state="here"), ["urls.txt"], name)
+    assert layout is not None
+    assert layout.name == name.rstrip("/").replace("S3", "s3")
+    assert layout.ledger == Path("here/results.jsonl")
+    layout = layout_of(Config(), ["urls.txt"], name)
+    assert layout is not None
+    assert layout.home == Path("urls.fetched")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("s3://", "has no name of a bucket"),
+        ("s3:///x", "has no name of a bucket"),
+        ("s3://a b/x", "has no name of a bucket"),
+        ("s3://key:secret@bucket/x", "has credentials, which come from the environment"),
+        ("gs://bucket/a//b", "an empty part"),
+        ("s3://bucket/../b", "'..'"),
+        ("az://bucket/a?sig=x", "'?'"),
+    ],
+)
+def test_place_in_an_object_store_is_written_in_one_way(name: str, why: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_output(name)
+    assert why in str(caught.value)
+    assert "takes s3://bucket/prefix" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", DIRECTORIES)

@@ -218,13 +218,16 @@ def status(
     """
 
     def run() -> int:
-        if changed:
-            from fetchpool.cli.status import show_changed
+        from fetchpool.cli.remote import records_of
 
-            return show_changed(dest, as_json)
-        from fetchpool.cli.status import show_status
+        with records_of(dest) as place:
+            if changed:
+                from fetchpool.cli.status import show_changed
 
-        return show_status(dest, as_json)
+                return show_changed(dest, as_json, place)
+            from fetchpool.cli.status import show_status
+
+            return show_status(dest, as_json, place)
 
     return run
 
@@ -273,8 +276,10 @@ def export(
 
     def run() -> int:
         from fetchpool.cli.export import export
+        from fetchpool.cli.remote import records_of
 
-        return export(dest, *chosen)
+        with records_of(dest) as place:
+            return export(dest, *chosen, place)
 
     return run
 
@@ -295,8 +300,10 @@ def cat(
 
     def run() -> int:
         from fetchpool.cli.cat import cat
+        from fetchpool.cli.remote import records_of
 
-        return cat(dest, wanted, head=head)
+        with records_of(dest) as place:
+            return cat(dest, wanted, place, head=head)
 
     return run
 

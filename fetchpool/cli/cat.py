@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fetchpool.model.bodies import NoSuchBodyError
+from fetchpool.model.bodies import NoSuchBodyError, StoreError
 from fetchpool.model.exits import ExitStatus
 from fetchpool.output.export.files import STDOUT, write_whole
 from fetchpool.output.ledger.finding import Found, find
@@ -20,15 +20,16 @@ from fetchpool.reporting.terminal.terminal import Writer, glyphs_for
 _LINE_ENDS = "\n\r\t"
 
 
-def cat(dest: str, wanted: str, *, head: bool = False) -> int:
+def cat(dest: str, wanted: str, place: Path | None = None, *, head: bool = False) -> int:
     """Write the body of the URL or line *wanted* in *dest* to standard output; return the status.
 
-    With *head*, it is the head of the response. To a terminal, what could command it is written as
-    escapes. 1 where that line has no body, 2 where there is no run or no such line, 74 where the
-    body can't be read. Raises BrokenPipeError.
+    *place* is where its records are, if not there. With *head*, it is the head of the response. To
+    a terminal, what could command it is written as escapes. 1 where that line has no body, 2 where
+    there is no run or no such line, 74 where the body can't be read. Raises BrokenPipeError.
     """
+    place = place or Path(dest)
     try:
-        found = find(Layout(Path(dest)).ledger, wanted)
+        found = find(Layout(place).ledger, wanted)
     except (FileNotFoundError, NotADirectoryError):
         message = f"{dest} holds no run: name the directory that fetchpool get wrote to."
         return _complain(message, ExitStatus.USAGE)
@@ -42,8 +43,8 @@ def cat(dest: str, wanted: str, *, head: bool = False) -> int:
         return _complain("standard output is closed.", ExitStatus.CANNOT_CREATE)
     try:
         if head:
-            return _write(read_head(Path(dest), found.place))
-        return _write(read_body(Path(dest), found.path, found.place))
+            return _write(read_head(place, found.place))
+        return _write(read_body(place, found.path, found.place))
     except NoSuchBodyError:
         if head:
             message = f"no head of {found.url} is kept: only --store warc keeps them."
@@ -51,10 +52,12 @@ def cat(dest: str, wanted: str, *, head: bool = False) -> int:
         return _complain(f"{found.url} has no body: {_why(found)}.", ExitStatus.URLS_FAILED)
     except BrokenPipeError:
         raise
+    except StoreError as error:
+        return _complain(f"{error}.", ExitStatus.IO_ERROR)
     except OSError as error:
-        place = found.path or found.container
+        name = found.path or found.container
         return _complain(
-            f"cannot read {place} in {dest}: {error.strerror or error}.", ExitStatus.IO_ERROR
+            f"cannot read {name} in {dest}: {error.strerror or error}.", ExitStatus.IO_ERROR
         )
 
 

@@ -32,21 +32,22 @@ Copy: TypeAlias = Callable[[Callable[[bytes], object]], None]
 """Gives what is to be written to its argument."""
 
 
-def export(dest: str, output: str, wanted: str) -> int:
+def export(dest: str, output: str, wanted: str, place: Path | None = None) -> int:
     """Write the records in *dest* to *output*, a path or `-`; return the exit status.
 
     *wanted* is `jsonl`, `csv` or `auto`; CSV is written as the list was, where that is a
-    spreadsheet's table. A run that is on is not disturbed: what it had recorded at
-    this moment is written. 2, with one line on standard error, where there is no run; 73 where
-    *output* can't be made, 74 where it can't be written on. Raises BrokenPipeError if the reader
+    spreadsheet's table. *place* is where the records are, if not in *dest*. A run that is on is
+    not disturbed: what it had recorded at this moment is written. 2, with one line on standard
+    error, where there is no run; 73 where *output* can't be made, 74 where it can't be written on. Raises BrokenPipeError if the reader
     has gone, `ConfigError` if *output* is the ledger itself.
     """
-    opened = _open_ledger(dest)
+    layout = Layout(place or Path(dest))
+    opened = _open_ledger(dest, layout)
     if isinstance(opened, ExitStatus):
         return opened
     with opened as ledger:
         form = form_of(wanted, output)
-        state = read_state(Layout(Path(dest)).state)
+        state = read_state(layout.state)
         table = Table(dialect=Dialect.of(None if state is None else state.sheet))
 
         def copy(write: Callable[[bytes], object]) -> None:
@@ -109,9 +110,9 @@ def export_wacz(dest: str, output: str) -> int:
     return ExitStatus.OK
 
 
-def _open_ledger(dest: str) -> FileIO | ExitStatus:
+def _open_ledger(dest: str, layout: Layout | None = None) -> FileIO | ExitStatus:
     """Return the ledger of the run in *dest*, or the status where there is none to be read."""
-    ledger_path = Layout(Path(dest)).ledger
+    ledger_path = (layout or Layout(Path(dest))).ledger
     try:
         return FileIO(ledger_path)
     except (FileNotFoundError, NotADirectoryError):

@@ -59,16 +59,18 @@ class Screen(NamedTuple):
     longest_name: int
 
 
-def show_status(dest: str, as_json: bool) -> int:
+def show_status(dest: str, as_json: bool, place: Path | None = None) -> int:
     """Write what the run directory *dest* holds to standard output; return the exit status.
 
     0, whatever became of the URLs; 2, with one line on standard error, where there is no run or it
-    can't be read; 74 where standard output can't be written. A run that is on is not disturbed.
+    can't be read; 74 where standard output can't be written. *place* is where its records are, if
+    not in *dest*. A run that is on is not disturbed.
     Raises BrokenPipeError if the reader of standard output has gone.
     """
+    place = place or Path(dest)
     try:
-        status = read_status(Path(dest))
-        last_at = Layout(Path(dest)).ledger.stat().st_mtime if status.totals.records else None
+        status = read_status(place)
+        last_at = Layout(place).ledger.stat().st_mtime if status.totals.records else None
     except NotARunError as error:
         return _complain(f"{error}. Name the directory that fetchpool get wrote to.")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -117,14 +119,14 @@ def _changes(status: RunStatus) -> dict[str, int]:
     return {**found, "left": status.gone_from_list}
 
 
-def show_changed(dest: str, as_json: bool) -> int:
+def show_changed(dest: str, as_json: bool, place: Path | None = None) -> int:
     """Write a line for each URL of the run in *dest* that is new, changed, gone, or left the list.
 
     With *as_json* they are JSON Lines. Returns and raises what `show_status` does.
     """
     glyphs = glyphs_for(sys.stdout, os.environ)
     try:
-        changed = read_changed(Path(dest))
+        changed = read_changed(place or Path(dest))
         while some := list(islice(changed, _LINES_AT_ONCE)):
             if as_json:
                 text = "".join(escaped(msgspec.json.encode(each) + b"\n").decode() for each in some)

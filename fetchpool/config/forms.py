@@ -11,6 +11,7 @@ import re
 import stat
 
 from fetchpool.config.values import Choice, ConfigError, Destination, FilePath, Unfit, quoted
+from fetchpool.model.remote import remote_of
 
 _PACKED = ("gz", "bz2", "xz", "zst", "lz4", "lz", "br", "lzma", "z", "zip", "7z", "rar")
 _ARCHIVES = ("tar", "tgz", "tbz", "tbz2", "txz", "tzst", "jar", "iso", "squashfs", "cpio")
@@ -43,8 +44,15 @@ _SUFFIX = re.compile(r"[^/]\.([a-z0-9]+)/*\Z", re.IGNORECASE)
 def check_directory(path: str) -> None:
     """Raise `Unfit` where *path* names something other than a directory to be made.
 
-    An existing directory may have any name but that of another place.
+    An existing directory may have any name but that of another place. Object stores that bodies go
+    to (`s3://bucket/prefix`) are none of those.
     """
+    try:
+        if remote_of(path) is not None:
+            return
+    except ValueError as error:
+        problem = f"takes s3://bucket/prefix, and {quoted(path)} {error}"
+        raise Unfit(problem, "write it so, and set credentials in the environment") from None
     _check_place(path, "name a local directory, and copy it there afterwards")
     if os.path.isdir(path):  # noqa: PTH112
         return

@@ -10,6 +10,7 @@ from fetchpool.config.http_values import every_field, looks_names_up_itself
 from fetchpool.config.options import is_set
 from fetchpool.config.store_settings import DEFAULT_MAX_SIZE, MOST_IN_A_ROW, WARC_PREFIX
 from fetchpool.config.values import ConfigError, Unfit, quoted
+from fetchpool.model.remote import is_remote
 
 if TYPE_CHECKING:
     from fetchpool.config.settings import Config
@@ -36,6 +37,33 @@ The command line wins over the file before (see `origins`); here all have the sa
 
 NEED_A_DIRECTORY = ("retry_failed", "once", "fresh", "add", "refresh")
 """Settings that have no effect without the records of an earlier run."""
+
+
+_NOT_IN_A_STORE = (
+    ("mtime", "objects have no time but that of their upload"),
+    ("prune", "objects are not moved away"),
+    ("refresh", "what is there isn't looked at body by body"),
+)
+"""Settings that have no meaning for a DEST in an object store, and why."""
+
+
+def check_place(config: Config, output: str | None) -> None:
+    """Raise `ConfigError` where a setting does not fit the place that *output* names."""
+    if output is None or not is_remote(output):
+        if config.state is not None:
+            raise ConfigError(
+                "--state is for a DEST in an object store, as --output s3://bucket/prefix: "
+                "elsewhere the state lies in DEST. Drop it."
+            )
+        return
+    if config.store not in ("files", "tar"):
+        raise ConfigError(
+            f"--store {config.store} can't be combined with --output {output}: "
+            "files and tars go to object stores. Drop it, or name a directory."
+        )
+    for name, why in _NOT_IN_A_STORE:
+        if getattr(config, name):
+            raise ConfigError(f"--{name} can't be combined with --output {output}: {why}. Drop it.")
 
 
 def check_has_directory(config: Config, output: str | None) -> None:

@@ -67,13 +67,14 @@ OUTPUT = Option(
     None,
     Panel.IO,
     Destination(check_directory),
-    "The directory where bodies and records go",
+    "Where bodies and records go: a directory, or s3://bucket/prefix (gs://, az://)",
     Also(
         short="-o",
         default="NAME.fetched",
         example="pages",
         more="`NAME.fetched` for a list NAME.EXT, else `fetched`, in the current directory. "
-        "A name that looks like another place (`s3://…`) or a file (`.zip`, `.parquet`, `.csv`, "
+        "With an object store, records are in the directory of `--state`, too. "
+        "A name that looks like another place (`sftp://…`) or a file (`.zip`, `.parquet`, `.csv`, "
         "`.html`, …) is refused, unless it is an existing directory.",
     ),
 )

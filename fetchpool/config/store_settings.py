@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from fetchpool.config.list_settings import ListSettings
 from fetchpool.config.options import Also, Panel
-from fetchpool.config.typed import FieldsGiven, Takes, default
-from fetchpool.config.values import Choice, Whole
+from fetchpool.config.typed import FieldsGiven, OptionalPathGiven, Takes, default
+from fetchpool.config.values import Choice, FilePath, Whole
 from fetchpool.config.warc_values import ArchiveFields, FilePrefix
 
 FILES = "files"
@@ -37,6 +37,18 @@ class StoreSettings(ListSettings):
             "`offset` and `length`.",
         ),
     ] = "files"
+    state: Annotated[
+        Takes[str | None, OptionalPathGiven],
+        Panel.IO,
+        FilePath("DIR"),
+        "The directory of ledger and state, for a DEST in an object store",
+        Also(
+            default="NAME.fetched",
+            example="state",
+            more="As DEST is called without --output. Containers grow there until they are sealed; "
+            "with an empty one, a run goes on from what is in the store.",
+        ),
+    ] = default(None)
     samples: Annotated[
         int,
         Panel.IO,

@@ -84,6 +84,19 @@ HasPlace: TypeAlias = Callable[[str, int, int], bool]
 """Tells whether a container, if it is there, holds what begins at an offset, and has a length."""
 
 
+class RemoteStoreError(StoreError):
+    """Trouble with an object store that lasted: refused, out of reach, or failing each time."""
+
+    def __init__(self, what: str, where: str, reason: str) -> None:
+        """Say that *what* ("cannot put") failed at *where* (`s3://…`), for the *reason* it gave."""
+        super().__init__(what, where, errno.EIO)
+        self.args = (what, where, reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.where}: {self.reason}"
+
+
 class BodyWriter(Protocol):
     """A body that is being stored; ends with one `commit`, `discard` or `suspend`."""
 
@@ -186,6 +199,9 @@ class Sink(Store):
     keeps_messages: ClassVar[bool] = False
     """Whether the sink wants requests and responses as they go over the wire (`recording`)."""
 
+    has_containers: ClassVar[bool] = False
+    """Whether bodies go to files that hold many."""
+
     @property
     def behind(self) -> bool:
         """Whether too much waits for `append`: no further request starts while it is true."""
@@ -223,6 +239,16 @@ class Sink(Store):
         too. Called in the ledger's thread, or where a worker process sends its outcomes. Raises
         StoreError: none of *outcomes* gets a record then, and the run ends.
         """
+
+    def give_up(self) -> None:
+        """Try nothing again from now on: the run is to end at once. From any thread."""
+
+    def ends_with(self, last: Receipt) -> bool:
+        """Tell whether nothing is behind *last* in its container, which is sealed.
+
+        Only then may it leave this machine. Raises OSError.
+        """
+        return True
 
     def recover(self, receipts: Iterable[Receipt], *, goes_on: bool, anew: bool = False) -> None:
         """Remove what no record names: cut each container behind the last of *receipts* in it.

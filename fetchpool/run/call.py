@@ -43,7 +43,7 @@ class Call:
     @property
     def dest_text(self) -> str | None:
         """The directory for a person."""
-        return None if self.dest is None else str(self.dest)
+        return None if self.layout is None else self.layout.name
 
     @property
     def records_text(self) -> str | None:

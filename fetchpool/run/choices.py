@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from fetchpool.config import Config, ConfigError, options
 from fetchpool.config.credential_values import is_exposed
 from fetchpool.model.descriptors import descriptor_of
+from fetchpool.model.remote import remote_of
 from fetchpool.output.export import Form, form_of
 from fetchpool.output.ledger import BodyOptions, Flag, OutputError, RunOptions
 from fetchpool.output.ledger.layout import Layout
@@ -67,12 +68,19 @@ def run_options(config: Config, lists: Sources | None = None) -> RunOptions:
     )
 
 
-def destination(config: Config, names: Sequence[str], output: str | None) -> Path | None:
-    """Return the directory of the run; None where nothing stays on disk."""
-    if output is not None:
-        return Path(output)
-    if config.no_body:
+def layout_of(config: Config, names: Sequence[str], output: str | None) -> Layout | None:
+    """Return where the files of the run are; None where nothing stays on disk."""
+    if output is None and config.no_body:
         return None
+    remote = None if output is None else remote_of(output)
+    if output is not None and remote is None:
+        return Layout(Path(output))
+    state = None if remote is None else config.state
+    return Layout(_by_list(names) if state is None else Path(str(state)), remote=remote)
+
+
+def _by_list(names: Sequence[str]) -> Path:
+    """Return the directory of a run over the lists *names* where the user named none."""
     only = names[0] if len(names) == 1 else "-"
     if only == "-" or "://" in only or only.startswith(("/dev/", "/proc/")):
         return Path("fetched")
@@ -94,7 +102,7 @@ def _without_ending(name: str) -> str:
     return _ENDING.sub("", name)
 
 
-def check_targets(config: Config, dest: Path | None, names: Sequence[str]) -> None:
+def check_targets(config: Config, layout: Layout | None, names: Sequence[str]) -> None:
     """Raise `ConfigError` where a file of the run would destroy what it needs, or a store can't be.
 
     `OutputError` where `--metrics-file`, written at the end, could not be: said before, not after.
@@ -104,8 +112,8 @@ def check_targets(config: Config, dest: Path | None, names: Sequence[str]) -> No
 
         check_installed()
     taken = {Path(name) for name in names if name != "-"}
-    if dest is not None:
-        taken.add(Layout(dest).ledger)
+    if layout is not None:
+        taken.add(layout.ledger)
     for option, path in (
         ("--records", None if config.records == "-" else config.records),
         ("--log-file", config.log_file),
@@ -132,7 +140,7 @@ def exposed_files(config: Config) -> list[str]:
 _SAID_ANEW = frozenset({"retry_failed", "retry_kinds", "once", "fresh", "progress", "quiet"})
 
 
-def command_again(config: Config, names: Sequence[str], output: Path | None) -> str | None:
+def command_again(config: Config, names: Sequence[str], output: str | None) -> str | None:
     """Return the command that fetches once more what failed; None where it can't be written down.
 
     A list that was piped in isn't there any more, and what is secret stays so.
@@ -141,7 +149,7 @@ def command_again(config: Config, names: Sequence[str], output: Path | None) -> 
         return None
     words = ["fetchpool", "get", *names]
     if output is not None:
-        words += ["-o", str(output)]
+        words += ["-o", output]
     words.append("--retry-failed")
     for option in options():
         value = getattr(config, option.name, option.default)

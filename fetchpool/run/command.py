@@ -13,9 +13,10 @@ from fetchpool.config import ConfigError
 from fetchpool.model.exits import ExitStatus
 from fetchpool.model.urls import hiding, redact_in
 from fetchpool.output.ledger import CannotGoOnError, DirectoryBusyError, OutputError
+from fetchpool.output.ledger.errors import LeaseLostError
 from fetchpool.pipeline.event_loop import settle_in
 from fetchpool.reporting.terminal import Reporter
-from fetchpool.run.choices import check_targets, destination
+from fetchpool.run.choices import check_targets, layout_of
 from fetchpool.run.runner import run
 from fetchpool.run.streams import others_write_to_the_terminal
 from fetchpool.scaling.processes import forked_ahead
@@ -32,6 +33,7 @@ _STATUS: dict[type[Exception], ExitStatus] = {
     CannotGoOnError: ExitStatus.USAGE,
     OutputError: ExitStatus.CANNOT_CREATE,
     DirectoryBusyError: ExitStatus.STOPPED_EARLY,
+    LeaseLostError: ExitStatus.STOPPED_EARLY,
     SourceReadError: ExitStatus.IO_ERROR,
 }
 
@@ -86,7 +88,7 @@ def status_of(error: BaseException) -> ExitStatus | None:
 def _may_be_written(config: Config, sources: Sequence[str], output: str | None) -> bool:
     """Tell whether `--metrics-file` is none of the run's other files: that may be the mistake."""
     try:
-        check_targets(config, destination(config, sources, output), sources)
+        check_targets(config, layout_of(config, sources, output), sources)
     except (ConfigError, OutputError):
         return False
     return True

@@ -17,7 +17,7 @@ import msgspec
 
 from fetchpool.config import Config
 from fetchpool.config.host_rules import ConfigAt
-from fetchpool.config.rules import check_has_directory
+from fetchpool.config.rules import check_has_directory, check_place
 from fetchpool.model.asking import Fields
 from fetchpool.model.exits import ExitStatus
 from fetchpool.model.urls import hiding, redact
@@ -34,7 +34,7 @@ from fetchpool.reporting.terminal.formats import count, counted
 from fetchpool.reporting.terminal.plain import shown
 from fetchpool.reporting.terminal.terminal import Glyphs, Writer, glyphs_for, is_terminal
 from fetchpool.run.account import Account
-from fetchpool.run.choices import check_targets, destination, run_options
+from fetchpool.run.choices import check_targets, layout_of, run_options
 from fetchpool.run.command import status_of
 from fetchpool.scheduling.job import target_of
 from fetchpool.sources import InputError, Sources, open_sources
@@ -166,21 +166,22 @@ def show_requests(config: Config, sources: Sequence[str], output: str | None) ->
 
 def _show(config: Config, sources: Sequence[str], output: str | None, scratch: Path) -> None:
     check_has_directory(config, output)
+    check_place(config, output)
     check_surroundings(config)
-    dest = destination(config, sources, output)
-    check_targets(config, dest, sources)
+    layout = layout_of(config, sources, output)
+    check_targets(config, layout, sources)
     stdin = sys.stdin.buffer if sys.stdin is not None else None
     tally = _Tally(config, sources)
     with open_sources(
         sources, stdin, named=config.add, ask=config.ask, reading=config.reading
     ) as lists:
         claims = closing(Claims(scratch / "names"))
-        if dest is None:
+        if layout is None:
             with claims as names:
                 _write(lists, config, tally, lambda _: False, names)
         else:
             preview = Preview(
-                dest,
+                layout,
                 run_options(config, lists),
                 sources,
                 named=output is not None,

@@ -36,6 +36,7 @@ class Closing:
         await recording.close(complete=complete)
         if complete:
             await recording.remove_leftovers(goes_on=numbers.ok != numbers.total)
+        await recording.finish_remote(complete=complete)
         pruned = await recording.prune() if complete else 0
         status, stopped_by = self._status(recording, numbers, complete=complete)
         summary = telling.stats.summary(
@@ -105,7 +106,7 @@ class Closing:
             return None
         if not another_try_may_help(failed):
             return None
-        command = command_again(call.config, call.names, call.dest if call.named else None)
+        command = command_again(call.config, call.names, call.dest_text if call.named else None)
         return command or "the same command with --retry-failed"
 
     def _explained(self, what: str) -> str:

@@ -132,6 +132,12 @@ class Journal:
         """
         return await self._ledger_lane.submit(partial(self._naming_the_ledger, call))
 
+    def end_run(self, why: BaseException) -> None:
+        """Have the run end although the ledger takes records; `trouble` is *why* then."""
+        if self.trouble is None:
+            self.trouble = why
+            self._on_trouble()
+
     def give_up_reader(self) -> None:
         """Stop waiting for the reader of `--records`: from now on only the ledger is written."""
         self._reader_given_up.set()
@@ -155,11 +161,6 @@ class Journal:
             self._broken = error
             self._on_trouble()
 
-    def _end_run(self, why: BaseException) -> None:
-        if self.trouble is None:
-            self.trouble = why
-            self._on_trouble()
-
     async def _write(self, pending: _Pending) -> None:
         if self._ledger is None:
             batch = self._batch(pending.outcomes)
@@ -177,7 +178,7 @@ class Journal:
         except RecordsError as error:
             written = error.written
             self._records_failed = True
-            self._end_run(error)
+            self.end_run(error)
         if self._ledger is None:
             self._on_recorded(pending.outcomes[:written])
 
@@ -203,7 +204,7 @@ class Journal:
             written = ledger.totals.records - before
             self._on_recorded(recorded[:written])
         if ledger.disk_full is not None:
-            self._end_run(ledger.disk_full)
+            self.end_run(ledger.disk_full)
         return batch
 
     def _batch(self, outcomes: Sequence[Outcome]) -> Batch:

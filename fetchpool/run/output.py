@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -26,6 +27,9 @@ from fetchpool.output.sinks.reading import Reach, read_body
 from fetchpool.run.choices import run_options
 from fetchpool.sources import Sources
 
+if TYPE_CHECKING:
+    from fetchpool.output.remote.run import RemoteRun
+
 _OUTDATED_AT_ONCE = 100_000
 """Paths that are looked up together, each time in all records: some 20 MB."""
 
@@ -43,6 +47,8 @@ class Output(Struct, frozen=True):
     """Whether bodies that broke off in an earlier run may be resumed."""
     claims: Claims | None = None
     """Which names lists wish for them; None where there are no files."""
+    remote: RemoteRun | None = None
+    """What is done in an object store, where DEST is in one."""
 
     @property
     def layout(self) -> Layout:
@@ -63,6 +69,8 @@ class Output(Struct, frozen=True):
         settled.ledger.before_sync = self.sink.sync
         try:
             await self.recover(goes_on=self.goes_on, at_end=False)
+            if self.remote is not None:
+                await asyncio.to_thread(self.remote.begin, self.sink)
         except StoreError as error:
             raise OutputError(str(error)) from error
         if self.claims is not None and self.directory.begins_anew:
@@ -82,6 +90,22 @@ class Output(Struct, frozen=True):
 
     def _read_body(self, path: str | None, place: tuple[str, int, int] | None) -> Iterator[bytes]:
         return read_body(self.layout.dest, path, place)
+
+    def finish_remote(self, *, complete: bool) -> None:
+        """Send up all that has a record, and the state; what is *complete* is tidied up there.
+
+        To be called once the ledger is closed and nothing is stored any more. Raises OSError,
+        `StoreError`, `LeaseLostError`.
+        """
+        if self.remote is not None:
+            self.sink.close()
+            self.remote.finish(complete=complete)
+
+    def give_up(self) -> None:
+        """Try nothing again in an object store: the run is to end at once."""
+        self.sink.give_up()
+        if self.remote is not None:
+            self.remote.give_up()
 
     def prune(self) -> int:
         """Move away the bodies of URLs that lists have no more; return how many were moved.
@@ -139,6 +163,12 @@ async def open_output(
 
     *named* says that the user chose DEST. Raises what `RunDirectory.open` does.
     """
+    remote = None
+    if layout.remote is not None:
+        from fetchpool.output.remote.run import RemoteRun
+
+        remote = RemoteRun(layout, config.outage_patience)
+        stack.callback(remote.release)  # where the directory can't be taken
     options = run_options(config, lists)
     directory = await asyncio.to_thread(
         RunDirectory.open,
@@ -146,9 +176,12 @@ async def open_output(
         options,
         named=named,
         sources=names,
+        prepare=None if remote is None else remote.take,
         has_place=Reach(layout.dest).holds if config.in_containers else None,
     )
     stack.callback(_close_quietly, directory)
+    if remote is not None:
+        stack.callback(remote.release)
     directories = make_budget(config.limit).directories
     try:
         sink = open_sink(config, Place(layout, directory.is_foreign, directories))
@@ -160,7 +193,7 @@ async def open_output(
         claims = Claims(directory.layout.claims)
         stack.callback(claims.close)
     goes_on = config.add or directory.kept is not Kept.NOTHING
-    output = Output(directory, sink, goes_on, claims)
+    output = Output(directory, sink, goes_on, claims, remote)
     stack.callback(output.remove_outdated)
     return output
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fetchpool.run.call import Call
     from fetchpool.run.intake import Remaining
     from fetchpool.run.output import Output
+    from fetchpool.run.publishing import Publishing
     from fetchpool.run.telling import Telling
 
 
@@ -53,6 +54,7 @@ class Recording:
             keys,
         )
         self._ledger: Ledger | None = None
+        self._publishing: Publishing | None = None
         self._total_is_told = False
         self.trouble: Trouble | None = None
         self._knows_all = True  # what the list has: no sitemap of an index is missing
@@ -78,7 +80,17 @@ class Recording:
         self.account.kept(ok=True, count=settled.kept.ok)
         self.account.changes_kept(settled.kept.changes)
         self._ledger = settled.ledger
+        if self._output.remote is not None:
+            from fetchpool.run.publishing import Publishing
+
+            self._publishing = Publishing(self._output.remote, self.journal.end_run)
         self.journal.write_to(settled.ledger, path, self._output.sink)
+
+    def start(self, on_trouble: Callable[[], None]) -> None:
+        """Begin to write what gathers; *on_trouble* is called once fetching must end."""
+        self.journal.start(on_trouble)
+        if self._publishing is not None:
+            self._publishing.start()
 
     async def record_all(self, fetcher: Fetcher) -> None:
         """Record outcomes until there are no more.
@@ -129,6 +141,26 @@ class Recording:
             with suppress(StoreError, OSError):  # a later run does it
                 await self._output.recover(goes_on=goes_on, at_end=True)
 
+    async def finish_remote(self, *, complete: bool) -> None:
+        """Send up what isn't in the object store yet, where DEST is in one.
+
+        Not after trouble with that store, which was tried long enough.
+        """
+        if self._publishing is None or self._output is None:
+            return
+        await self._publishing.stop()
+        if self.trouble is not None and self.trouble.is_remote:
+            return
+        try:
+            await asyncio.to_thread(self._output.finish_remote, complete=complete)
+        except OurTrouble as error:
+            self._note(error)
+
+    async def stop_publishing(self) -> None:
+        """Send nothing more up; may be called again."""
+        if self._publishing is not None:
+            await self._publishing.stop()
+
     async def prune(self) -> int:
         """Move away the bodies of URLs that have left the list; return how many."""
         if self._output is None or not self._call.config.prune or not self._knows_all:
@@ -139,6 +171,8 @@ class Recording:
         """Cut off what runs, and wait for no reader of records."""
         fetcher.abort()
         self.journal.give_up_reader()
+        if self._output is not None:
+            self._output.give_up()
 
     async def _record(self, fetcher: Fetcher) -> None:
         while outcomes := await fetcher.batch():

@@ -14,20 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from fetchpool.config import Config, check_output
-from fetchpool.config.rules import check_has_directory
+from fetchpool.config.rules import check_has_directory, check_place
 from fetchpool.model.exits import ExitStatus
 from fetchpool.model.urls import hiding
 from fetchpool.network.descriptors import make_budget
 from fetchpool.output.cookies import save_cookies
 from fetchpool.output.export import descriptor_written
 from fetchpool.output.ledger import OutputError
-from fetchpool.output.ledger.layout import Layout
 from fetchpool.output.ledger.record import expected_keys
 from fetchpool.output.sinks import open_sink
 from fetchpool.pipeline.event_loop import loop_factory
 from fetchpool.pipeline.pool import FetchPool, check_surroundings
 from fetchpool.run.call import Call
-from fetchpool.run.choices import check_call, check_targets, destination
+from fetchpool.run.choices import check_call, check_targets, layout_of
 from fetchpool.run.ending import Closing
 from fetchpool.run.intake import Remaining
 from fetchpool.run.output import Output, open_output
@@ -72,6 +71,7 @@ def run(
     check_call(sources)
     given = check_output(output)
     check_has_directory(config, given)
+    check_place(config, given)
     closed = occupy_closed_streams()
     if config.records is not None and descriptor_written(config.records) in closed:
         raise OutputError(f"cannot write --records {config.records}: it is closed")
@@ -86,8 +86,7 @@ def run(
             fetched=FetchedSitemaps(),
         ) as lists,
     ):
-        dest = destination(config, sources, given)
-        layout = None if dest is None else Layout(dest)
+        layout = layout_of(config, sources, given)
         call = Call(config, lists, sources, title or lists.title, layout, given is not None)
         work = Runner(call, reporter)
         with asyncio.Runner(loop_factory=loop_factory(config)) as loop:
@@ -110,7 +109,7 @@ class Runner:
     async def go(self, *, signals: bool) -> Summary:
         """Fetch the list; see `run`."""
         check_surroundings(self._config)
-        check_targets(self._config, self._call.dest, self._call.names)
+        check_targets(self._config, self._call.layout, self._call.names)
         async with AsyncExitStack() as stack:
             self._listen(stack, signals=signals)
             stack.push_async_callback(self._remaining.aclose)
@@ -123,6 +122,7 @@ class Runner:
             output = await self._open_output(stack)
             recording = Recording(self._call, output, self._remaining, self._telling)
             stack.push_async_callback(recording.journal.close)
+            stack.push_async_callback(recording.stop_publishing)
             await recording.settle()
             if output is not None and output.directory.refreshes:
                 self._config = replace(self._config, refresh=True)
@@ -197,7 +197,7 @@ class Runner:
         telling, stopper = self._telling, self._stopper
         telling.begin(make_budget(self._config.limit))
         shown = Shown(fetcher, self._remaining, stopper)
-        recording.journal.start(on_trouble=fetcher.abort)
+        recording.start(on_trouble=fetcher.abort)
         stopper.steps(partial(self._stop, shown), partial(recording.abort, fetcher))
         async with displaying(telling, shown, self._call.lists) as counter:
             await recording.record_all(fetcher)

@@ -6,8 +6,9 @@ import errno
 import os
 from typing import NamedTuple
 
-from fetchpool.model.bodies import StoreError
+from fetchpool.model.bodies import RemoteStoreError, StoreError
 from fetchpool.model.exits import ExitStatus
+from fetchpool.output.ledger.errors import LeaseLostError
 from fetchpool.output.records import OutputClosedError, RecordsError
 from fetchpool.pipeline.fetching import NoDescriptorsError, OurSideDownError
 from fetchpool.scaling.link import NoWorkersError
@@ -15,7 +16,7 @@ from fetchpool.sources import SourceReadError
 
 OurTrouble = (
     *(OSError, StoreError, SourceReadError),
-    *(OurSideDownError, NoDescriptorsError, NoWorkersError),
+    *(OurSideDownError, NoDescriptorsError, NoWorkersError, LeaseLostError),
 )
 """What fetching and recording raise when it is nobody else's fault."""
 
@@ -30,6 +31,8 @@ class Trouble(NamedTuple):
     stopped_by: str | None
     """What follows "stopped by"."""
     status: ExitStatus
+    is_remote: bool = False
+    """Whether it is about DEST in an object store."""
 
 
 def trouble_of(error: BaseException, where: str) -> Trouble:
@@ -45,6 +48,11 @@ def trouble_of(error: BaseException, where: str) -> Trouble:
         return Trouble(str(error), "a want of file descriptors", ExitStatus.STOPPED_EARLY)
     if isinstance(error, NoWorkersError):
         return Trouble(str(error), "trouble with worker processes", ExitStatus.STOPPED_EARLY)
+    if isinstance(error, LeaseLostError):
+        return Trouble(str(error), "another run", ExitStatus.STOPPED_EARLY, is_remote=True)
+    if isinstance(error, RemoteStoreError):
+        cause = "trouble with the object store"
+        return Trouble(str(error), cause, ExitStatus.IO_ERROR, is_remote=True)
     if isinstance(error, SourceReadError):
         return Trouble(str(error), "trouble with the list", ExitStatus.IO_ERROR)
     if isinstance(error, RecordsError):

@@ -18,6 +18,7 @@ from time import monotonic
 from fetchpool.model.bodies import Sink, StoreError
 from fetchpool.model.values import Outcome
 from fetchpool.network.descriptors import make_budget
+from fetchpool.output.ledger.errors import LeaseLostError
 from fetchpool.output.ledger.foreign import ForeignNames
 from fetchpool.output.ledger.holding import hold
 from fetchpool.output.ledger.record import Record
@@ -51,7 +52,7 @@ async def work(setup: Setup, link: Link, *, on_parent_gone: Callable[[], object]
         async with AsyncExitStack() as stack:
             sink = _open_sink(setup, stack)
             await Worker(setup, link, sink, on_parent_gone).fetch()
-    except (OSError, StoreError, OurSideDownError, NoDescriptorsError) as error:
+    except (OSError, StoreError, LeaseLostError, OurSideDownError, NoDescriptorsError) as error:
         link.send(say.encode(say.Failed(pickle.dumps(error))))
     link.send(say.encode(say.Bye()))
     # The parent closes first: its write to a closed socket would fail, and what it had not read
@@ -166,6 +167,7 @@ class Worker:
                     fetching.stop()
                 case say.Abort():
                     fetching.abort()
+                    self._sink.give_up()
         self._on_parent_gone()
 
     async def _tick(self, fetching: Fetching) -> None:

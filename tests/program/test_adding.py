@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fetchpool.config import Config
-from fetchpool.run.choices import destination
+from fetchpool.run.choices import layout_of
 from tests.harness import PROGRAM, check_bodies, clean_environment, read_records, run_fetchpool
 from tests.program.helpers import eventually, hits, one_line, start, write_list
 from tests.servers.counting import CountingServer
@@ -93,8 +93,10 @@ def test_each_list_has_a_directory_of_its_name(server: CountingServer, tmp_path:
     ],
 )
 def test_name_of_the_directory_is_the_lists_without_its_ending(name: str, dest: str) -> None:
-    assert destination(Config(), [name], None) == Path(dest)
-    assert destination(Config(), [name, "b.txt"], None) == Path("fetched")
+    for names, expected in (([name], dest), ([name, "b.txt"], "fetched")):
+        layout = layout_of(Config(), names, None)
+        assert layout is not None
+        assert layout.dest == Path(expected)
 
 
 @pytest.mark.parametrize("as_lists", [False, True], ids=["arguments", "lists"])

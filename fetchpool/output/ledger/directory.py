@@ -7,6 +7,7 @@ import stat as modes
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
@@ -86,7 +87,9 @@ class RunDirectory:
         self._options = options
         self._fsync = options.durability != "none"
         self._stamps = None if options.stream else stamp_sources(sources, options.mark)
-        self._sources = source_names(sources, layout.dest.parent)
+        # On another machine the state may be elsewhere; the list is where the user is.
+        base = layout.dest.parent if layout.remote is None else Path.cwd()
+        self._sources = source_names(sources, base)
         self._standing: Standing | None = None
         self._ledger: Ledger | None = None
         self._waiting: Waiting | None = None
@@ -116,6 +119,7 @@ class RunDirectory:
         named: bool,
         sources: Sequence[str],
         has_place: HasPlace | None = None,
+        prepare: Callable[[], None] | None = None,
     ) -> RunDirectory:
         """Take DEST, made with its parents if it is missing, for a run over *sources*.
 
@@ -123,7 +127,8 @@ class RunDirectory:
         *named* says that the user chose DEST: only then may a stopped run of other sources be
         gone on with. Nothing that was in DEST is changed, but for what a killed run left half
         done, and for records of bodies that containers lack by *has_place*: a loss of power took
-        them, and they are dropped.
+        them, and they are dropped. *prepare* is called before anything is read, with the directory
+        locked.
 
         Raises `DirectoryBusyError` if another run holds DEST, `CannotGoOnError` if there is a
         stopped run that this command does not fit, `OutputError` if DEST can't be used.
@@ -134,6 +139,9 @@ class RunDirectory:
         try:
             with output_errors(layout.dest):
                 wait_for_orphans(layout)
+                _check_state(layout)
+                if prepare is not None:
+                    prepare()
             directory = cls(layout, lock, options, sources, has_place)
         except BaseException:
             lock.release()
@@ -521,6 +529,15 @@ def _make(layout: Layout) -> None:
         found = private.lstat()
     if not modes.S_ISDIR(found.st_mode):
         raise OutputError(f"{private} is no directory: choose another one with --output")
+
+
+def _check_state(layout: Layout) -> None:
+    """Raise `CannotGoOnError` where a directory is the state of a DEST in an object store."""
+    if layout.remote is None and layout.published.exists():
+        raise CannotGoOnError(
+            f"{layout.dest} is the state of a run whose bodies are in an object store: give that "
+            "with --output, or choose another directory"
+        )
 
 
 def check_dest(layout: Layout) -> None:

@@ -16,6 +16,10 @@ class DirectoryBusyError(LedgerError):
     """Another run holds the directory (exit status 75)."""
 
 
+class LeaseLostError(LedgerError):
+    """Another run has taken DEST in an object store, or might have (exit status 75)."""
+
+
 class OutputError(LedgerError):
     """The directory can't be used; nothing was fetched (exit status 73)."""
 

@@ -17,8 +17,11 @@
                     robots.sqlite  each origin's robots.txt, kept for a day
                     archived       WARCs that records have named, the sink's business too
                     outdated       bodies that another name has taken the place of, until the end
+                    remote.json    how much of this is in the object store, if DEST is in one
+                    lease          until when a run may write there
 
-HOME is DEST itself, unless the run says otherwise. Files without a name are the reserve (4 MB, see
+HOME is DEST itself. With a DEST in an object store, both are the directory of its state: containers
+grow there until they are sealed. Files without a name are the reserve (4 MB, see
 `reserve`) and the requests that wait for their turn. `next-…`, `index`, `known-index`, `answers`
 and `….new` are unfinished, and deleted at the start.
 """
@@ -28,6 +31,8 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from fetchpool.model.remote import Remote
+
 PRIVATE = ".fetchpool"
 LEDGER = "results.jsonl"
 ROBOTS = "robots.sqlite"
@@ -36,9 +41,12 @@ ROBOTS = "robots.sqlite"
 class Layout:
     """The paths of a run whose bodies go to *dest*, and its ledger and state to *home*."""
 
-    def __init__(self, dest: Path, home: Path | None = None) -> None:
-        """Without *home*, ledger and state are in *dest*."""
+    def __init__(
+        self, dest: Path, home: Path | None = None, *, remote: Remote | None = None
+    ) -> None:
+        """Without *home*, ledger and state are in *dest*; *remote* is where bodies end up."""
         self.dest = dest
+        self.remote = remote
         self.home = home = home or dest
         self.ledger = home / LEDGER
         self.private = private = home / PRIVATE
@@ -51,6 +59,8 @@ class Layout:
         self.waiting = private / "waiting.jsonl"
         self.previous = private / "previous.jsonl"
         self.parts = private / "parts"
+        self.published = private / "remote.json"
+        self.lease = private / "lease"
         self.carried = private / "carried.jsonl"
         self.left = private / "left.jsonl"
         self.pruned = private / "pruned"
@@ -61,6 +71,11 @@ class Layout:
         self.next_waiting = private / "next-waiting.jsonl"
         self.next_previous = private / "next-previous.jsonl"
         self.next_carried = private / "next-carried.jsonl"
+
+    @property
+    def name(self) -> str:
+        """Where bodies are, as the user calls it."""
+        return str(self.remote or self.dest)
 
     def remove_leftovers(self) -> None:
         """Delete what a killed process left unfinished; only with the lock held."""

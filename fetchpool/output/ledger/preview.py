@@ -25,13 +25,18 @@ class Preview(RunDirectory):
     """
 
     def __init__(
-        self, dest: Path, options: RunOptions, sources: Sequence[str], *, named: bool, scratch: Path
+        self,
+        layout: Layout,
+        options: RunOptions,
+        sources: Sequence[str],
+        *,
+        named: bool,
+        scratch: Path,
     ) -> None:
         """Keep indexes of the records in the directory *scratch* until `close`."""
-        layout = Layout(dest)
         self._open = ExitStack()
         self._found: list[Waiting] = []
-        with output_errors(dest):
+        with output_errors(layout.dest):
             check_dest(layout)
             if not layout.private.exists():
                 return

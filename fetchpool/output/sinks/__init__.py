@@ -7,6 +7,7 @@
     --store warc         warc        whole messages, in WARCs
     --store parquet      parquet     rows of Parquet files, with their records
     --store sqlite       sqlite      rows of a database, with their records
+    DEST s3://…          objects     an object each
 
 What all of them are is said in `model.bodies`.
 """
@@ -53,6 +54,10 @@ def open_sink(config: Config, place: Place | None = None) -> Sink:
             from fetchpool.output.sinks.sqlite import SqliteSink
 
             return SqliteSink(config, place)
+    if place.layout.remote is not None:
+        from fetchpool.output.sinks.objects import ObjectsSink
+
+        return ObjectsSink(config, place)
     return _open_files(config, place)
 
 

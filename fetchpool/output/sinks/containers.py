@@ -10,10 +10,12 @@ Several processes of a run give names at the same time.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from fetchpool.model.bodies import StoreError
@@ -44,7 +46,6 @@ class Containers:
         self._stem = stem
         self._ending = ending
         self._fsync = fsync
-        self._next = 0
 
     def begin(self) -> tuple[str, int]:
         """Make the next container; return its name, relative to DEST, and its descriptor.
@@ -52,18 +53,9 @@ class Containers:
         The descriptor is for writing at any place; the caller closes it. Raises OSError.
         """
         self._dest.joinpath(self._folder).mkdir(exist_ok=True)
-        while True:
-            name = self._next_name()
-            if os.path.lexists(self._dest / name) or os.path.lexists(self._dest / (name + OPEN)):
-                continue
-            self._note(name)
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with suppress(FileExistsError):  # another process was faster
-                fd = os.open(self._dest / (name + OPEN), flags, 0o666)
-                if not os.path.lexists(self._dest / name):
-                    return name, fd
-                os.close(fd)
-                self._dest.joinpath(name + OPEN).unlink()
+        name = self._new_name()
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return name, os.open(self._dest / (name + OPEN), flags, 0o666)
 
     def seal(self, name: str) -> None:
         """Give a container that is complete its final name. Raises OSError."""
@@ -119,14 +111,25 @@ class Containers:
         """Return the trouble *error* with container *name*: "cannot append to"."""
         return StoreError(what, str(self._dest / name), error.errno or errno.EIO)
 
-    def _next_name(self) -> str:
-        if not self._next:
+    def _new_name(self) -> str:
+        """Put down the next name that nobody has had, and return it.
+
+        That a file is not there says nothing: it may be in an object store by now.
+        """
+        with self._registering() as fd:
             numbers = (
                 int(_NUMBER.findall(name)[-1]) for name in self._named() if self._is_one(name)
             )
-            self._next = max(numbers, default=-1) + 1
-        number, self._next = self._next, self._next + 1
-        return f"{self._folder}/{self._stem}{number:05}{self._ending}"
+            for number in count(max(numbers, default=-1) + 1):
+                name = f"{self._folder}/{self._stem}{number:05}{self._ending}"
+                path = self._dest / name
+                if not (os.path.lexists(path) or os.path.lexists(f"{path}{OPEN}")):
+                    break
+            # The line before it may be torn by a loss of power.
+            os.write(fd, f"\n{name}\n".encode())
+            if self._fsync:
+                os.fsync(fd)
+        return name
 
     def _is_one(self, name: str) -> bool:
         """Tell whether *name* is that of a container of this kind, whatever its stem."""
@@ -139,13 +142,13 @@ class Containers:
         except FileNotFoundError:
             return []
 
-    def _note(self, name: str) -> None:
+    @contextmanager
+    def _registering(self) -> Iterator[int]:
+        """Let no other process give a name in this block; yield a descriptor to append with."""
         fd = os.open(self._register, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
-            # The line before it may be torn by a loss of power.
-            os.write(fd, f"\n{name}\n".encode())
-            if self._fsync:
-                os.fsync(fd)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield fd
         finally:
             os.close(fd)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from fetchpool.model.bodies import NoSuchBodyError
 from fetchpool.output.ledger.bitmap import Bitmap
+from fetchpool.output.ledger.layout import Layout
+from fetchpool.output.remote.published import read_published
 from fetchpool.output.sinks.containers import OPEN, path_of
 from fetchpool.output.sinks.segments import pieces_of
 
@@ -15,16 +17,22 @@ from fetchpool.output.sinks.segments import pieces_of
 def read_body(dest: Path, path: str | None, place: tuple[str, int, int] | None) -> Iterator[bytes]:
     """Yield the body that a record says is at *path*, or at *place*: container, offset, length.
 
-    Both are relative to *dest*, and lead nowhere else. Raises OSError, `NoSuchBodyError` where
-    the record says neither.
+    Both are relative to *dest*, and lead nowhere else; where that is the state of a run in an
+    object store, they are there. Raises OSError, `StoreError`, `NoSuchBodyError` where the record
+    says neither.
     """
+    published = read_published(Layout(dest).published)
     if place is not None:
         container, offset, length = place
         _refuse_outside(container)
+        if published is not None and not path_of(dest, container).exists():
+            return _in_store(published.url, container, (offset, length))
         return _in_container(path_of(dest, container), offset, length)
     if path is None:
         raise NoSuchBodyError("no body was stored")
     _refuse_outside(path)
+    if published is not None:
+        return _in_store(published.url, path, None)
     return pieces_of(dest / path, 0, None)
 
 
@@ -40,6 +48,12 @@ def read_head(dest: Path, place: tuple[str, int, int] | None) -> Iterator[bytes]
     container, offset, length = place
     _refuse_outside(container)
     yield entry_at(path_of(dest, container), offset, length).head
+
+
+def _in_store(url: str, name: str, place: tuple[int, int] | None) -> Iterator[bytes]:
+    from fetchpool.output.remote.reading import read_object
+
+    return read_object(url, name, place)
 
 
 def _in_container(path: Path, offset: int, length: int) -> Iterator[bytes]:

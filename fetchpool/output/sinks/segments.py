@@ -83,6 +83,7 @@ class Segment:
 class SegmentSink(SpoolingSink):
     """A sink whose containers only grow."""
 
+    has_containers = True
     trailer = b""
     """What a complete container has behind its last body."""
 
@@ -94,6 +95,7 @@ class SegmentSink(SpoolingSink):
         self._segment: Segment | None = None
         self._unsynced: set[str] = set()
         self._dest = place.layout.dest
+        self._leaves = place.layout.remote is not None
         self._folders: set[Path] = set()  # whose names are on stable storage
 
     @abstractmethod
@@ -106,6 +108,11 @@ class SegmentSink(SpoolingSink):
     def end_of(self, receipt: Receipt) -> int:
         """Return where what belongs to *receipt* ends in its container."""
         return receipt.offset + receipt.length
+
+    def ends_with(self, last: Receipt) -> bool:
+        """See `Sink.ends_with`."""
+        size = self.containers.path(last.container).stat().st_size
+        return size == self.end_of(last) + len(self.trailer)
 
     def complete(self, name: str, path: Path) -> None:
         """Do what is to be done before container *name*, all written, is sealed. Raises OSError."""
@@ -227,6 +234,8 @@ class SegmentSink(SpoolingSink):
             sync_file(path)
         except FileNotFoundError:  # sealed meanwhile
             path = self.containers.path(name)
+            if self._leaves and not path.exists():
+                return  # it is in the object store
             sync_file(path)
         if path.parent not in self._folders:
             sync_directory(path.parent)
