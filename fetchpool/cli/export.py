@@ -38,8 +38,9 @@ def export(dest: str, output: str, wanted: str, place: Path | None = None) -> in
     *wanted* is `jsonl`, `csv` or `auto`; CSV is written as the list was, where that is a
     spreadsheet's table. *place* is where the records are, if not in *dest*. A run that is on is
     not disturbed: what it had recorded at this moment is written. 2, with one line on standard
-    error, where there is no run; 73 where *output* can't be made, 74 where it can't be written on. Raises BrokenPipeError if the reader
-    has gone, `ConfigError` if *output* is the ledger itself.
+    error, where there is no run; 73 where *output* can't be made, 74 where it can't be
+    written on. Raises BrokenPipeError if the reader has gone, `ConfigError` if *output* is the
+    ledger itself.
     """
     layout = Layout(place or Path(dest))
     opened = _open_ledger(dest, layout)
