@@ -67,13 +67,13 @@ OUTPUT = Option(
     None,
     Panel.IO,
     Destination(check_directory),
-    "Where bodies and records go: a directory, or s3://bucket/prefix (gs://, az://)",
+    "The directory, or s3://bucket/prefix, for bodies and records",
     Also(
         short="-o",
         default="NAME.fetched",
         example="pages",
         more="`NAME.fetched` for a list NAME.EXT, else `fetched`, in the current directory. "
-        "With an object store, records are in the directory of `--state`, too. "
+        "With an object store (`s3://`, `gs://`, `az://`), records are in the directory of `--state`, too. "
         "A name that looks like another place (`sftp://…`) or a file (`.zip`, `.parquet`, `.csv`, "
         "`.html`, …) is refused, unless it is an existing directory.",
     ),
