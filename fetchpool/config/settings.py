@@ -73,7 +73,8 @@ OUTPUT = Option(
         default="NAME.fetched",
         example="pages",
         more="`NAME.fetched` for a list NAME.EXT, else `fetched`, in the current directory. "
-        "With an object store (`s3://`, `gs://`, `az://`), records are in the directory of `--state`, too. "
+        "With an object store (`s3://`, `gs://`, `az://`), records are in the directory of "
+        "`--state`, too. "
         "A name that looks like another place (`sftp://…`) or a file (`.zip`, `.parquet`, `.csv`, "
         "`.html`, …) is refused, unless it is an existing directory.",
     ),
