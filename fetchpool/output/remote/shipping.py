@@ -20,20 +20,13 @@ from fetchpool.model.bodies import RemoteStoreError, Sink
 from fetchpool.model.values import Receipt
 from fetchpool.output.ledger.entries import read_blocks
 from fetchpool.output.ledger.layout import Layout
-from fetchpool.output.ledger.receipts import read_receipts
+from fetchpool.output.ledger.receipts import Placed, read_receipts
 from fetchpool.output.remote.bucket import Bucket
 from fetchpool.output.remote.restoring import local_path, registered
 from fetchpool.output.sinks.containers import OPEN
 from fetchpool.output.sinks.segments import pieces_of
 
-
-class _Place(msgspec.Struct, gc=False):
-    container: str | None = None
-    offset: int = 0
-    length: int = 0
-
-
-_decode = msgspec.json.Decoder(_Place).decode
+_decode = msgspec.json.Decoder(Placed).decode
 
 
 class Shipping:
@@ -105,11 +98,9 @@ class Shipping:
             for line, entry in zip(block.lines(), block.entries, strict=True):
                 if entry is None:
                     continue
-                place = _decode(line)
-                if place.container is not None:
-                    self._last[place.container] = Receipt(
-                        place.container, place.offset, place.length
-                    )
+                place = _decode(line).place
+                if place is not None:
+                    self._last[place[0]] = Receipt(*place)
             self._scanned = block.offset + len(block.data)
 
     def _ship(self, name: str) -> None:
