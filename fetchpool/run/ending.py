@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fetchpool.run.recording import Recording
     from fetchpool.run.stopping import Stopper
     from fetchpool.run.telling import Telling
+    from fetchpool.run.trouble import Trouble
 
 
 class Closing:
@@ -56,7 +57,7 @@ class Closing:
         )
         telling.events.event("run-ended", status=int(status), ok=summary.ok, total=summary.total)
         if recording.trouble is not None and recording.trouble.what is not None:
-            telling.reporter.error(self._explained(recording.trouble.what))
+            telling.reporter.error(self._explained(recording.trouble))
         self._warn_of_log()
         await self._write_metrics(summary)
         if status is not ExitStatus.PIPE_CLOSED:
@@ -109,12 +110,9 @@ class Closing:
         command = command_again(call.config, call.names, call.dest_text if call.named else None)
         return command or "the same command with --retry-failed"
 
-    def _explained(self, what: str) -> str:
-        return (
-            f"{what}."
-            if self._call.dest is None
-            else (f"{what}. Run the same command again to go on.")
-        )
+    def _explained(self, trouble: Trouble) -> str:
+        remedy = "" if self._call.dest is None else f" {trouble.remedy}"
+        return f"{trouble.what}.{remedy}"
 
     def _warn_of_log(self) -> None:
         trouble = self._telling.events.trouble

@@ -135,11 +135,19 @@ class Recording:
     async def remove_leftovers(self, *, goes_on: bool) -> None:
         """Delete what no record names, such as what workers left that died.
 
-        With *goes_on*, bodies that a later run may resume stay.
+        With *goes_on*, bodies that a later run may resume stay. What can't be deleted is by a later
+        run; that a container can't be completed is noted as trouble.
         """
-        if self._output is not None:
-            with suppress(StoreError, OSError):  # a later run does it
-                await self._output.recover(goes_on=goes_on, at_end=True)
+        if self._output is None:
+            return
+        try:
+            await self._output.recover(goes_on=goes_on, at_end=True)
+        except (StoreError, OSError) as error:
+            if self._output.sink.appends:
+                self._note(error)
+                assert self.trouble is not None
+                remedy = "Every body is kept: the same command with --once completes it."
+                self.trouble = self.trouble._replace(stopped_by=None, remedy=remedy)
 
     async def finish_remote(self, *, complete: bool) -> None:
         """Send up what isn't in the object store yet, where DEST is in one.

@@ -33,6 +33,8 @@ class Trouble(NamedTuple):
     status: ExitStatus
     is_remote: bool = False
     """Whether it is about DEST in an object store."""
+    remedy: str = "Run the same command again to go on."
+    """What to do, where there is a DEST."""
 
 
 def trouble_of(error: BaseException, where: str) -> Trouble:

@@ -26,6 +26,7 @@ from fetchpool.model.values import Head, Outcome, Request, Target
 from fetchpool.output.ledger.entries import blocks_in
 from fetchpool.output.ledger.files import LineWriter
 from fetchpool.output.ledger.layout import Layout
+from fetchpool.output.ledger.receipts import read_receipts
 from fetchpool.output.ledger.record import Record, encode_all, placed
 from fetchpool.output.ledger.state import read_state, write_state
 from fetchpool.output.sinks import Place, open_sink
@@ -79,6 +80,8 @@ def _write(ledger: FileIO, source: Path, dest: Path, store: str) -> int:
             for records in _batches(ledger):
                 writer.write(_moved(records, source, sink))
                 count += len(records)
+        # Completes each container: `close` would keep it to itself where that can't be done.
+        sink.recover(read_receipts(layout, earlier=False), goes_on=False)
         sink.sync()
     finally:
         sink.close()
