@@ -106,7 +106,7 @@ def test_robots_txt_is_asked_for_once_an_origin_and_obeyed(tmp_path: Path, worke
         seen = asked(server)
         # A line of the list asks for it, too; a redirect in a circle is followed five times.
         assert (seen.pop("plain"), seen.pop("circle")) == (2, 6)
-        assert set(seen.values()) == {1}
+        assert set(seen.values()) == {1}, seen
         assert set(seen) == set(WISHES) - {"plain", "circle"}
         for hit in server.counts.hits:
             if hit.target == ROBOTS:
