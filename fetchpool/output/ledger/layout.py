@@ -6,6 +6,7 @@
                     foreign        names that were here first
                     names          which line's file has which name, where lists wish some
                     state.json     the run and how far it is
+                    account.json   where the time of its commands went
                     checkpoint     a short cut to what the ledger says
                     waiting.jsonl  records of an earlier run, until a pipe brings their lines
                     previous.jsonl the ledger before this one
@@ -55,6 +56,7 @@ class Layout:
         self.foreign = private / "foreign"
         self.claims = private / "names"
         self.state = private / "state.json"
+        self.account = private / "account.json"
         self.checkpoint = private / "checkpoint"
         self.waiting = private / "waiting.jsonl"
         self.previous = private / "previous.jsonl"

@@ -1,0 +1,151 @@
+"""Where the time of a run went: slots times seconds, by what slots did or why they did nothing.
+
+A run with `--limit 100` has 100 slots. Each second a slot holds a request, which is in one of the
+steps `DOING`, or it is free for one of the reasons `FREE`. The parts add up to the whole: slots
+times seconds, over all processes.
+
+Everything here is a value. `scheduling/slot_clock` measures, `output/ledger/accounts` keeps.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+DOING: Final = {
+    "dns": "looking up names",
+    "connect": "connecting",
+    "tls": "TLS handshakes",
+    "first_byte": "waiting for the first byte",
+    "body": "receiving",
+    "own": "our own work",
+}
+"""What a slot did that held a request, in the order of an attempt; with the words for a person.
+
+`connect` has a proxy's tunnel, `first_byte` the sending; `own` is what is left of the time a slot
+was held: decoding, storing, deciding, waiting for the event loop."""
+
+FREE: Final = {
+    "per_host": "hosts at --per-host",
+    "gentle": "hosts started gently",
+    "paused": "hosts paused by 429 or 503",
+    "unreachable": "hosts that can't be reached",
+    "retry": "pauses before retries",
+    "host_rate": "--host-rate or Crawl-delay",
+    "rate": "--rate",
+    "robots": "robots.txt first",
+    "disk": "the disk",
+    "records": "the reader of the records",
+    "outage": "our network was down",
+    "descriptors": "no more descriptors",
+    "list": "the list was not read faster",
+    "tail": "nothing left to start",
+}
+"""Why a slot was free, with the words for a person."""
+
+PARTS: Final = (*DOING, *FREE)
+
+
+class HostTime(msgspec.Struct):
+    """Where time went at one host, in seconds times slots."""
+
+    host: str
+    held: float = 0.0
+    """Its requests held slots. Sampled a few times a second."""
+    free: dict[str, float] = {}
+    """Slots were free that it had requests for, by reason (of `FREE`)."""
+
+    @property
+    def cost(self) -> float:
+        """What the run waited for this host."""
+        return sum(self.free.values())
+
+
+class Connections(msgspec.Struct):
+    """What became of connections."""
+
+    opened: int = 0
+    reused: int = 0
+    """Requests that went out on a connection which had served before."""
+    closed_by_server: int = 0
+    """While it was idle, or as the response said."""
+    closed_idle: int = 0
+    """By us, after `--keepalive`, or as there were too many."""
+    closed_by_us: int = 0
+    """After their one request (`--force-close`), or with a body that nobody wanted to the end."""
+    broken: int = 0
+    """By an error, a time-out included."""
+    tls_full: int = 0
+    tls_resumed: int = 0
+
+
+class Lookups(msgspec.Struct):
+    """What became of names."""
+
+    asked: int = 0
+    """Look-ups that went to the resolver."""
+    cached: int = 0
+    """Answered from memory (`--dns-ttl`)."""
+    failed: int = 0
+    seconds: float = 0.0
+    """What the asked ones took together."""
+
+
+class Sample(msgspec.Struct):
+    """The run at a moment, counted from its start."""
+
+    at: float
+    """Seconds since the command began."""
+    parts: dict[str, float]
+    """Seconds times slots so far, by part."""
+    done: int = 0
+    """URLs with an outcome so far."""
+    running: int = 0
+    received: int = 0
+    """Bytes so far."""
+    cpu_s: float = 0.0
+
+
+class RunAccount(msgspec.Struct):
+    """Where the time of one command went."""
+
+    began_at: float
+    """Seconds since the epoch."""
+    seconds: float = 0.0
+    ended: bool = False
+    """False while the command runs, and after a kill."""
+    slots: int = 0
+    """Over all processes."""
+    processes: int = 1
+    parts: dict[str, float] = {}
+    """Seconds times slots, by part (see `PARTS`); they add up to `slot_s`."""
+    slot_s: float = 0.0
+    """Slots times the seconds that each process had them."""
+    cpu_s: float = 0.0
+    """Processor time of the event loops."""
+    loop_s: float = 0.0
+    """How long these have run together."""
+    done: int = 0
+    """URLs with an outcome of this command."""
+    limits: dict[str, str] = {}
+    """What was in force of the options that bound a run, as the user would write them."""
+    connections: Connections = msgspec.field(default_factory=Connections)
+    lookups: Lookups = msgspec.field(default_factory=Lookups)
+    hosts: list[HostTime] = []
+    """Those that the run waited for most, at most `HOSTS_KEPT`, the worst first."""
+    samples: list[Sample] = []
+    """At most `SAMPLES_KEPT`, evenly over the command's time."""
+
+    def share(self, part: str) -> float:
+        """Return the share of *part* in all slot time, 0 … 1."""
+        return self.parts.get(part, 0.0) / self.slot_s if self.slot_s > 0 else 0.0
+
+    @property
+    def cpu_share(self) -> float:
+        """How much of the time the event loops were busy, 0 … 1."""
+        return min(1.0, self.cpu_s / self.loop_s) if self.loop_s > 0 else 0.0
+
+
+HOSTS_KEPT: Final = 100
+SAMPLES_KEPT: Final = 240
