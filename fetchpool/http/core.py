@@ -24,10 +24,12 @@ from fetchpool.model.urls import redact_in
 from fetchpool.model.values import Failure, FailureKind, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
+    from fetchpool.model.attempts import Timeline
     from fetchpool.model.bodies import PartWriter, Store
     from fetchpool.model.exchanges import Exchanged, Recording
+    from fetchpool.model.slot_time import Connections, Lookups
     from fetchpool.network.connector import FetchConnector
 
 log = logging.getLogger("fetchpool")
@@ -83,6 +85,20 @@ class Engine:
     def bytes_received(self) -> int:
         """Bytes that came over connections so far, those of running exchanges included."""
         return self._received + sum(watch.bytes_seen for watch in self._watches)
+
+    @property
+    def connections(self) -> Connections:
+        """What became of connections so far."""
+        return replace(self._connector.counts)
+
+    @property
+    def lookups(self) -> Lookups:
+        """What became of names so far."""
+        return self._connector.lookups
+
+    def under_way(self, tasks: Container[object], now: float) -> list[Timeline]:
+        """Return the timelines of what *tasks* are attempting, as if it ended *now*."""
+        return [watch.timeline(None, now) for watch in self._watches if watch.task in tasks]
 
     async def attempt(self, plan: Plan, budget_s: float | None) -> Report:
         """Exchange *plan* for an answer within *budget_s* seconds (None = no such limit).

@@ -139,15 +139,24 @@ class Watch:
             self.first_byte_at = now
 
     def timeline(self, queued_at: float | None, now: float) -> Timeline:
-        """Return when each step was passed, of an attempt that ends *now*."""
+        """Return when each step was passed, of an attempt that ends *now*.
+
+        A step of connecting that is under way ends with it.
+        """
         first, sent = self.first_byte_at, self.connected_at
+        dns, tcp, tls = self.dns_at, self.tcp_at, self.tls_at
+        if sent is None:
+            match self._phase:
+                case Phase.LOOKUP:
+                    dns = now
+                case Phase.CONNECT:
+                    tcp = now
+                case Phase.TUNNEL | Phase.HANDSHAKE:
+                    tls = now
         if first is None and self._phase is Phase.SENDING:
             sent = None
         last = None if first is None else self._last_byte
-        tls = self.tls_at
-        return Timeline(
-            queued_at, self.started_at, self.dns_at, self.tcp_at, tls, sent, first, last, now
-        )
+        return Timeline(queued_at, self.started_at, dns, tcp, tls, sent, first, last, now)
 
     def pause(self, now: float) -> None:
         """Read nothing from *now* on: silence is not the server's fault."""

@@ -9,6 +9,8 @@ Everything here is a value. `scheduling/slot_clock` measures, `output/ledger/acc
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import nlargest
 from typing import Final
 
 import msgspec
@@ -23,8 +25,8 @@ DOING: Final = {
 }
 """What a slot did that held a request, in the order of an attempt; with the words for a person.
 
-`connect` has a proxy's tunnel, `first_byte` the sending; `own` is what is left of the time a slot
-was held: decoding, storing, deciding, waiting for the event loop."""
+`tls` has a proxy's tunnel, `first_byte` the sending; `own` is what is left of the time a slot was
+held: decoding, storing, deciding, waiting for the event loop."""
 
 FREE: Final = {
     "per_host": "hosts at --per-host",
@@ -107,6 +109,24 @@ class Sample(msgspec.Struct):
     cpu_s: float = 0.0
 
 
+class SlotTime(msgspec.Struct, array_like=True):
+    """Where the time of the slots of one process, or of several together, went so far."""
+
+    slots: int = 0
+    slot_s: float = 0.0
+    """Slots times the seconds that each process had them."""
+    parts: dict[str, float] = {}
+    """Seconds times slots, by part (see `PARTS`); they add up to `slot_s`."""
+    cpu_s: float = 0.0
+    """Processor time of the event loops."""
+    busiest: float = 0.0
+    """How much of its time the busiest event loop was busy, 0 … 1."""
+    connections: Connections = msgspec.field(default_factory=Connections)
+    lookups: Lookups = msgspec.field(default_factory=Lookups)
+    hosts: list[HostTime] = []
+    """Those that slots waited for most, at most `HOSTS_KEPT`, the worst first."""
+
+
 class RunAccount(msgspec.Struct):
     """Where the time of one command went."""
 
@@ -115,36 +135,53 @@ class RunAccount(msgspec.Struct):
     seconds: float = 0.0
     ended: bool = False
     """False while the command runs, and after a kill."""
-    slots: int = 0
-    """Over all processes."""
     processes: int = 1
-    parts: dict[str, float] = {}
-    """Seconds times slots, by part (see `PARTS`); they add up to `slot_s`."""
-    slot_s: float = 0.0
-    """Slots times the seconds that each process had them."""
-    cpu_s: float = 0.0
-    """Processor time of the event loops."""
-    loop_s: float = 0.0
-    """How long these have run together."""
     done: int = 0
     """URLs with an outcome of this command."""
+    time: SlotTime = msgspec.field(default_factory=SlotTime)
     limits: dict[str, str] = {}
     """What was in force of the options that bound a run, as the user would write them."""
-    connections: Connections = msgspec.field(default_factory=Connections)
-    lookups: Lookups = msgspec.field(default_factory=Lookups)
-    hosts: list[HostTime] = []
-    """Those that the run waited for most, at most `HOSTS_KEPT`, the worst first."""
     samples: list[Sample] = []
     """At most `SAMPLES_KEPT`, evenly over the command's time."""
 
     def share(self, part: str) -> float:
         """Return the share of *part* in all slot time, 0 … 1."""
-        return self.parts.get(part, 0.0) / self.slot_s if self.slot_s > 0 else 0.0
+        whole = self.time.slot_s
+        return self.time.parts.get(part, 0.0) / whole if whole > 0 else 0.0
 
-    @property
-    def cpu_share(self) -> float:
-        """How much of the time the event loops were busy, 0 … 1."""
-        return min(1.0, self.cpu_s / self.loop_s) if self.loop_s > 0 else 0.0
+
+def together(times: Sequence[SlotTime]) -> SlotTime:
+    """Return the sum of *times*, of several processes or commands."""
+    sum_ = SlotTime()
+    hosts: dict[str, HostTime] = {}
+    for each in times:
+        sum_.slots += each.slots
+        sum_.slot_s += each.slot_s
+        sum_.cpu_s += each.cpu_s
+        sum_.busiest = max(sum_.busiest, each.busiest)
+        sum_.parts = added(sum_.parts, each.parts)
+        for name in Connections.__struct_fields__:
+            both = getattr(sum_.connections, name) + getattr(each.connections, name)
+            setattr(sum_.connections, name, both)
+        for name in Lookups.__struct_fields__:
+            setattr(sum_.lookups, name, getattr(sum_.lookups, name) + getattr(each.lookups, name))
+        for host in each.hosts:
+            known = hosts.setdefault(host.host, HostTime(host.host))
+            known.held += host.held
+            known.free = added(known.free, host.free)
+    sum_.hosts = worst(hosts.values(), HOSTS_KEPT)
+    return sum_
+
+
+def added(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    """Return the sums of two tables."""
+    return {key: one.get(key, 0.0) + other.get(key, 0.0) for key in (*one, *other)}
+
+
+def worst(hosts: Iterable[HostTime], count: int) -> list[HostTime]:
+    """Return up to *count* of *hosts*: those that slots waited for most, then those that held
+    slots for longest."""
+    return nlargest(count, hosts, key=lambda host: (host.cost, host.held))
 
 
 HOSTS_KEPT: Final = 100

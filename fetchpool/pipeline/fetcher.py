@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from fetchpool.model.slot_time import SlotTime
     from fetchpool.model.values import Outcome
     from fetchpool.scheduling.scheduler import HostState
 
@@ -57,6 +58,9 @@ class Fetcher(Protocol):
 
         With several processes each has its part of the limit: the lowest that a part came to.
         """
+
+    def slot_time(self) -> SlotTime:
+        """Return where the time of the slots went so far, over all processes."""
 
     def busiest(self, now: float, count: int) -> list[HostState]:
         """Return up to *count* hosts that hold things up: parked ones, then by what waits."""

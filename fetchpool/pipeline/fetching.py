@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from fetchpool.model.attempts import Response
 from fetchpool.model.bodies import StoreError
 from fetchpool.model.values import Failure, Outcome, Request, Target
+from fetchpool.pipeline.looks import Looks
 from fetchpool.pipeline.outage_probe import OutageObserver, OutageProbe
 from fetchpool.pipeline.outcome_queue import OutcomeQueue
 from fetchpool.pipeline.own_requests import TIMEOUT_S, OwnRequests
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from fetchpool.model.asking import Fields
     from fetchpool.model.attempts import Destination
     from fetchpool.model.bodies import Sink
+    from fetchpool.model.slot_time import SlotTime
     from fetchpool.network.proxies import Choose
     from fetchpool.scheduling.proxy_pool import ProxyPool
     from fetchpool.scheduling.scheduler import HostState, Scheduler
@@ -128,6 +130,7 @@ class Fetching:
         self.source_ended = False
         self._out = OutcomeQueue(max(buffer, scheduler.limit))
         self._hungry = asyncio.Event()
+        self._looks = Looks(scheduler, self._hindrance)
         self._pool = TaskPool(scheduler.limits.limit, self._start_task, self._kick)
         self._workers: set[asyncio.Task[None]] = set()
         self._helpers: set[asyncio.Task[None]] = set()
@@ -159,6 +162,7 @@ class Fetching:
     async def _wait(self) -> None:
         if not self._started and not self._stopping:
             self._started = True
+            self._looks.start()
             self._help(self._take_in())
         await self._out.until_any()
 
@@ -238,6 +242,27 @@ class Fetching:
     def running(self) -> int:
         """Requests in progress."""
         return self._scheduler.running
+
+    def slot_time(self) -> SlotTime:
+        """Where the time of the slots went, since the first outcome was asked for."""
+        engine = self._engine
+        time = self._looks.account(lambda now: engine.under_way(self._workers, now))
+        reused = time.connections.reused
+        time.connections, time.lookups = engine.connections, engine.lookups
+        time.connections.reused = reused
+        return time
+
+    def _hindrance(self) -> tuple[str | None, bool]:
+        """Return what keeps everything from starting, if something does, and whether the list has
+        ended."""
+        hindrance = None
+        if self._judge.outage.paused:
+            hindrance = "outage"
+        elif self._sink is not None and self._sink.behind:
+            hindrance = "disk"
+        elif self._out.is_full:
+            hindrance = "records"
+        return hindrance, self.source_ended or self._stopping
 
     def busiest(self, now: float, count: int) -> list[HostState]:
         """Return up to *count* hosts that hold things up: parked ones, then by what waits."""
@@ -334,6 +359,7 @@ class Fetching:
             plan.destination = self._sitemaps
         try:
             result = await self._engine.attempt(plan, job.budget_left_s)
+            self._looks.ended(result)
             now = monotonic()
             if job.own is None and result.measures.peer is not None:
                 self.stats.request_sent(result.measures.reused)
@@ -394,6 +420,7 @@ class Fetching:
         taken = None
         if self._sink is not None and self._sink.behind:
             self._pool.call_at(now + BEHIND_S, now)
+            self._looks.nothing_started(now)
             return None
         if not self._judge.outage.paused:
             taken = scheduler.take(now)
@@ -403,6 +430,8 @@ class Fetching:
             elif (at := scheduler.next_start()) is not None:
                 self._pool.call_at(at, now)
         self._feed()
+        if taken is None:
+            self._looks.nothing_started(now)
         return taken
 
     async def _fail_doomed(self) -> None:
@@ -466,6 +495,7 @@ class Fetching:
             self._finish()
 
     def _finish(self) -> None:
+        self._looks.stop()
         self._out.close()
         self._hungry.set()
         self._pool.wake_all()

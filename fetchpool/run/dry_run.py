@@ -33,9 +33,9 @@ from fetchpool.reporting.terminal.failures import failure_lines
 from fetchpool.reporting.terminal.formats import count, counted
 from fetchpool.reporting.terminal.plain import shown
 from fetchpool.reporting.terminal.terminal import Glyphs, Writer, glyphs_for, is_terminal
-from fetchpool.run.account import Account
 from fetchpool.run.choices import check_targets, layout_of, run_options
 from fetchpool.run.command import status_of
+from fetchpool.run.counting import Counting
 from fetchpool.scheduling.job import target_of
 from fetchpool.sources import InputError, Sources, open_sources
 
@@ -113,12 +113,12 @@ class _Tally:
         self._robots = config.asks_robots
         self.requests = self.skipped = self.answered = self.refused = self.sitemaps = 0
         self.hosts = _Hosts()
-        self.account = Account(Stats(0.0), config.failures, sources)
+        self.counting = Counting(Stats(0.0), config.failures, sources)
 
     def refuse(self, outcome: Outcome) -> None:
         """Count a line that is no URL."""
         self.refused += 1
-        self.account.recorded((outcome,))
+        self.counting.recorded((outcome,))
 
     def lines(self, glyphs: Glyphs) -> Iterator[str]:
         """Yield the counts, and samples of the lines that are no URL, by reason."""
@@ -141,7 +141,7 @@ class _Tally:
         if self.refused:
             noun = "line is no URL" if self.refused == 1 else "lines are no URL"
             yield f"{count(self.refused)} {noun}"
-        yield from (f"  {line}" for line, _ in failure_lines(self.account.sample(), glyphs))
+        yield from (f"  {line}" for line, _ in failure_lines(self.counting.sample(), glyphs))
 
 
 def show_requests(config: Config, sources: Sequence[str], output: str | None) -> int:

@@ -13,6 +13,7 @@ from fetchpool.run.choices import command_again, failed_records
 from fetchpool.run.recording import record_nothing
 
 if TYPE_CHECKING:
+    from fetchpool.model.slot_time import RunAccount
     from fetchpool.run.call import Call
     from fetchpool.run.intake import Remaining
     from fetchpool.run.recording import Recording
@@ -29,8 +30,17 @@ class Closing:
         self._telling = telling
         self._stopper = stopper
 
-    async def end(self, recording: Recording, remaining: Remaining, total: int | None) -> Summary:
-        """Settle ledger, exit status and summary; the list has *total* URLs, if that is known."""
+    async def end(
+        self,
+        recording: Recording,
+        remaining: Remaining,
+        total: int | None,
+        account: RunAccount,
+    ) -> Summary:
+        """Settle ledger, exit status and summary; the list has *total* URLs, if that is known.
+
+        *account* says where the time went.
+        """
         telling = self._telling
         numbers = telling.stats.summary(monotonic(), Ending(exit_status=0))
         complete = remaining.ended and numbers.total == remaining.requests
@@ -53,6 +63,7 @@ class Closing:
                 expected=remaining.requests if remaining.ended else total,
                 left=recording.left,
                 pruned=pruned,
+                account=account,
             ),
         )
         telling.events.event("run-ended", status=int(status), ok=summary.ok, total=summary.total)
@@ -97,7 +108,7 @@ class Closing:
         if says_nothing or not self._telling.is_heard or not summary.failures:
             reporter.finish(summary)
             return
-        failures = await recording.account.failures(self._call.ledger)
+        failures = await recording.counting.failures(self._call.ledger)
         # In a thread: a list of all may be long, and its reader slow.
         await asyncio.to_thread(reporter.finish, summary, failures)
 

@@ -1,6 +1,6 @@
 """Records the outcomes of a run, in the ledger and `--records`, whatever ends the run.
 
-fetcher.batch() ─▶ Recording ─▶ Journal ─▶ ledger, --records ─▶ Account
+fetcher.batch() ─▶ Recording ─▶ Journal ─▶ ledger, --records ─▶ Counting
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from fetchpool.model.bodies import StoreError
 from fetchpool.output.export import Dialect, Table
 from fetchpool.output.ledger.record import expected_keys
 from fetchpool.output.records import RecordsError, RecordsFile, WholeRecords, open_records
-from fetchpool.run.account import Account
 from fetchpool.run.choices import opened
+from fetchpool.run.counting import Counting
 from fetchpool.run.journal import Journal
 from fetchpool.run.trouble import OurTrouble, Trouble, trouble_of
 
@@ -47,10 +47,10 @@ class Recording:
         keys = expected_keys(call.config, several=call.lists.named)
         records = _opened(call, keys, has_ledger=output is not None)
         self._copy = records if isinstance(records, WholeRecords) else None
-        self.account = Account(telling.stats, call.config.failures, call.names)
+        self.counting = Counting(telling.stats, call.config.failures, call.names)
         self.journal = Journal(
             records if isinstance(records, RecordsFile) else None,
-            self.account.recorded,
+            self.counting.recorded,
             keys,
         )
         self._ledger: Ledger | None = None
@@ -76,15 +76,20 @@ class Recording:
         keep = self._count_kept if in_place else self.journal.keep
         self._remaining.set_aside(settled.done, settled.waiting, keep, offset=settled.offset)
         for label, count in settled.kept.failed.items():
-            self.account.kept(ok=False, label=label, count=count)
-        self.account.kept(ok=True, count=settled.kept.ok)
-        self.account.changes_kept(settled.kept.changes)
+            self.counting.kept(ok=False, label=label, count=count)
+        self.counting.kept(ok=True, count=settled.kept.ok)
+        self.counting.changes_kept(settled.kept.changes)
         self._ledger = settled.ledger
         if self._output.remote is not None:
             from fetchpool.run.publishing import Publishing
 
             self._publishing = Publishing(self._output.remote, self.journal.end_run)
         self.journal.write_to(settled.ledger, path, self._output.sink)
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether this command keeps nothing of an earlier run."""
+        return self._output is None or self._output.directory.begins_anew
 
     def start(self, on_trouble: Callable[[], None]) -> None:
         """Begin to write what gathers; *on_trouble* is called once fetching must end."""
@@ -237,7 +242,7 @@ class Recording:
 
     async def _count_kept(self, line: Line) -> None:
         """Count an answer of an earlier run that is in the ledger already."""
-        self.account.recorded((line.entry,))
+        self.counting.recorded((line.entry,))
 
     def _read_list(self) -> Iterator[Request]:
         return (request for batch in self._call.lists.batches() for request in batch.requests)

@@ -35,6 +35,7 @@ from fetchpool.run.screen import Shown, displaying, tell_of_waiting
 from fetchpool.run.stopping import Stopper
 from fetchpool.run.streams import occupy_closed_streams
 from fetchpool.run.telling import Telling
+from fetchpool.run.timekeeping import Timekeeping
 from fetchpool.run.trouble import Trouble
 from fetchpool.run.watching import Observer, catching_internal_errors
 from fetchpool.scaling.sharing import worker_count
@@ -194,17 +195,29 @@ class Runner:
         return dispatch
 
     async def _fetch(self, fetcher: Fetcher, recording: Recording) -> Summary:
-        telling, stopper = self._telling, self._stopper
-        telling.begin(make_budget(self._config.limit))
+        telling, stopper, budget = self._telling, self._stopper, make_budget(self._config.limit)
+        telling.begin(budget)
+        times = self._timekeeping(recording, budget.limit)
         shown = Shown(fetcher, self._remaining, stopper)
         recording.start(on_trouble=fetcher.abort)
         stopper.steps(partial(self._stop, shown), partial(recording.abort, fetcher))
         async with displaying(telling, shown, self._call.lists) as counter:
+            times.start(fetcher)
             await recording.record_all(fetcher)
         telling.connections(fetcher)
+        account = await times.end(fetcher)
         await self._save_cookies(recording)
         total = None if counter is None else counter.total
-        return await self._closing.end(recording, self._remaining, total)
+        return await self._closing.end(recording, self._remaining, total, account)
+
+    def _timekeeping(self, recording: Recording, limit: int) -> Timekeeping:
+        return Timekeeping(
+            self._config,
+            self._telling.stats,
+            self._call.layout,
+            limit,
+            anew=recording.begins_anew,
+        )
 
     async def _save_cookies(self, recording: Recording) -> None:
         """Write what `--save-cookies` asks for, however the run ended."""

@@ -15,9 +15,10 @@ import logging
 import pickle
 from collections.abc import Coroutine
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Protocol
 
+from fetchpool.model.slot_time import SlotTime, together
 from fetchpool.model.values import Outcome
 from fetchpool.output.ledger import Bitmap
 from fetchpool.pipeline.fetching import OurSideDownError, RunObserver
@@ -115,6 +116,9 @@ class Dispatch:
         self.connections_opened = 0
         self.bytes_received = 0
         self.lowered_to: int | None = None
+        self._times: dict[int, SlotTime] = {}
+        """Where the time of each worker process went, by its number."""
+        self._began, self._cpu_began_s = monotonic(), thread_time()
         self._out = OutcomeQueue(BUFFER)
         self._hungry = asyncio.Event()
         self._over = asyncio.Event()
@@ -162,6 +166,11 @@ class Dispatch:
     @property
     def network_down(self) -> bool:
         return any(worker.last.network_down for worker in self._workers)
+
+    def slot_time(self) -> SlotTime:
+        passed, cpu_s = monotonic() - self._began, thread_time() - self._cpu_began_s
+        busiest = min(1.0, cpu_s / passed) if passed > 0 else 0.0
+        return together([*self._times.values(), SlotTime(cpu_s=cpu_s, busiest=busiest)])
 
     def busiest(self, now: float, count: int) -> list[HostState]:
         states = [state for worker in self._workers for state in worker.last.busiest]
@@ -308,6 +317,8 @@ class Dispatch:
     def _count(self, worker: WorkerHandle, tick: say.Tick) -> None:
         stats, observer = self._stats, self._observer
         worker.last = tick
+        if tick.time is not None:
+            self._times[worker.number] = tick.time
         self.connections_opened += tick.connections
         self.bytes_received += tick.received
         stats.requests_sent(tick.requests, tick.reused)

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from fetchpool.model.cookies import Cookie
 from fetchpool.model.exchanges import ExchangedState
 from fetchpool.model.robots import RobotsRead
+from fetchpool.model.slot_time import SlotTime
 from fetchpool.model.values import Outcome, Request, Target
 from fetchpool.scheduling.job import BodyProgress, Job
 from fetchpool.scheduling.scheduler import HostState
@@ -250,6 +251,8 @@ class Tick(Message):
     """A host that answered lately."""
     robots: list[RobotsRead] = []
     """What was fetched of them."""
+    time: SlotTime | None = None
+    """Where the worker's time went so far; with some of the ticks, and the last."""
 
 
 class Logged(Message):

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from fetchpool.model.robots import RobotsRead
     from fetchpool.pipeline.fetching import Fetching
 
+TIME_EVERY_S = 1.0
+"""How often it is told where the time went."""
+
 HOSTS_SENT = 12
 """How many of the hosts that hold things up are sent to be shown."""
 
@@ -28,6 +31,7 @@ class Tally:
         self._next = Tick()
         self._connections = 0
         self._received = 0
+        self._told_time = float("-inf")
 
     # -- what `Fetching` tells -------------------------------------------------------------------
 
@@ -66,16 +70,20 @@ class Tally:
 
     # -- for the parent --------------------------------------------------------------------------
 
-    def tick(self, fetching: Fetching) -> Tick:
+    def tick(self, fetching: Fetching, *, is_last: bool = False) -> Tick:
         """Return what was counted since the last one, and how *fetching* stands now."""
         tick, self._next = self._next, Tick()
+        now = monotonic()
+        if is_last or now - self._told_time >= TIME_EVERY_S:
+            self._told_time = now
+            tick.time = fetching.slot_time()
         tick.running = fetching.running
         tick.connections = fetching.connections_opened - self._connections
         tick.received = fetching.bytes_received - self._received
         self._connections += tick.connections
         self._received += tick.received
         if self._shows:
-            tick.busiest = fetching.busiest(monotonic(), HOSTS_SENT)
+            tick.busiest = fetching.busiest(now, HOSTS_SENT)
         tick.network_down = fetching.network_down
         tick.lowered_to = fetching.lowered_to
         tick.alive = fetching.known_alive

@@ -115,7 +115,7 @@ class Worker:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-                self._send(self._tally.tick(fetching))
+                self._send(self._tally.tick(fetching, is_last=True))
                 if config.save_cookies is not None:
                     mine = [each for each in pool.cookies() if share.owns(each.domain)]
                     self._send(say.Cookies(mine))

@@ -103,6 +103,28 @@ class HostSlot(Generic[T]):
             return self.again[0][0]
         return fair_at
 
+    def why_not(self, now: float) -> str | None:
+        """Return why none of what waits may start at *now* (a key of `slot_time.FREE`); None = it
+        may."""
+        health = self.health
+        if self.held:
+            return "robots"
+        if self.running >= health.window:
+            if health.window >= health.most:
+                return "per_host"
+            if health.throttling is not None:
+                return "paused"
+            return "unreachable" if health.failures else "gentle"
+        if health.parked_until > now:
+            is_asked = health.why is not None and health.why.isdigit()
+            return "paused" if is_asked else "unreachable"
+        at = self.may_start_at()
+        if at is not None and at <= now:
+            return None
+        if self.rate_limit is not None and self.rate_limit.ready_at == at:
+            return "host_rate"
+        return "paused" if self.refused else "retry"
+
     def fair_at(self) -> float | None:
         """Return when a refused request may be tried again; None = an event decides.
 
@@ -209,6 +231,10 @@ class Spotlight(Generic[T]):
             for slot in self._shown
             if slot.running or slot.waiting or slot.health.fails_fast(now)
         ]
+
+    def some(self, slots: Collection[HostSlot[T]]) -> Collection[HostSlot[T]]:
+        """Return all of *slots*, or the next `LOOKED_AT` of more than those."""
+        return self._candidates(slots)
 
     def _candidates(self, slots: Collection[HostSlot[T]]) -> Collection[HostSlot[T]]:
         if len(slots) <= LOOKED_AT:

@@ -28,6 +28,7 @@ from fetchpool.scheduling.host_health import HostHealth
 from fetchpool.scheduling.host_slot import HostSlot, Spotlight
 from fetchpool.scheduling.host_terms import TermsAt
 from fetchpool.scheduling.rate_limit import RateLimit
+from fetchpool.scheduling.reasons import Reasons, reasons_of
 from fetchpool.scheduling.throttling import Refusal
 
 __all__ = ["Backlog", "HostState", "Limits", "Scheduler"]
@@ -111,6 +112,8 @@ class Scheduler(Generic[T]):
         self._doomed: OrderedDict[str, HostSlot[T]] = OrderedDict()
         self._ticket = count()
         self._spotlight: Spotlight[T] = Spotlight()
+        self._glance: Spotlight[T] = Spotlight()
+        self._held_s = 0.0
         self._in_memory = 0
         self._waiting = 0
         self._started = 0
@@ -345,6 +348,15 @@ class Scheduler(Generic[T]):
         """
         return self._spotlight.busiest(self._slots.values(), now, count)
 
+    def held_until(self, now: float) -> float:
+        """Return for how long slots have held requests up to *now*, in seconds times slots."""
+        return self._held_s + self.running * (now - self._counted_at)
+
+    def reasons(self, now: float) -> Reasons:
+        """Return why requests wait at hosts; of a great many hosts, as a part of them shows it."""
+        rate = self._rate_limit is not None and self._rate_limit.ready_at > now
+        return reasons_of(self._glance.some(self._slots.values()), len(self._slots), now, rate=rate)
+
     # -- inside --------------------------------------------------------------------------------
 
     def _slot(self, host: str) -> HostSlot[T]:
@@ -403,8 +415,10 @@ class Scheduler(Generic[T]):
 
     def _count_running(self, slot: HostSlot[T], change: int, now: float) -> None:
         """Charge the host for its slots up to *now*, then count *change* more of them."""
+        held_s = self.running * (now - self._counted_at)
+        self._held_s += held_s
         if self._competing:
-            self._fair_share_s += self.running * (now - self._counted_at) / self._competing
+            self._fair_share_s += held_s / self._competing
         self._counted_at = now
         running = slot.running
         if running:

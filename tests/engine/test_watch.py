@@ -271,12 +271,15 @@ def test_steps_of_a_new_connection_are_told_apart_in_the_timeline() -> None:
     )  # fmt: skip
 
 
-def test_timeline_of_an_attempt_that_ends_early_claims_no_step_it_did_not_pass() -> None:
+def test_timeline_of_an_attempt_that_fails_while_connecting_ends_with_that_step() -> None:
     clock = watch()
-    assert clock.timeline(None, 1.0) == Timeline(None, 0.0, None, None, None, None, None, None, 1.0)
-    clock.entered(Phase.CONNECT, 1.0)  # to an address: no name is looked up
-    assert clock.timeline(None, 2.0).tcp is None
+    clock.entered(Phase.LOOKUP, 0.0)
+    assert clock.timeline(None, 1.0) == Timeline(None, 0.0, 1.0, None, None, None, None, None, 1.0)
+    clock.entered(Phase.CONNECT, 1.5)
+    failed = clock.timeline(None, 2.0)
+    assert (failed.dns, failed.tcp, failed.tls) == (1.5, 2.0, None)
     clock.entered(Phase.HANDSHAKE, 3.0)
-    assert (clock.timeline(None, 4.0).tcp, clock.timeline(None, 4.0).tls) == (3.0, None)
+    failed = clock.timeline(None, 4.0)
+    assert (failed.dns, failed.tcp, failed.tls, failed.sent) == (1.5, 3.0, 4.0, None)
     clock.connected(5.0, None, reused=False)
     assert (clock.timeline(None, 6.0).tls, clock.timeline(None, 6.0).sent) == (5.0, None)

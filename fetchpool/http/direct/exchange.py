@@ -140,6 +140,7 @@ class DirectExchange:
         """Send *plan*; see `Exchange.send`."""
         target, connector = plan.target, self._connector
         handler = protocol = approve = None
+        broken = True
         try:
             origin = self._origin(target, plan.route)
             if origin.gateway is not None:
@@ -166,6 +167,7 @@ class DirectExchange:
                 answer = protocol.send(request, watch, receiver, approve, plan.method, plan.body)
             while not await answer:
                 answer = await protocol.catch_up()
+            broken = False
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError) as error:
             at = watch.phase(answering=False)
             raise translate(error, at=at, reused=watch.reused) from error
@@ -176,7 +178,12 @@ class DirectExchange:
             if handler is not None:
                 reusable = protocol is not None and protocol.reusable
                 connector.release(
-                    origin.connection_key, handler, reusable=reusable, shelf=origin.shelf
+                    origin.connection_key,
+                    handler,
+                    reusable=reusable,
+                    shelf=origin.shelf,
+                    broken=broken,
+                    cut=receiver.action is BodyAction.CLOSE,
                 )
         if receiver.action is not BodyAction.CLOSE:
             receiver.finish(proven=protocol.proven)

@@ -32,7 +32,9 @@ from typing import TYPE_CHECKING, Any, cast
 import aiohttp
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
+from msgspec.structs import replace
 
+from fetchpool.model.slot_time import Connections, Lookups
 from fetchpool.network.connector.dialling import Dialler, family_of, refuse_literal
 from fetchpool.network.connector.handler import (
     Guard,
@@ -130,7 +132,8 @@ class FetchConnector(Dialler):
         public_only: bool = False,
         **options: Any,
     ) -> None:
-        resolver = RememberingResolver(dns_ttl_s)
+        self._lookups = Lookups()
+        resolver = RememberingResolver(dns_ttl_s, counts=self._lookups)
         super().__init__(resolver=resolver, **options)
         check_new(self)
         self._resolver_owner = True
@@ -141,8 +144,19 @@ class FetchConnector(Dialler):
         self.idle_limit = idle_limit
         self.idle: OrderedDict[Handler, float] = OrderedDict()
         """Idle connections and since when, the oldest first."""
-        self.opened = 0
+        self.counts = Connections()
+        """What became of connections; those in use aside."""
+
+    @property
+    def opened(self) -> int:
         """Connections opened so far."""
+        return self.counts.opened
+
+    @property
+    def lookups(self) -> Lookups:
+        """What became of the names that connections were made to."""
+        asked = self._lookups.asked
+        return replace(self._lookups, cached=max(0, self.names - asked))
 
     async def connect(
         self,
@@ -208,7 +222,12 @@ class FetchConnector(Dialler):
     ) -> ResponseHandler:
         make = functools.partial(super()._create_connection, req, traces, timeout)
         handler = await self.resuming(req.host, make)
-        self.opened += 1
+        counts = self.counts
+        counts.opened += 1
+        secure = handler.transport and handler.transport.get_extra_info("ssl_object")
+        if secure:
+            counts.tls_resumed += bool(secure.session_reused)
+            counts.tls_full += not secure.session_reused
         return handler
 
     async def _create_proxy_connection(
@@ -246,6 +265,8 @@ class FetchConnector(Dialler):
                 self.note_session(protocol.transport)
             if closing:
                 protocol.abort()
+        if closing:
+            self._count_closed(protocol)
         super()._release(key, protocol, should_close=closing)
         if not closing and not self.closed:
             self._keep_idle(key, protocol, monotonic())
@@ -303,11 +324,16 @@ class FetchConnector(Dialler):
         *,
         reusable: bool,
         shelf: ConnectionKey | None = None,
+        broken: bool = False,
+        cut: bool = False,
     ) -> None:
         """Take back what `take` or `open` returned: keep it where *reusable*, else close it.
 
-        With a *shelf* it is kept under that.
+        With a *shelf* it is kept under that. *broken*: an error or a time-out ended its use;
+        *cut*: nobody wanted the rest of the response.
         """
+        if not reusable:
+            handler.is_broken, handler.is_cut = broken, cut
         if shelf is not None:
             self._acquired_per_host[key].discard(handler)
             if not self._acquired_per_host[key]:
@@ -338,7 +364,18 @@ class FetchConnector(Dialler):
 
     # -- upkeep ----------------------------------------------------------------------------------
 
+    def _count_closed(self, handler: Handler) -> None:
+        """Count a connection that ends with its request."""
+        counts = self.counts
+        if handler.is_broken:
+            counts.broken += 1
+        elif self.force_close or handler.is_cut or not self.idle_limit:
+            counts.closed_by_us += 1
+        else:
+            counts.closed_by_server += 1
+
     def _drop_oldest(self) -> None:
+        self.counts.closed_idle += 1
         handler = next(iter(self.idle))
         handler.end_idle()
         handler.abort()

@@ -64,8 +64,12 @@ class Dialler(aiohttp.TCPConnector):
     It resumes TLS sessions where its context does.
     """
 
+    names = 0
+    """Connections that were wanted to a name, not an address."""
+
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
         if family_of(host) is None:
+            self.names += 1
             enter_phase(Phase.LOOKUP)
         return await super()._resolve_host(host, port, traces)
 

@@ -75,6 +75,10 @@ class Handler(ResponseHandler):
     """The address connected to; None for a proxy."""
     borrower: asyncio.BaseProtocol | None = None
     """Receives the transport's events in place of this protocol; passes `connection_lost` on."""
+    is_broken = False
+    """Whether an error or a time-out has ended its use."""
+    is_cut = False
+    """Whether nobody wanted the rest of its last response."""
     is_noted = False
     """Whether `note_session` has seen its TLS session."""
     _poll: select.poll | None = None
@@ -88,6 +92,7 @@ class Handler(ResponseHandler):
         elif self.watcher is not None:
             self.watcher.received(len(data), monotonic())
         elif self.idle_in is not None:
+            self.idle_in.counts.broken += 1
             self.end_idle()
             self.abort()  # unrequested: must never become another URL's response
             return
@@ -169,7 +174,7 @@ class Handler(ResponseHandler):
         super().close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self.end_idle()
+        self.end_idle(by_server=True)
         rest = self.take_undelivered()
         if rest and self.guard is not None:
             self.data_received(rest)
@@ -255,9 +260,11 @@ class Handler(ResponseHandler):
             self.idle_in.idle.pop(self, None)
             self.idle_in = None
 
-    def end_idle(self) -> None:
+    def end_idle(self, *, by_server: bool = False) -> None:
         """Take it off, and close it for good in the connector, too."""
         connector, key = self.idle_in, self.idle_key
+        if connector is not None and by_server:
+            connector.counts.closed_by_server += 1
         self.leave_idle()
         if connector is not None and key is not None:
             connector.discard(key, self)

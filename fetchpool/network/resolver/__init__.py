@@ -12,6 +12,7 @@ from typing import cast
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from fetchpool.model.slot_time import Lookups
 from fetchpool.network.resolver.hosts import HOSTS_FILE, HostsFile
 from fetchpool.network.resolver.numeric import numeric_result
 from fetchpool.network.resolver.system import SystemResolver, TooBusyError, may_know
@@ -57,8 +58,16 @@ class RememberingResolver(AbstractResolver):
     *ttl_s* is replaced by a new one, so that no address outlives `--dns-ttl`.
     """
 
-    def __init__(self, ttl_s: float = float("inf"), hosts_file: str = HOSTS_FILE) -> None:
+    def __init__(
+        self,
+        ttl_s: float = float("inf"),
+        hosts_file: str = HOSTS_FILE,
+        *,
+        counts: Lookups | None = None,
+    ) -> None:
+        """Count look-ups in *counts*."""
         self._ttl_s = ttl_s
+        self._counts = counts or Lookups()
         self._hosts = HostsFile(hosts_file)
         self._system = SystemResolver()
         # Made for the first name: loading c-ares takes 15 ms, and releasing the configuration
@@ -77,11 +86,16 @@ class RememberingResolver(AbstractResolver):
             if monotonic() < known[0]:
                 raise LookupFailedError(known[1].reason, temporary=known[1].temporary, unasked=True)
             del self._failed[key]
+        counts, began = self._counts, monotonic()
+        counts.asked += 1
         try:
             found = self._from_file(host, family) or await self._ask(host, family)
         except LookupFailedError as failure:
+            counts.failed += 1
             self._remember(key, failure)
             raise
+        finally:
+            counts.seconds += monotonic() - began
         for address in found:
             address["port"] = port
         return found

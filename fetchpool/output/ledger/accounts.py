@@ -15,28 +15,25 @@ COMMANDS_KEPT = 20
 
 class _Accounts(msgspec.Struct):
     version: int
-    run: float | None
-    """When the run began that the commands belong to (`State.started_at`)."""
     commands: list[RunAccount]
 
 
 _decode = msgspec.json.Decoder(_Accounts).decode
 
 
-def read_accounts(layout: Layout, run: float | None = None) -> list[RunAccount]:
+def read_accounts(layout: Layout) -> list[RunAccount]:
     """Return the accounts of a run's commands, the first one first; none where there are none.
 
-    With *run*, when the run began, those of an earlier run don't count. What can't be read is no
-    reason to fail: nothing depends on it.
+    What can't be read is no reason to fail: nothing depends on it.
     """
     with suppress(OSError, msgspec.DecodeError):
         found = _decode(layout.account.read_bytes())
-        if found.version == 1 and (run is None or found.run == run):
+        if found.version == 1:
             return found.commands
     return []
 
 
-def write_accounts(layout: Layout, run: float | None, commands: list[RunAccount]) -> None:
+def write_accounts(layout: Layout, commands: list[RunAccount]) -> None:
     """Replace the file; the last of *commands* is the one that runs. Raises `OSError`."""
-    kept = _Accounts(1, run, commands[-COMMANDS_KEPT:])
+    kept = _Accounts(1, commands[-COMMANDS_KEPT:])
     replace_file(layout.account, msgspec.json.encode(kept), fsync=False)

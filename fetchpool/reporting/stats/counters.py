@@ -192,6 +192,11 @@ class Stats:
         """Count lines that are blank or a comment."""
         self._skipped += count
 
+    @property
+    def answered(self) -> int:
+        """URLs with an outcome of this command."""
+        return self._answered
+
     def snapshot(self, now: float, state: RunState) -> Snapshot:
         """Return the run as it stands at *now*; to be asked a few times a second for good rates."""
         self._speed.sample(now, self._answered, self._received)

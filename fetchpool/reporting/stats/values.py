@@ -9,6 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from fetchpool.model.hosts import HostState
+from fetchpool.model.slot_time import RunAccount
 from fetchpool.reporting.stats.hosts import GivenUpHost, ParkedHost, SlowHost
 
 
@@ -90,6 +91,8 @@ class Ending(Struct, frozen=True, kw_only=True):
     """URLs that the list of the run before had and this one has not, with `--refresh`."""
     pruned: int = 0
     """Bodies of such URLs that were moved away."""
+    account: RunAccount | None = None
+    """Where the time went."""
 
 
 class ProxyUse(Struct):

@@ -99,6 +99,11 @@ def percent(part: int, whole: int) -> str:
     return f"{share:.1f} %" if share < 99.95 else ">99.9 %"
 
 
+def share(part: float) -> str:
+    """Return a measured share, 0 … 1, in whole percents: `71 %`."""
+    return f"{100 * part:.0f} %"
+
+
 def percent_done(part: int, whole: int) -> str:
     """Return a progress in whole percents, rounded down; five characters: ` 61 %`."""
     return f"{min(100, part * 100 // whole) if whole else 100:3} %"

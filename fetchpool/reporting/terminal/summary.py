@@ -8,6 +8,7 @@ from typing import Final
 
 from rich.text import Text
 
+from fetchpool.reporting.diagnosis import advice, bounds, in_words
 from fetchpool.reporting.stats import FailureGroup, GivenUpHost, SlowHost, Summary, Times
 from fetchpool.reporting.terminal import formats
 from fetchpool.reporting.terminal.failures import failure_lines, where_all_are
@@ -33,6 +34,9 @@ _LONGEST_HOST: Final = 36
 _SHORTEST_HOST: Final = 12
 _WHY: Final = 200
 _GAP: Final = "   "
+_STEP_WIDTH: Final = 9
+_BOUNDS: Final = 2
+_WORTH_EXPLAINING_S: Final = 1.0
 
 
 def render_summary(
@@ -49,6 +53,7 @@ def render_summary(
         *map(iter, _figures(summary, width, glyphs)),
         _failures(failures, width, glyphs),
         iter(_sitemaps(summary, width, glyphs)),
+        iter(_bound_by(summary, width, glyphs)),
         iter(_next_steps(summary, width, glyphs, failures)),
     ]
     begun = False
@@ -306,6 +311,26 @@ def _proxies(summary: Summary, width: int, glyphs: Glyphs) -> list[Text]:
     if summary.proxies_used > len(rows):
         lines.append(Text(f"and {formats.count(summary.proxies_used - len(rows))} more"))
     return lines
+
+
+def _bound_by(summary: Summary, width: int, glyphs: Glyphs) -> list[Text]:
+    """Return what the run was bound by and what to change, where it took long enough to tell."""
+    account = summary.account
+    if account is None or account.seconds < _WORTH_EXPLAINING_S or not (found := bounds(account)):
+        return []
+    named = (f"{shown(each.text, glyphs)} {formats.share(each.share)}" for each in found[:_BOUNDS])
+    text = ", ".join(named)
+    if found[0].key != "cpu":
+        text += f"; CPU {formats.share(account.time.busiest)}"
+    lines = [("bound by", text)]
+    lines += [("advice", shown(in_words(each), glyphs)) for each in advice(account)[:1]]
+    return [
+        Text.assemble((label.ljust(_STEP_WIDTH), "dim"), line)
+        if number == 0
+        else Text(f"{'':<{_STEP_WIDTH}}{line}")
+        for label, text in lines
+        for number, line in enumerate(textwrap.wrap(text, max(20, width - _STEP_WIDTH)))
+    ]
 
 
 def _next_steps(

@@ -10,7 +10,7 @@ from fetchpool.model.values import FailureKind, Outcome, Request
 from fetchpool.output.ledger import Record, encode
 from fetchpool.output.ledger.entries import read_entry
 from fetchpool.reporting.stats import Ending, FailureGroup, Stats
-from fetchpool.run.account import Account
+from fetchpool.run.counting import Counting
 from tests.ledger.runs import outcome
 
 
@@ -32,7 +32,7 @@ def write(path: Path, *outcomes: Outcome) -> Path:
 @pytest.mark.parametrize("wanted", [0, 2, "all"])
 async def test_failures_of_this_command_need_no_ledger(wanted: int | str) -> None:
     stats = Stats(0.0)
-    account = Account(stats, wanted, ["urls.txt"])
+    account = Counting(stats, wanted, ["urls.txt"])
     account.recorded([failed(3), outcome(Request("http://h/", 4)), failed(1), failed(2)])
     urls = [f"http://***@h/{seq}" for seq in (1, 2, 3)]
     shown = 3 if wanted == "all" else int(wanted)
@@ -44,7 +44,7 @@ async def test_failures_of_this_command_need_no_ledger(wanted: int | str) -> Non
 async def test_failures_kept_from_before_are_read_from_the_ledger(tmp_path: Path) -> None:
     ledger = write(tmp_path / "results.jsonl", failed(1), failed(2, detail="9 of 10"), failed(3))
     stats = Stats(0.0)
-    account = Account(stats, 20, ["urls.txt"])
+    account = Counting(stats, 20, ["urls.txt"])
     entry = read_entry(ledger.read_bytes().splitlines()[0])
     assert entry is not None
     account.recorded([entry, failed(2, detail="9 of 10")])
@@ -59,7 +59,7 @@ async def test_failures_kept_from_before_are_read_from_the_ledger(tmp_path: Path
 
 async def test_all_failures_are_read_as_they_are_listed(tmp_path: Path) -> None:
     ledger = write(tmp_path / "results.jsonl", *(failed(seq) for seq in range(1, 40)))
-    groups = await Account(Stats(0.0), "all", ["urls.txt"]).failures(ledger)
+    groups = await Counting(Stats(0.0), "all", ["urls.txt"]).failures(ledger)
     assert [(group.count, group.listed) for group in groups] == [(39, 39)]
     for _ in range(2):
         assert [line.seq for line in groups[0].lines] == list(range(1, 40))

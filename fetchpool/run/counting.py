@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fetchpool.run.journal import Recorded
 
 
-class Account:
+class Counting:
     """Counts what has its record; what is lost on the way to the ledger is fetched again."""
 
     def __init__(self, stats: Stats, wanted: int | str, names: Sequence[str]) -> None:
@@ -131,12 +131,12 @@ class Account:
 class _Lines:
     """All lines of a group, read anew each time: nothing is kept of them."""
 
-    def __init__(self, account: Account, ledger: Path, table: FailureTable, place: int) -> None:
+    def __init__(self, counting: Counting, ledger: Path, table: FailureTable, place: int) -> None:
         self._of = (ledger, table, place)
-        self._account = account
+        self._counting = counting
 
     def __iter__(self) -> Iterator[FailedLine]:
-        return self._account.lines_of(*self._of)
+        return self._counting.lines_of(*self._of)
 
 
 def _words(failed: Outcome | Record | FailedEntry) -> tuple[str, str | None]:

@@ -1,0 +1,206 @@
+"""Splits the time of the slots: what those did that held a request, and why the others were free.
+
+    held      the scheduler adds up how long slots are held; each attempt that ends tells its steps
+    free      what is left of slots × seconds; a few times a second somebody looks at why
+
+A look counts the requests that wait at hosts which may start none, by reason, and what each reason
+keeps from starting is its part of the slots that are free until the next look. Where fewer wait
+than slots are free, the rest is due to the list, or to its end. So the parts add up to the whole,
+whenever the looks are; only how free time is split between reasons depends on them.
+
+Pure: no clock; `now` is monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fetchpool.model.attempts import FailedAttempt
+from fetchpool.model.slot_time import (
+    DOING,
+    HOSTS_KEPT,
+    Connections,
+    HostTime,
+    SlotTime,
+    added,
+    worst,
+)
+from fetchpool.scheduling.reasons import Reasons
+
+if TYPE_CHECKING:
+    from fetchpool.model.attempts import Report, Timeline
+    from fetchpool.scheduling.scheduler import Scheduler
+
+HOSTS_COUNTED = 1000
+"""Hosts whose time is added up; beyond twice as many the better half is forgotten."""
+
+AT_ONCE = 256
+"""Attempts whose steps are added up together: half of what each by itself would take."""
+
+
+class Steps(msgspec.Struct):
+    """Seconds that attempts spent in each step before the end of the response."""
+
+    dns: float = 0.0
+    connect: float = 0.0
+    tls: float = 0.0
+    first_byte: float = 0.0
+    body: float = 0.0
+    reused: int = 0
+    """Requests that went out on a connection which had served before."""
+
+    def add(self, timeline: Timeline) -> None:
+        """Add an attempt."""
+        at = timeline.started
+        if timeline.dns is not None:
+            self.dns += timeline.dns - at
+            at = timeline.dns
+        if timeline.tcp is not None:
+            self.connect += timeline.tcp - at
+            at = timeline.tcp
+        elif timeline.sent is not None:
+            self.reused += 1
+        if timeline.tls is not None:
+            self.tls += timeline.tls - at
+            at = timeline.tls
+        first = timeline.first_byte
+        if first is not None:
+            self.first_byte += first - at
+            if timeline.last_byte is not None:
+                self.body += timeline.last_byte - first
+        elif timeline.sent is not None:
+            self.first_byte += timeline.ended - at
+        # Else it ended while connecting: `Watch.timeline` has put the end of that step there.
+
+    @property
+    def total(self) -> float:
+        """All of them together."""
+        return self.dns + self.connect + self.tls + self.first_byte + self.body
+
+
+def cut_off(timeline: Timeline) -> Timeline:
+    """Return *timeline*, of an attempt whose response is not complete, with the body's end."""
+    if timeline.first_byte is None:
+        return timeline
+    return msgspec.structs.replace(timeline, last_byte=timeline.ended)
+
+
+class SlotClock:
+    """The account of the slots of *scheduler*, in one process."""
+
+    def __init__(self, scheduler: Scheduler[Any]) -> None:
+        self._scheduler = scheduler
+        self._began = 0.0
+        self._slots = scheduler.limits.limit
+        self._steps = Steps()
+        self._ended: list[Timeline] = []
+        self._free: dict[str, float] = {}
+        self._hosts: dict[str, HostTime] = {}
+        self._last = 0.0
+        self._held_s = 0.0  # up to the last look
+        self._reasons: Reasons | None = None  # as the last look found them, if a slot was free
+        self._latest = Reasons()
+
+    def begin(self, now: float) -> None:
+        """Measure from *now* on."""
+        self._began = self._last = now
+
+    def ended(self, report: Report) -> None:
+        """Add up the steps of an attempt that held a slot."""
+        timeline = report.measures.timeline
+        if isinstance(report, FailedAttempt):
+            timeline = cut_off(timeline)
+        self._ended.append(timeline)
+        if len(self._ended) >= AT_ONCE:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        ended, self._ended = self._ended, []
+        for timeline in ended:
+            self._steps.add(timeline)
+
+    def look(self, now: float, *, overall: str | None, list_ended: bool) -> None:
+        """Split the time since the last look, and see why slots are free now.
+
+        *overall*: what keeps all of them from starting anything, if something does (`outage`).
+        """
+        scheduler = self._scheduler
+        passed, held_s = now - self._last, scheduler.held_until(now)
+        free_s = self._slots * passed - (held_s - self._held_s)
+        reasons = scheduler.reasons(now)
+        if overall is not None:
+            found = Reasons({overall: 1.0}, [], reasons.running)
+        else:
+            found = self._with_the_rest(reasons, list_ended=list_ended)
+        if passed > 0:
+            self._share_out(self._reasons or found, free_s, passed)
+        self._latest = found
+        self._reasons = found if scheduler.running < self._slots else None
+        self._last, self._held_s = now, held_s
+
+    def _with_the_rest(self, reasons: Reasons, *, list_ended: bool) -> Reasons:
+        """Return *reasons* with what is due to descriptors, and to the list or its end."""
+        scheduler = self._scheduler
+        waiting, hosts = dict(reasons.waiting), reasons.hosts
+        free = float(max(1, self._slots - scheduler.running))
+        lowered = min(free, self._slots - scheduler.limit)
+        if lowered > 0 and scheduler.waiting:
+            free -= lowered
+            most = sum(waiting.values())
+            if most > free:
+                waiting = {key: count * free / most for key, count in waiting.items()}
+                hosts = [(host, key, count * free / most) for host, key, count in hosts]
+        missing = free - sum(waiting.values())
+        if missing > 0:
+            waiting["tail" if list_ended else "list"] = missing
+        if lowered > 0 and scheduler.waiting:
+            waiting["descriptors"] = lowered
+        return Reasons(waiting, hosts, reasons.running)
+
+    def _share_out(self, reasons: Reasons, free_s: float, passed: float) -> None:
+        """Give each of *reasons* its part of *free_s*, and hosts theirs by name."""
+        total = sum(reasons.waiting.values())
+        if total > 0 and free_s > 0:
+            each_s = free_s / total
+            self._free = added(
+                self._free, {key: count * each_s for key, count in reasons.waiting.items()}
+            )
+            for name, reason, count in reasons.hosts:
+                free = self._host(name).free
+                free[reason] = free.get(reason, 0.0) + count * each_s
+        elif free_s:
+            self._free["own"] = self._free.get("own", 0.0) + free_s  # rounding of the clock
+        for name, running in self._latest.running:
+            self._host(name).held += running * passed
+
+    def _host(self, name: str) -> HostTime:
+        host = self._hosts.get(name)
+        if host is None:
+            if len(self._hosts) >= 2 * HOSTS_COUNTED:
+                kept = worst(self._hosts.values(), HOSTS_COUNTED)
+                self._hosts = {each.host: each for each in kept}
+            host = self._hosts[name] = HostTime(name, 0.0, {})
+        return host
+
+    def account(self, under_way: Iterable[Timeline]) -> SlotTime:
+        """Return where the time went up to the last look.
+
+        *under_way* are the attempts that went on in slots then, as if they had ended.
+        """
+        self._add_up()
+        steps = msgspec.structs.replace(self._steps)
+        for timeline in under_way:
+            steps.add(timeline)
+        parts = {name: getattr(steps, name) for name in DOING if name != "own"}
+        parts["own"] = self._held_s - steps.total
+        parts = added(parts, self._free)
+        return SlotTime(
+            slots=self._slots,
+            slot_s=self._slots * (self._last - self._began),
+            parts=parts,
+            connections=Connections(reused=steps.reused),
+            hosts=worst(self._hosts.values(), HOSTS_KEPT),
+        )
