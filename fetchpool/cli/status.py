@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
+from fetchpool.cli.screens import Screen, complain, screen_of_stdout, write_text
 from fetchpool.model.exits import ExitStatus
 from fetchpool.model.values import Change
 from fetchpool.output.ledger import HostFailures, NotARunError, RunStatus, read_status
@@ -24,20 +25,12 @@ from fetchpool.output.ledger.status import read_changed
 from fetchpool.reporting.stats import another_try_may_help
 from fetchpool.reporting.terminal import formats
 from fetchpool.reporting.terminal.plain import first_failures, shown, top_failures
-from fetchpool.reporting.terminal.terminal import (
-    Glyphs,
-    Writer,
-    can_repaint,
-    glyphs_for,
-    is_terminal,
-    terminal_size,
-)
+from fetchpool.reporting.terminal.terminal import Glyphs, glyphs_for
 
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 _LABELS = 12
 _SOURCES = 5
 _LINES_AT_ONCE = 1000
-_LONGEST_NAME = 200
 _NARROWEST = 40
 _LABELS_FROM = 60
 """Columns from which the table of hosts has room for what failed there."""
@@ -48,15 +41,6 @@ _PHASES = {
     "finished": "finished",
     "unknown": "unknown: only the records are left",
 }
-
-
-class Screen(NamedTuple):
-    """What standard output can show."""
-
-    columns: int
-    glyphs: Glyphs
-    colour: bool
-    longest_name: int
 
 
 def show_status(dest: str, as_json: bool, place: Path | None = None) -> int:
@@ -72,14 +56,14 @@ def show_status(dest: str, as_json: bool, place: Path | None = None) -> int:
         status = read_status(place)
         last_at = Layout(place).ledger.stat().st_mtime if status.totals.records else None
     except NotARunError as error:
-        return _complain(f"{error}. Name the directory that fetchpool get wrote to.")
+        return complain(f"{error}. Name the directory that fetchpool get wrote to.")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = error.strerror if isinstance(error, OSError) else None
-        return _complain(f"cannot read {dest}: {reason or error}")
+        return complain(f"cannot read {dest}: {reason or error}")
     if as_json:
-        return _write(json.dumps(status_object(dest, status, last_at)) + "\n")
-    lines = status_lines(dest, status, last_at, _screen())
-    return _write("".join(f"{line}\n" for line in lines))
+        return write_text(json.dumps(status_object(dest, status, last_at)) + "\n")
+    lines = status_lines(dest, status, last_at, screen_of_stdout())
+    return write_text("".join(f"{line}\n" for line in lines))
 
 
 def status_object(dest: str, status: RunStatus, last_at: float | None) -> dict[str, Any]:
@@ -132,15 +116,15 @@ def show_changed(dest: str, as_json: bool, place: Path | None = None) -> int:
                 text = "".join(escaped(msgspec.json.encode(each) + b"\n").decode() for each in some)
             else:
                 text = "".join(f"{each.change:<7}  {shown(each.url, glyphs)}\n" for each in some)
-            if (status := _write(text)) is not ExitStatus.OK:
+            if (status := write_text(text)) is not ExitStatus.OK:
                 return status
     except NotARunError as error:
-        return _complain(f"{error}. Name the directory that fetchpool get wrote to.")
+        return complain(f"{error}. Name the directory that fetchpool get wrote to.")
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
-        return _complain(f"cannot read {dest}: {reason or error}")
+        return complain(f"cannot read {dest}: {reason or error}")
     return ExitStatus.OK
 
 
@@ -273,38 +257,3 @@ def _remarks(status: RunStatus, screen: Screen) -> list[str]:
         remarks.append("No line of the list is an http(s) URL.")
     width = max(_NARROWEST, screen.columns)
     return [line for remark in remarks for line in textwrap.wrap(remark, width)]
-
-
-def _screen() -> Screen:
-    stdout = sys.stdout
-    terminal = stdout is not None and is_terminal(stdout)
-    columns = terminal_size(stdout)[0] if terminal else 80
-    return Screen(
-        columns,
-        glyphs_for(stdout, os.environ),
-        # https://no-color.org: any value but the empty one.
-        colour=terminal and can_repaint(os.environ) and not os.environ.get("NO_COLOR"),
-        longest_name=max(12, columns - 3) if terminal else _LONGEST_NAME,
-    )
-
-
-def _write(text: str) -> ExitStatus:
-    stdout = sys.stdout
-    if stdout is None:  # closed by whoever started us: nobody wants to know
-        return ExitStatus.OK
-    encoding = stdout.encoding or "utf-8"
-    try:
-        stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        _complain(f"cannot write to standard output: {error.strerror}")
-        return ExitStatus.IO_ERROR
-    return ExitStatus.OK
-
-
-def _complain(message: str) -> ExitStatus:
-    line = shown(message, glyphs_for(sys.stderr, os.environ))
-    Writer(sys.stderr).write(f"fetchpool: {line}\n")
-    return ExitStatus.USAGE

@@ -309,6 +309,7 @@ class Stage:
             assert all(r["sha256"] for r in ok)
         private = self.dest / ".fetchpool"
         allowed = {"lock", "foreign", "state.json", "checkpoint", "parts", "previous.jsonl"}
+        allowed |= {"account.json"}
         allowed |= set() if self._scenario.store == "files" else {"containers"}
         allowed |= {"archived"} if self._scenario.store == "warc" else set()
         allowed |= {"carried.jsonl", "left.jsonl"} if self._scenario.flag == "--refresh" else set()
