@@ -233,6 +233,26 @@ def status(
 
 
 @app.command(cls=PlainCommand)
+def explain(
+    dest: str = typer.Argument(metavar="DEST", hidden=True),
+    as_json: bool = typer.Option(False, "--json", help="One JSON object, for scripts"),
+) -> Job:
+    """Say where a run's time went, what bound it, and what to change.
+
+    DEST is the directory that [bold]get[/bold] wrote to; a run may be on there.
+    """
+
+    def run() -> int:
+        from fetchpool.cli.explain import explain
+        from fetchpool.cli.remote import records_of
+
+        with records_of(dest) as place:
+            return explain(dest, place, as_json=as_json)
+
+    return run
+
+
+@app.command(cls=PlainCommand)
 def export(
     dest: str = typer.Argument(metavar="DEST", hidden=True),
     output: str | None = typer.Option(

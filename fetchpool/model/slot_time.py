@@ -60,8 +60,13 @@ class HostTime(msgspec.Struct):
 
     @property
     def cost(self) -> float:
-        """What the run waited for this host."""
+        """How long slots waited for this host."""
         return sum(self.free.values())
+
+    @property
+    def total(self) -> float:
+        """How long slots waited for it or were held by its requests."""
+        return self.held + self.cost
 
 
 class Connections(msgspec.Struct):
@@ -124,7 +129,7 @@ class SlotTime(msgspec.Struct, array_like=True):
     connections: Connections = msgspec.field(default_factory=Connections)
     lookups: Lookups = msgspec.field(default_factory=Lookups)
     hosts: list[HostTime] = []
-    """Those that slots waited for most, at most `HOSTS_KEPT`, the worst first."""
+    """Those that slots waited for, or were held by, for longest; at most `HOSTS_KEPT`."""
 
 
 class RunAccount(msgspec.Struct):
@@ -179,9 +184,8 @@ def added(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, flo
 
 
 def worst(hosts: Iterable[HostTime], count: int) -> list[HostTime]:
-    """Return up to *count* of *hosts*: those that slots waited for most, then those that held
-    slots for longest."""
-    return nlargest(count, hosts, key=lambda host: (host.cost, host.held))
+    """Return up to *count* of *hosts*: those that slots waited for, or were held by, for longest"""
+    return nlargest(count, hosts, key=lambda host: host.total)
 
 
 HOSTS_KEPT: Final = 100
