@@ -42,7 +42,7 @@ FREE: Final = {
     "outage": "our network was down",
     "descriptors": "no more descriptors",
     "list": "the list was not read faster",
-    "tail": "nothing left to start",
+    "tail": "only the last requests left",
 }
 """Why a slot was free, with the words for a person."""
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from functools import partial
 from tempfile import gettempdir
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from fetchpool.model.bodies import StoreError
@@ -58,6 +59,8 @@ class Recording:
         self._total_is_told = False
         self.trouble: Trouble | None = None
         self._knows_all = True  # what the list has: no sitemap of an index is missing
+        self.flushed_s = 0.0
+        """How long it took to write down what was still to be written when all was fetched."""
         self.left = 0
         """URLs that the list has no more, as far as the run compares with the one before."""
 
@@ -117,10 +120,12 @@ class Recording:
             with suppress(RecordsError):
                 await self._write_copy()
             raise
+        began = monotonic()
         try:
             await self.journal.flush()
         except OurTrouble as error:
             self._note(error)
+        self.flushed_s = monotonic() - began
         if self.journal.trouble is not None:
             self._note(self.journal.trouble)
 

@@ -205,7 +205,7 @@ class Runner:
             times.start(fetcher)
             await recording.record_all(fetcher)
         telling.connections(fetcher)
-        account = await times.end(fetcher)
+        account = await times.end(fetcher, recording.flushed_s)
         await self._save_cookies(recording)
         total = None if counter is None else counter.total
         return await self._closing.end(recording, self._remaining, total, account)

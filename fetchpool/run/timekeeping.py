@@ -7,7 +7,7 @@ from contextlib import suppress
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from fetchpool.model.slot_time import SAMPLES_KEPT, RunAccount, Sample
+from fetchpool.model.slot_time import SAMPLES_KEPT, RunAccount, Sample, SlotTime, added
 from fetchpool.output.ledger.accounts import read_accounts, write_accounts
 from fetchpool.scaling.sharing import worker_count
 
@@ -41,6 +41,7 @@ class Timekeeping:
         self._every_s = SAMPLED_S
         self._others = [] if layout is None or anew else read_accounts(layout)
         self._task: asyncio.Task[None] | None = None
+        self._slowest_writer = "disk" if config.records is None else "records"
         self.account = RunAccount(
             began_at=time(),
             processes=min(worker_count(config), limit),
@@ -52,12 +53,19 @@ class Timekeeping:
         """Keep the account of what *fetcher* does."""
         self._task = asyncio.create_task(self._keep(fetcher))
 
-    async def end(self, fetcher: Fetcher) -> RunAccount:
-        """Return the whole account, and write it down."""
+    async def end(self, fetcher: Fetcher, flushed_s: float) -> RunAccount:
+        """Return the whole account, and write it down.
+
+        All slots waited for *flushed_s* until what was fetched had been written down.
+        """
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        self._sample(fetcher)
+        time = fetcher.slot_time()
+        waited_s = flushed_s * time.slots
+        time.parts = added(time.parts, {self._slowest_writer: waited_s})
+        time.slot_s += waited_s
+        self._sample(fetcher, time)
         self.account.ended = True
         await self._write()
         return self.account
@@ -65,13 +73,13 @@ class Timekeeping:
     async def _keep(self, fetcher: Fetcher) -> None:
         while True:
             await asyncio.sleep(self._every_s)
-            self._sample(fetcher)
+            self._sample(fetcher, fetcher.slot_time())
             if monotonic() - self._written >= WRITTEN_S:
                 await self._write()
 
-    def _sample(self, fetcher: Fetcher) -> None:
+    def _sample(self, fetcher: Fetcher, time: SlotTime) -> None:
         account = self.account
-        account.time = fetcher.slot_time()
+        account.time = time
         account.seconds = monotonic() - self._began
         account.done = self._stats.answered
         account.samples.append(

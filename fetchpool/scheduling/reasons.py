@@ -20,6 +20,8 @@ class Reasons(msgspec.Struct):
 
     waiting: dict[str, float] = {}
     """Requests that may not start, by reason (of `FREE`)."""
+    ready: int = 0
+    """Requests that may: they are about to."""
     hosts: list[tuple[str, str, float]] = []
     """Host, reason and requests, of the hosts with most waiting."""
     running: list[tuple[str, int]] = []
@@ -35,6 +37,7 @@ def reasons_of(slots: Collection[HostSlot[Any]], known: int, now: float, *, rate
     waiting: dict[str, float] = {}
     hosts: list[tuple[str, str, float]] = []
     running: list[tuple[str, int]] = []
+    ready = 0
     for slot in slots:
         if slot.running:
             running.append((slot.host, slot.running))
@@ -42,15 +45,17 @@ def reasons_of(slots: Collection[HostSlot[Any]], known: int, now: float, *, rate
         if not count:
             continue
         reason = slot.why_not(now)
-        if reason is None:
-            # It may start: only we are late, or `--rate` is in the way.
-            reason = "rate" if rate else "own"
-            count = 1 if not rate else count
-        else:
+        if reason is not None:
             hosts.append((slot.host, reason, float(count)))
+        elif rate:
+            reason = "rate"
+        else:
+            ready += count
+            continue
         waiting[reason] = waiting.get(reason, 0.0) + count * scale
     return Reasons(
         waiting,
+        ready,
         nlargest(NAMED_A_LOOK, hosts, key=lambda row: row[2]),
         nlargest(NAMED_A_LOOK, running, key=lambda row: row[1]),
     )

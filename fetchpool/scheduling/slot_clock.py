@@ -3,10 +3,11 @@
     held      the scheduler adds up how long slots are held; each attempt that ends tells its steps
     free      what is left of slots × seconds; a few times a second somebody looks at why
 
-A look counts the requests that wait at hosts which may start none, by reason, and what each reason
-keeps from starting is its part of the slots that are free until the next look. Where fewer wait
-than slots are free, the rest is due to the list, or to its end. So the parts add up to the whole,
-whenever the looks are; only how free time is split between reasons depends on them.
+A look counts the requests that wait at hosts which may start none, by reason, and gives each reason
+its part of the slots that are free until the next look. Where fewer wait than slots are free, the
+rest is due to the list, if more is to come of it. At its end it is due to what is waited for, and
+if nothing waits, to what is under way: the tail. So the parts add up to the whole, whenever the
+looks are; only how free time is split between reasons depends on them.
 
 Pure: no clock; `now` is monotonic seconds.
 """
@@ -102,7 +103,7 @@ class SlotClock:
         self._last = 0.0
         self._held_s = 0.0  # up to the last look
         self._reasons: Reasons | None = None  # as the last look found them, if a slot was free
-        self._latest = Reasons()
+        self._latest: Reasons | None = None
 
     def begin(self, now: float) -> None:
         """Measure from *now* on."""
@@ -130,35 +131,41 @@ class SlotClock:
         scheduler = self._scheduler
         passed, held_s = now - self._last, scheduler.held_until(now)
         free_s = self._slots * passed - (held_s - self._held_s)
-        reasons = scheduler.reasons(now)
+        found = scheduler.reasons(now)
         if overall is not None:
-            found = Reasons({overall: 1.0}, [], reasons.running)
+            found.waiting, found.hosts = {overall: 1.0}, []
+        elif self._latest is not None and list_ended and found.ready and not found.waiting:
+            # They are about to start; what held them up until now will hold up the next ones.
+            found.waiting, found.hosts = self._latest.waiting, self._latest.hosts
         else:
-            found = self._with_the_rest(reasons, list_ended=list_ended)
+            self._complete(found, list_ended=list_ended)
         if passed > 0:
             self._share_out(self._reasons or found, free_s, passed)
         self._latest = found
         self._reasons = found if scheduler.running < self._slots else None
         self._last, self._held_s = now, held_s
 
-    def _with_the_rest(self, reasons: Reasons, *, list_ended: bool) -> Reasons:
-        """Return *reasons* with what is due to descriptors, and to the list or its end."""
-        scheduler = self._scheduler
-        waiting, hosts = dict(reasons.waiting), reasons.hosts
+    def _complete(self, found: Reasons, *, list_ended: bool) -> None:
+        """Add to *found* what is due to descriptors, and to the list or its end."""
+        scheduler, waiting = self._scheduler, found.waiting
         free = float(max(1, self._slots - scheduler.running))
         lowered = min(free, self._slots - scheduler.limit)
         if lowered > 0 and scheduler.waiting:
             free -= lowered
             most = sum(waiting.values())
             if most > free:
-                waiting = {key: count * free / most for key, count in waiting.items()}
-                hosts = [(host, key, count * free / most) for host, key, count in hosts]
+                rest = free / most
+                waiting = {key: count * rest for key, count in waiting.items()}
+                found.hosts = [(host, key, count * rest) for host, key, count in found.hosts]
         missing = free - sum(waiting.values())
-        if missing > 0:
-            waiting["tail" if list_ended else "list"] = missing
+        if missing > 0 and not list_ended:
+            ready = min(missing, found.ready)
+            waiting["own"], waiting["list"] = ready, missing - ready
+        elif not waiting:
+            waiting["own" if found.ready else "tail"] = free
         if lowered > 0 and scheduler.waiting:
             waiting["descriptors"] = lowered
-        return Reasons(waiting, hosts, reasons.running)
+        found.waiting = waiting
 
     def _share_out(self, reasons: Reasons, free_s: float, passed: float) -> None:
         """Give each of *reasons* its part of *free_s*, and hosts theirs by name."""
@@ -173,8 +180,9 @@ class SlotClock:
                 free[reason] = free.get(reason, 0.0) + count * each_s
         elif free_s:
             self._free["own"] = self._free.get("own", 0.0) + free_s  # rounding of the clock
-        for name, running in self._latest.running:
-            self._host(name).held += running * passed
+        if self._latest is not None:
+            for name, running in self._latest.running:
+                self._host(name).held += running * passed
 
     def _host(self, name: str) -> HostTime:
         host = self._hosts.get(name)
