@@ -41,6 +41,7 @@ DOCUMENTS = (
     "docs/architecture.md",
     "docs/credentials.md",
     "docs/durability.md",
+    "docs/explain.md",
     "docs/hosts.md",
     "docs/records.md",
     "docs/robots.md",

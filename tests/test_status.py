@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from fetchpool.cli.status import Screen, show_status, status_lines, status_object
+from fetchpool.cli.screens import Screen
+from fetchpool.cli.status import show_status, status_lines, status_object
 from fetchpool.model.exits import ExitStatus
 from fetchpool.output.ledger import HostFailures, Record, RunStatus, Totals, encode, read_status
 from fetchpool.reporting.terminal.terminal import ASCII, UNICODE
