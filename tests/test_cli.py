@@ -481,7 +481,8 @@ HEAVY = """
 import sys
 from fetchpool.cli.app import main
 status = main()
-heavy = {"aiohttp", "asyncio", "uvloop", "ada_url", "msgspec", "ssl"} & set(sys.modules)
+heavy = {"aiohttp", "asyncio", "importlib.metadata", "uvloop", "ada_url", "msgspec", "ssl"}
+heavy &= set(sys.modules)
 sys.exit(f"imported: {heavy}" if heavy else status)
 """
 
@@ -491,6 +492,7 @@ sys.exit(f"imported: {heavy}" if heavy else status)
     [
         (["get", "--help"], 0),
         (["config"], 0),
+        (["--version"], 0),
         (["get", "--limit", "x", "y"], 2),
         (["get", "-?"], 2),
     ],

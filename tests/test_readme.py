@@ -112,6 +112,7 @@ def test_every_option_the_documents_name_exists() -> None:
         "--changed",
         "--host",
         "--version",
+        "--verbose",
         "--install-completion",
     }
     for document in DOCUMENTS:

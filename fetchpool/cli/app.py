@@ -130,7 +130,12 @@ _CONFIG_FILE = _parameter(
 )
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(context: typer.Context, wanted: bool) -> None:
+    if wanted and context.params["verbose"]:
+        from fetchpool.cli.installation import describe_installation
+
+        typer.echo(describe_installation(), nl=False)
+        raise typer.Exit
     if wanted:
         typer.echo(f"fetchpool {__version__}")
         raise typer.Exit
@@ -144,13 +149,20 @@ def fetchpool(
         "-V",
         help="Show the version and exit",
         callback=_show_version,
-        is_eager=True,
+    ),
+    verbose: bool = typer.Option(
+        False,
+        "--verbose",
+        help="With --version: what it runs on, for a report of a bug",
+        is_eager=True,  # read before --version is, wherever it stands
     ),
 ) -> None:
     """Fetch a list of URLs: one honest answer per line, one record per answer.
 
     Try [bold]fetchpool demo[/bold] first: it needs no network.
     """
+    if verbose:
+        raise ConfigError("--verbose goes with --version: fetchpool --version --verbose")
 
 
 @app.command(cls=SettingsCommand, epilog=_EPILOG)

@@ -24,6 +24,7 @@ from fetchpool.config.http_values import (
     UserAgents,
     has_sets,
 )
+from fetchpool.config.installed import project_url
 from fetchpool.config.label_values import Labels
 from fetchpool.config.list_values import Columns
 from fetchpool.config.options import Also, Option, Panel, checked_value
@@ -58,8 +59,6 @@ from fetchpool.model.asking import Ask
 from fetchpool.model.credentials import BearerTokens, CookieFile, Netrc
 from fetchpool.model.reading import Reading
 
-PROJECT_URL = "https://fetchpool.example/"
-"""Sent with the name, for whoever reads a server's log; a reserved name until there is a site."""
 DEFAULT_KEEPALIVE_S = 15.0
 
 OUTPUT = Option(
@@ -380,8 +379,9 @@ class Config(ReportSettings):
             short="-A",
             default="fetchpool/VERSION",
             example="mybot/1.0 (+https://example.org)",
-            more=f"`fetchpool/VERSION (+{PROJECT_URL})`. Of a file's lines each host always gets "
-            "the same one. See [hosts.md](hosts.md#identities).",
+            more="The project's address follows, `(+https://…)`, where the package was built with "
+            "one. Of a file's lines each host always gets the same one. See "
+            "[hosts.md](hosts.md#identities).",
         ),
     ] = default(None)
     user: Annotated[
@@ -649,7 +649,8 @@ class Config(ReportSettings):
     def user_agent_text(self) -> str:
         """The `User-Agent` to send unless a header of the user's sets it; empty for none."""
         if self.user_agent is None:
-            return f"fetchpool/{__version__} (+{PROJECT_URL})"
+            url = project_url()
+            return f"fetchpool/{__version__}" + (f" (+{url})" if url else "")
         return self.user_agent if isinstance(self.user_agent, str) else self.user_agent[0]
 
     @property

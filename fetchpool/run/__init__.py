@@ -7,6 +7,7 @@
 `intake` passes over answered lines, `recording` has outcomes recorded by `journal` and counted by
 `account`, `ending` makes the summary. `telling` speaks meanwhile, `screen` feeds the display,
 `watching` the log file; `stopping` listens to signals, `trouble` names what ends a run early.
+`ways` tells which event loop and exchange that would be.
 """
 
 from fetchpool.run.command import run_command
