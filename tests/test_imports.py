@@ -49,7 +49,9 @@ ONLY_WITH_AIOHTTP = (
 )  # fmt: skip
 """The reference way to the network, the demo's server, and who imports it without its roots."""
 
-ONLY_WITH_TYPER = {f"cli/{name}.py" for name in ("app", "completion", "parsing", "vendored")}
+ONLY_WITH_TYPER = {
+    f"cli/{name}.py" for name in ("app", "completion", "parsing", "shipped/surface", "vendored")
+}
 
 PURE = ("model/", "scheduling/", "http/watch.py", "http/framing.py", "output/names.py",
         "output/media.py", "reporting/stats/")  # fmt: skip

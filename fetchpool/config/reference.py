@@ -10,6 +10,9 @@ _HEAD = """\
 
 <!-- Made by `python -m fetchpool.config > docs/options.md`; a test holds it to the code. -->
 
+"""
+
+RULES = """\
 Every option of `fetchpool get` has four names. `--per-host 5` on the command line is
 `FETCHPOOL_PER_HOST=5` in the environment, `per-host = 5` in a TOML file, and `Config(per_host=5)`
 in Python (there the destination is an argument of `run()`, not part of `Config`). The command line
@@ -50,11 +53,12 @@ hash = true
 header = ["Authorization: Bearer …"]
 ```
 """
+"""Where settings come from and how they are written, in Markdown."""
 
 
 def render_reference() -> str:
     """Return the Markdown of `docs/options.md`: the rules, then a table for each panel."""
-    parts = [_HEAD]
+    parts = [_HEAD, RULES]
     for panel in Panel:
         rows = [option for option in options() if option.panel is panel]
         parts.append(f"\n## {panel}\n\n{render_table(rows)}")
