@@ -17,7 +17,7 @@ from pathlib import Path
 import fetchpool
 from fetchpool.config.installed import requirements_of, version_of
 
-DEVELOPERS_EXTRAS = frozenset({"test", "pyright"})
+DEVELOPERS_EXTRAS = frozenset({"package", "pyright", "test"})
 _WIDTH = 80
 _MARGIN = 12
 
