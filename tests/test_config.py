@@ -713,9 +713,18 @@ def test_file_in_the_current_directory_is_never_read(
 
 
 def test_relative_place_for_the_user_file_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What a process gets that has no HOME, and whose user has no entry in the password file.
+    # What platformdirs before 4.14 returned where there is no home.
     relative = Path("~/.config/fetchpool")
     monkeypatch.setattr("platformdirs.user_config_path", lambda *_, **__: relative)
+    assert user_file() is None
+    assert load_settings({}, {}).file is None
+
+
+def test_user_without_a_home_has_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs with a number for a user."""
+    for name in ("HOME", "XDG_CONFIG_HOME", "FETCHPOOL_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
     assert user_file() is None
     assert load_settings({}, {}).file is None
 

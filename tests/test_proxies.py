@@ -297,6 +297,15 @@ def test_a_file_of_proxies_that_is_none_is_refused_without_telling_it(
     assert "hush" not in str(caught.value)
 
 
+def test_a_file_of_proxies_in_a_home_that_is_nowhere_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+    with pytest.raises(ConfigError, match="~/proxies can't be read: No such file"):
+        check_surroundings(Config(proxy_file="~/proxies"))
+
+
 def test_proxies_of_file_and_option_are_one_pool_and_one_is_none(tmp_path: Path) -> None:
     path = tmp_path / "proxies"
     path.write_text("\ufeff# ours\nh:1\nhttp://me:hush@h:1\r\nh:1\n")

@@ -131,8 +131,11 @@ def user_file() -> Path | None:
     """Return where the user's own TOML file would be, or None if there is no such place."""
     from platformdirs import user_config_path  # 18 ms
 
-    path = user_config_path("fetchpool", appauthor=False) / "config.toml"
-    # Without a home the path may be relative ("~/.config"), as may an invalid XDG_CONFIG_HOME; a
+    try:
+        path = user_config_path("fetchpool", appauthor=False) / "config.toml"
+    except RuntimeError:  # of platformdirs 4.14: there is no home
+        return None
+    # With an older one the path may be relative ("~/.config"), as may an invalid XDG_CONFIG_HOME; a
     # file in the current directory is never read.
     return path if path.is_absolute() else None
 

@@ -105,7 +105,8 @@ def given_proxies(config: Config) -> list[str] | None:
 
 def _read_file(path: str, *, public_only: bool) -> list[str]:
     try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
+        place = Path(os.path.expanduser(path))  # noqa: PTH111 - stays as it is without a home
+        lines = place.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
         raise ConfigError(f"--proxy-file {path} can't be read: {why}") from None
