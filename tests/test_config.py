@@ -713,7 +713,7 @@ def test_file_in_the_current_directory_is_never_read(
 
 
 def test_relative_place_for_the_user_file_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What platformdirs before 4.14 returned where there is no home.
+    # What older platformdirs return where there is no home.
     relative = Path("~/.config/fetchpool")
     monkeypatch.setattr("platformdirs.user_config_path", lambda *_, **__: relative)
     assert user_file() is None

@@ -133,9 +133,9 @@ def user_file() -> Path | None:
 
     try:
         path = user_config_path("fetchpool", appauthor=False) / "config.toml"
-    except RuntimeError:  # of platformdirs 4.14: there is no home
+    except RuntimeError:  # of newer platformdirs: there is no home
         return None
-    # With an older one the path may be relative ("~/.config"), as may an invalid XDG_CONFIG_HOME; a
+    # Of older ones the path may be relative ("~/.config"), as may an invalid XDG_CONFIG_HOME; a
     # file in the current directory is never read.
     return path if path.is_absolute() else None
 
