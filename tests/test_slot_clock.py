@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.model.attempts import FailedAttempt, Fault, Measures, Report, Response, Timeline
+from fetchpool.model.attempts import Timeline
 from fetchpool.model.slot_time import DOING, FREE, PARTS, SlotTime, together
-from fetchpool.model.values import Failure, FailureKind, Head
 from fetchpool.scheduling.scheduler import Limits, Scheduler
-from fetchpool.scheduling.slot_clock import SlotClock, cut_off
+from fetchpool.scheduling.slot_clock import SlotClock
 from fetchpool.scheduling.throttling import Refusal
 from tests.scheduling import REFUSED, host_of, scheduler, taken
 
@@ -31,18 +30,14 @@ EVENTS = st.one_of(
 
 
 def timeline(taken_at: float, now: float, fractions: list[float], passed: int) -> Timeline:
-    """Return an attempt within a slot that was taken then; it passed so many of `STEPS`."""
+    """Return an attempt within a slot that was taken then; it passed so many of `STEPS`.
+
+    One that has a first byte has a last one.
+    """
+    passed += passed == 5
     times = [taken_at + (now - taken_at) * each for each in fractions]
     steps = {step: times[1 + index] if index < passed else None for index, step in enumerate(STEPS)}
     return Timeline(None, times[0], **steps, ended=times[7])
-
-
-def report(line: Timeline, *, is_whole: bool = True) -> Report:
-    measures = Measures(line, 0, False, None)
-    if is_whole:
-        return Response(Head(200, ()), None, 0, None, measures)
-    failure = Failure(FailureKind.TIMEOUT, "")
-    return FailedAttempt(failure, True, Fault.SILENT, None, measures)
 
 
 @given(
@@ -66,7 +61,7 @@ def test_parts_add_up_to_slots_times_seconds(
         elif what in ("done", "refused") and running:
             item, since = running.pop(which % len(running))
             line = timeline(since, now, fractions, passed)
-            clock.ended(report(line, is_whole=what == "done"))
+            clock.ended.append(line)
             if what == "refused":
                 sched.throttled(host_of(item), now, since, Refusal(429), 0.5)
             else:
@@ -77,7 +72,7 @@ def test_parts_add_up_to_slots_times_seconds(
         elif what == "look":
             clock.look(now, overall=which, list_ended=bool(passed % 2))  # type: ignore[arg-type]
     clock.look(now, overall=None, list_ended=True)
-    under_way = [cut_off(timeline(since, now, [0.0] * 7 + [1.0], 0)) for _, since in running]
+    under_way = [timeline(since, now, [0.0] * 7 + [1.0], 0) for _, since in running]
     time = clock.account(under_way)
     assert set(time.parts) <= set(PARTS)
     assert all(seconds >= -1e-9 for seconds in time.parts.values()), time.parts
@@ -270,7 +265,7 @@ def test_steps_of_an_attempt(passed: dict[str, float], expected: dict[str, float
     sched.add("h", "h/", 0.0)
     taken(sched)
     line = Timeline(None, 0.0, **{step: passed.get(step) for step in STEPS}, ended=9.0)
-    clock.ended(report(line))
+    clock.ended.append(line)
     sched.done("h", 10.0)
     clock.look(10.0, overall=None, list_ended=True)
     parts = clock.account([]).parts

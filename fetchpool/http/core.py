@@ -98,7 +98,8 @@ class Engine:
 
     def under_way(self, tasks: Container[object], now: float) -> list[Timeline]:
         """Return the timelines of what *tasks* are attempting, as if it ended *now*."""
-        return [watch.timeline(None, now) for watch in self._watches if watch.task in tasks]
+        found = (watch for watch in self._watches if watch.task in tasks)
+        return [watch.timeline(None, now, whole=False) for watch in found]
 
     async def attempt(self, plan: Plan, budget_s: float | None) -> Report:
         """Exchange *plan* for an answer within *budget_s* seconds (None = no such limit).
@@ -179,7 +180,7 @@ class Engine:
                     error.transient,
                     error.fault,
                     receiver.answer,
-                    _measures(plan, watch, receiver, part_bytes, 1 + again),
+                    _measures(plan, watch, receiver, part_bytes, 1 + again, whole=False),
                     _exchanged(plan, watch, receiver, error.failure),
                 )
             if left_s is not None:
@@ -320,10 +321,16 @@ def _exchanged(
 
 
 def _measures(
-    plan: Plan, watch: Watch, receiver: Receiver, part_bytes: int = 0, requests: int = 1
+    plan: Plan,
+    watch: Watch,
+    receiver: Receiver,
+    part_bytes: int = 0,
+    requests: int = 1,
+    *,
+    whole: bool = True,
 ) -> Measures:
     return Measures(
-        watch.timeline(plan.queued_at, monotonic()),
+        watch.timeline(plan.queued_at, monotonic(), whole=whole),
         receiver.wire_bytes,
         watch.reused,
         watch.peer,

@@ -138,24 +138,27 @@ class Watch:
         if self.first_byte_at is None:
             self.first_byte_at = now
 
-    def timeline(self, queued_at: float | None, now: float) -> Timeline:
+    def timeline(self, queued_at: float | None, now: float, *, whole: bool = True) -> Timeline:
         """Return when each step was passed, of an attempt that ends *now*.
 
-        A step of connecting that is under way ends with it.
+        If the response isn't *whole*, the step that is under way ends with it.
         """
         first, sent = self.first_byte_at, self.connected_at
-        dns, tcp, tls = self.dns_at, self.tcp_at, self.tls_at
-        if sent is None:
-            match self._phase:
-                case Phase.LOOKUP:
-                    dns = now
-                case Phase.CONNECT:
-                    tcp = now
-                case Phase.TUNNEL | Phase.HANDSHAKE:
-                    tls = now
         if first is None and self._phase is Phase.SENDING:
             sent = None
         last = None if first is None else self._last_byte
+        dns, tcp, tls = self.dns_at, self.tcp_at, self.tls_at
+        if not whole:
+            if first is not None:
+                last = now
+            elif self.connected_at is None:
+                match self._phase:
+                    case Phase.LOOKUP:
+                        dns = now
+                    case Phase.CONNECT:
+                        tcp = now
+                    case Phase.TUNNEL | Phase.HANDSHAKE:
+                        tls = now
         return Timeline(queued_at, self.started_at, dns, tcp, tls, sent, first, last, now)
 
     def pause(self, now: float) -> None:

@@ -128,8 +128,8 @@ class Plan(msgspec.Struct):
 class Timeline(msgspec.Struct, frozen=True, gc=False):
     """When an attempt passed each step, in monotonic seconds; None = it did not pass that step.
 
-    `dns`, `tcp` and `tls` are the ends of these steps; a kept connection passes none of them. The
-    one in which an attempt failed has its end.
+    `dns`, `tcp` and `tls` are the ends of these steps; a kept connection passes none of them. Of an
+    attempt that failed, the step in which it did ends with it, and so does its body.
     Through a proxy `dns` and `tcp` are the proxy's; the tunnel is opened between `tcp` and `tls`.
     Where a kept connection failed first, all times are those of the new one.
     """

@@ -359,10 +359,10 @@ class Fetching:
             plan.destination = self._sitemaps
         try:
             result = await self._engine.attempt(plan, job.budget_left_s)
-            self._looks.ended(result)
-            now = monotonic()
-            if job.own is None and result.measures.peer is not None:
-                self.stats.request_sent(result.measures.reused)
+            now, measures = monotonic(), result.measures
+            self._looks.ended(measures.timeline)
+            if job.own is None and measures.peer is not None:
+                self.stats.request_sent(measures.reused)
             for after in self._policies.after if job.own is None else self._policies.after_own:
                 after(job, result)
             outcomes = self._judge.decide(job, result, started, now, time())

@@ -8,10 +8,10 @@ from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Any
 
 from fetchpool.model.slot_time import SlotTime
-from fetchpool.scheduling.slot_clock import SlotClock, cut_off
+from fetchpool.scheduling.slot_clock import SlotClock
 
 if TYPE_CHECKING:
-    from fetchpool.model.attempts import Report, Timeline
+    from fetchpool.model.attempts import Timeline
     from fetchpool.scheduling.scheduler import Scheduler
 
 FIRST_S = 0.005
@@ -36,7 +36,7 @@ class Looks:
         """Have *hindrance* return what keeps everything from starting, and if the list has ended"""
         self._hindrance = hindrance
         self._clock = SlotClock(scheduler)
-        self.ended: Callable[[Report], None] = self._clock.ended
+        self.ended: Callable[[Timeline], None] = self._clock.ended.append
         """To be told of each attempt that held a slot."""
         self._began = 0.0
         self._cpu_began_s = 0.0
@@ -73,7 +73,7 @@ class Looks:
             return SlotTime()
         now = monotonic()
         self._look_at(now)
-        time = self._clock.account([cut_off(each) for each in under_way(now)])
+        time = self._clock.account(under_way(now))
         time.cpu_s = thread_time() - self._cpu_began_s
         time.busiest = min(1.0, time.cpu_s / (now - self._began)) if now > self._began else 0.0
         if self._is_over:

@@ -15,11 +15,11 @@ Pure: no clock; `now` is monotonic seconds.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fetchpool.model.attempts import FailedAttempt
 from fetchpool.model.slot_time import (
     DOING,
     HOSTS_KEPT,
@@ -32,14 +32,11 @@ from fetchpool.model.slot_time import (
 from fetchpool.scheduling.reasons import Reasons
 
 if TYPE_CHECKING:
-    from fetchpool.model.attempts import Report, Timeline
+    from fetchpool.model.attempts import Timeline
     from fetchpool.scheduling.scheduler import Scheduler
 
 HOSTS_COUNTED = 1000
 """Hosts whose time is added up; beyond twice as many the better half is forgotten."""
-
-AT_ONCE = 256
-"""Attempts whose steps are added up together: half of what each by itself would take."""
 
 
 class Steps(msgspec.Struct):
@@ -53,28 +50,37 @@ class Steps(msgspec.Struct):
     reused: int = 0
     """Requests that went out on a connection which had served before."""
 
-    def add(self, timeline: Timeline) -> None:
-        """Add an attempt."""
-        at = timeline.started
-        if timeline.dns is not None:
-            self.dns += timeline.dns - at
-            at = timeline.dns
-        if timeline.tcp is not None:
-            self.connect += timeline.tcp - at
-            at = timeline.tcp
-        elif timeline.sent is not None:
-            self.reused += 1
-        if timeline.tls is not None:
-            self.tls += timeline.tls - at
-            at = timeline.tls
-        first = timeline.first_byte
-        if first is not None:
-            self.first_byte += first - at
-            if timeline.last_byte is not None:
-                self.body += timeline.last_byte - first
-        elif timeline.sent is not None:
-            self.first_byte += timeline.ended - at
-        # Else it ended while connecting: `Watch.timeline` has put the end of that step there.
+    def add(self, timelines: Iterable[Timeline]) -> None:
+        """Add attempts, which are many: the sums are locals, and most are of kept connections."""
+        dns = connect = tls = first_byte = body = 0.0
+        reused = 0
+        for at, dns_at, tcp_at, tls_at, sent, first, last, ended in map(_fields, timelines):
+            if tcp_at is None and first is not None and dns_at is None and tls_at is None:
+                reused += 1
+                first_byte += first - at
+                body += last - first
+                continue
+            if dns_at is not None:
+                dns += dns_at - at
+                at = dns_at
+            if tcp_at is not None:
+                connect += tcp_at - at
+                at = tcp_at
+            if tls_at is not None:
+                tls += tls_at - at
+                at = tls_at
+            if first is not None:
+                first_byte += first - at
+                body += last - first
+            elif sent is not None:
+                reused += tcp_at is None
+                first_byte += ended - at
+        self.dns += dns
+        self.connect += connect
+        self.tls += tls
+        self.first_byte += first_byte
+        self.body += body
+        self.reused += reused
 
     @property
     def total(self) -> float:
@@ -82,11 +88,7 @@ class Steps(msgspec.Struct):
         return self.dns + self.connect + self.tls + self.first_byte + self.body
 
 
-def cut_off(timeline: Timeline) -> Timeline:
-    """Return *timeline*, of an attempt whose response is not complete, with the body's end."""
-    if timeline.first_byte is None:
-        return timeline
-    return msgspec.structs.replace(timeline, last_byte=timeline.ended)
+_fields = attrgetter("started", "dns", "tcp", "tls", "sent", "first_byte", "last_byte", "ended")
 
 
 class SlotClock:
@@ -97,7 +99,8 @@ class SlotClock:
         self._began = 0.0
         self._slots = scheduler.limits.limit
         self._steps = Steps()
-        self._ended: list[Timeline] = []
+        self.ended: list[Timeline] = []
+        """To be added to for each attempt that held a slot; emptied at each look."""
         self._free: dict[str, float] = {}
         self._hosts: dict[str, HostTime] = {}
         self._last = 0.0
@@ -109,25 +112,13 @@ class SlotClock:
         """Measure from *now* on."""
         self._began = self._last = now
 
-    def ended(self, report: Report) -> None:
-        """Add up the steps of an attempt that held a slot."""
-        timeline = report.measures.timeline
-        if isinstance(report, FailedAttempt):
-            timeline = cut_off(timeline)
-        self._ended.append(timeline)
-        if len(self._ended) >= AT_ONCE:
-            self._add_up()
-
-    def _add_up(self) -> None:
-        ended, self._ended = self._ended, []
-        for timeline in ended:
-            self._steps.add(timeline)
-
     def look(self, now: float, *, overall: str | None, list_ended: bool) -> None:
         """Split the time since the last look, and see why slots are free now.
 
         *overall*: what keeps all of them from starting anything, if something does (`outage`).
         """
+        self._steps.add(self.ended)
+        self.ended.clear()
         scheduler = self._scheduler
         passed, held_s = now - self._last, scheduler.held_until(now)
         free_s = self._slots * passed - (held_s - self._held_s)
@@ -196,12 +187,10 @@ class SlotClock:
     def account(self, under_way: Iterable[Timeline]) -> SlotTime:
         """Return where the time went up to the last look.
 
-        *under_way* are the attempts that went on in slots then, as if they had ended.
+        *under_way* are the attempts that went on in slots then, as if they had failed.
         """
-        self._add_up()
         steps = msgspec.structs.replace(self._steps)
-        for timeline in under_way:
-            steps.add(timeline)
+        steps.add(under_way)
         parts = {name: getattr(steps, name) for name in DOING if name != "own"}
         parts["own"] = self._held_s - steps.total
         parts = added(parts, self._free)

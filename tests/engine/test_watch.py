@@ -274,12 +274,23 @@ def test_steps_of_a_new_connection_are_told_apart_in_the_timeline() -> None:
 def test_timeline_of_an_attempt_that_fails_while_connecting_ends_with_that_step() -> None:
     clock = watch()
     clock.entered(Phase.LOOKUP, 0.0)
-    assert clock.timeline(None, 1.0) == Timeline(None, 0.0, 1.0, None, None, None, None, None, 1.0)
+    assert clock.timeline(None, 1.0, whole=False) == Timeline(
+        None, 0.0, 1.0, None, None, None, None, None, 1.0
+    )
     clock.entered(Phase.CONNECT, 1.5)
-    failed = clock.timeline(None, 2.0)
+    failed = clock.timeline(None, 2.0, whole=False)
     assert (failed.dns, failed.tcp, failed.tls) == (1.5, 2.0, None)
     clock.entered(Phase.HANDSHAKE, 3.0)
-    failed = clock.timeline(None, 4.0)
+    failed = clock.timeline(None, 4.0, whole=False)
     assert (failed.dns, failed.tcp, failed.tls, failed.sent) == (1.5, 3.0, 4.0, None)
     clock.connected(5.0, None, reused=False)
     assert (clock.timeline(None, 6.0).tls, clock.timeline(None, 6.0).sent) == (5.0, None)
+
+
+def test_timeline_of_an_attempt_that_fails_within_the_body_ends_with_that() -> None:
+    clock = watch()
+    clock.connected(1.0, None, reused=True)
+    clock.waiting()
+    clock.received(10, 2.0)
+    assert clock.timeline(None, 5.0).last_byte == 2.0
+    assert clock.timeline(None, 5.0, whole=False).last_byte == 5.0

@@ -177,13 +177,11 @@ class DirectExchange:
                 watch.transcript.proven = protocol.proven
             if handler is not None:
                 reusable = protocol is not None and protocol.reusable
+                if not reusable:
+                    handler.is_broken = broken
+                    handler.is_cut = receiver.action is BodyAction.CLOSE
                 connector.release(
-                    origin.connection_key,
-                    handler,
-                    reusable=reusable,
-                    shelf=origin.shelf,
-                    broken=broken,
-                    cut=receiver.action is BodyAction.CLOSE,
+                    origin.connection_key, handler, reusable=reusable, shelf=origin.shelf
                 )
         if receiver.action is not BodyAction.CLOSE:
             receiver.finish(proven=protocol.proven)

@@ -324,16 +324,11 @@ class FetchConnector(Dialler):
         *,
         reusable: bool,
         shelf: ConnectionKey | None = None,
-        broken: bool = False,
-        cut: bool = False,
     ) -> None:
         """Take back what `take` or `open` returned: keep it where *reusable*, else close it.
 
-        With a *shelf* it is kept under that. *broken*: an error or a time-out ended its use;
-        *cut*: nobody wanted the rest of the response.
+        With a *shelf* it is kept under that.
         """
-        if not reusable:
-            handler.is_broken, handler.is_cut = broken, cut
         if shelf is not None:
             self._acquired_per_host[key].discard(handler)
             if not self._acquired_per_host[key]:
