@@ -22,6 +22,7 @@ from fetchpool.cli.demo import hosts
 from fetchpool.cli.demo.hosts import DemoHost
 from fetchpool.cli.demo.server import serving
 from fetchpool.config import options
+from fetchpool.config.plan_settings import PLAN_OPTIONS
 from fetchpool.model.again import PASSING_STATUSES
 from fetchpool.model.exits import ExitStatus
 from fetchpool.model.urls import InvalidURLError, parse_url
@@ -48,6 +49,7 @@ DOCUMENTS = (
     "docs/licences.md",
     "docs/records.md",
     "docs/robots.md",
+    "docs/scale/planning.md",
     "docs/security.md",
     "docs/workers.md",
 )
@@ -117,6 +119,8 @@ def test_every_option_the_documents_name_exists() -> None:
         "--version",
         "--verbose",
         "--install-completion",
+        "--shard",
+        *(option.flag for option in PLAN_OPTIONS),
     }
     for document in DOCUMENTS:
         text = (ROOT / document).read_text(encoding="utf-8")

@@ -35,6 +35,7 @@ from fetchpool.config import (
     user_file,
 )
 from fetchpool.config.host_rules import host_key_of
+from fetchpool.config.plan_settings import PLAN_OPTIONS, plan_settings
 from fetchpool.model.again import Again
 from fetchpool.model.exits import ExitStatus
 
@@ -210,6 +211,38 @@ def demo(**given: Any) -> Job:
         from fetchpool.cli.demo import run_demo
 
         return run_demo(settings.config)
+
+    return run
+
+
+_PLAN = (
+    *("limit", "per_host", "rate", "host_rate", "robots", "quiet"),
+    *("input_format", "column", "default_scheme", "base", "secret_param"),
+)
+_AS_JSON = _parameter("as_json", bool, typer.Option(False, "--json", help="One JSON object"))
+
+
+@app.command(cls=SettingsCommand)
+@_takes(
+    [*(o for o in options() if o.name in _PLAN), *PLAN_OPTIONS],
+    first=[_SOURCES],
+    last=[_AS_JSON, _CONFIG_FILE],
+)
+def plan(sources: list[str] | None, as_json: bool, config_file: str | None, **given: Any) -> Job:
+    """Say how long a list takes, and how many machines make sense. Nothing is asked.
+
+    SOURCE is as for [bold]get[/bold]. The host that takes longest under the limits
+    decides; rules of the file for some hosts count.
+    """
+    own = {option.name: given.pop(option.name, None) for option in PLAN_OPTIONS}
+    settings = load_settings(given, os.environ, file=config_file)
+    assumed = plan_settings(own)
+    chosen = list(sources) if sources else [_standard_input()]
+
+    def run() -> int:
+        from fetchpool.cli.plan import show_plan
+
+        return show_plan(settings.config, chosen, assumed, as_json=as_json)
 
     return run
 

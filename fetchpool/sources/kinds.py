@@ -76,7 +76,8 @@ class FileSource:
         self._path = path
         descriptor = _opened(path)
         try:
-            self._start = os.lseek(descriptor, 0, os.SEEK_CUR)
+            self.start = os.lseek(descriptor, 0, os.SEEK_CUR)
+            """Where the list begins in the file, in bytes."""
             self._status = os.fstat(descriptor)
         except BaseException:
             os.close(descriptor)
@@ -89,7 +90,7 @@ class FileSource:
     def blocks(self) -> Iterator[bytes]:
         """Read from where the file stood when it was opened: for standard input not always 0."""
         descriptor = self.descriptor()
-        position = self._start
+        position = self.start
         try:
             while block := os.pread(descriptor, BLOCK, position):
                 position += len(block)

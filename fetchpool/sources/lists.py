@@ -15,9 +15,10 @@ from fetchpool.sources.fetched import FetchedSitemaps
 from fetchpool.sources.foreign import check_readable
 from fetchpool.sources.forms import Form, Plain, form_of
 from fetchpool.sources.head import Head, beginning
-from fetchpool.sources.kinds import ArgumentSource, Source, source_of
+from fetchpool.sources.kinds import ArgumentSource, FileSource, Source, source_of
 from fetchpool.sources.lines import BATCH, BLOCK, Batch, Origin
-from fetchpool.sources.packed import unpacked
+from fetchpool.sources.packed import is_packed, unpacked
+from fetchpool.sources.sample import Sample
 
 _KEPT_OPEN = 8
 """Lists whose descriptor stays open for them to be read again: few, as sockets need theirs."""
@@ -86,6 +87,19 @@ class _List:
             pieces = (taken[at : at + BLOCK] for at in range(0, len(taken), BLOCK))
             self._blocks = chain(pieces, blocks)
         return self.form.batches(self, origin, max_lines)
+
+    def sample(self, share: float) -> Sample | None:
+        """Return a part of it, if it is a plain file, as it lies there; else None."""
+        source = self.source
+        if not isinstance(source, FileSource) or not isinstance(self.form, Plain):
+            return None
+        if is_packed(next(source.blocks(), b"")):
+            return None
+        return Sample(source, self.name, share)
+
+    def sampled(self, sample: Sample, origin: Origin) -> Iterator[Batch]:
+        """Read the part of it in *sample*; its header, if it has one, is no line there."""
+        return Plain(self._reading).batches(sample, origin)
 
     def counts(self) -> Iterator[int]:
         """Yield how many requests it holds, in pieces."""
@@ -199,6 +213,26 @@ class Sources:
                     lines = batch.lines
                     handed_out = handed_out or bool(batch.requests)
                     yield batch
+            except (OSError, InputError) as error:
+                raise _trouble(error, each.source, handed_out=handed_out) from error
+
+    def sampled(self, share: float) -> Iterator[tuple[Batch, float]]:
+        """Read about *share* of each list that is a plain file, other lists whole.
+
+        Yields batches, and how many lines of the list stand for one of the batch: 1 where it is
+        read whole. Their numbers are no line numbers. Raises what `batches` does.
+        """
+        handed_out = False
+        for each in self._lists:
+            try:
+                sample = each.sample(share)
+                if sample is None:
+                    batches, weight = each.batches(Origin(1, None, self._ask), BATCH), 1.0
+                else:
+                    batches, weight = each.sampled(sample, Origin(1, None)), sample.weight
+                for batch in batches:
+                    handed_out = handed_out or bool(batch.requests)
+                    yield batch, weight
             except (OSError, InputError) as error:
                 raise _trouble(error, each.source, handed_out=handed_out) from error
 

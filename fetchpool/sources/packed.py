@@ -67,6 +67,11 @@ _ERRORS = (zlib.error, lzma.LZMAError, zstd.ZstdError, OSError, EOFError, Memory
 _LONGEST_MAGIC = max(map(len, _PACKED))
 
 
+def is_packed(data: bytes) -> bool:
+    """Tell whether a list that begins with *data* is packed."""
+    return data.startswith(tuple(_PACKED))
+
+
 def unpacked(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
     """Yield what is packed in *blocks*, or the same blocks where nothing is.
 
