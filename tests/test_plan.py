@@ -226,7 +226,8 @@ def test_line_that_a_sample_has_once_is_no_host_of_a_hundred() -> None:
 
 
 def shown(plan: Plan, screen: Screen, config: Config | None = None, **read: int) -> list[str]:
-    what = Read("lists/urls.txt", **{"refused": 0, "skipped": 0, "sitemaps": 0, **read})
+    few = {"urls": 10_000_000, "refused": 0, "skipped": 0, "sitemaps": 0}
+    what = Read("lists/urls.txt", **{**few, **read})
     return plan_lines(plan, what, Asked(config or Config(), PlanSettings()), screen)
 
 
@@ -264,10 +265,19 @@ def test_estimate_is_called_one() -> None:
     text = " ".join(shown(big_plan(100.0), WIDE))
     assert "about 1,000,000,000 URLs, over 47,500,000 hosts" in text
     assert "~720,000" in text
-    assert "Estimated from 1 % of the list" in text
+    assert "Estimated from 10,000,000 of the URLs (1.0 %): where it is" in " ".join(text.split())
     assert "±2.4 %" in " ".join(text.split())  # 2 / √7,200
     tiny = plan_for({TEN: counted(a_example=300)}, ASSUMED, weight=100.0)
     assert "take a larger --sample" in " ".join(" ".join(shown(tiny, WIDE)).split())
+
+
+def test_sample_of_what_can_only_be_read_whole_is_said() -> None:
+    plan = plan_for({TEN: counted(a_example=300)}, ASSUMED)
+    asked = Asked(Config(), PlanSettings(sample=0.01))
+    read = Read("urls.csv", urls=300, refused=0, skipped=0, sitemaps=0)
+    text = " ".join(" ".join(plan_lines(plan, read, asked, WIDE)).split())
+    assert "Read whole: --sample is for plain files" in text
+    assert "~" not in text
 
 
 def test_list_without_a_url_has_no_plan() -> None:

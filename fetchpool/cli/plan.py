@@ -280,6 +280,8 @@ def _remarks(plan: Plan, read: Read, asked: Asked) -> Iterator[str]:
     """Yield what a reader should know of how sure all this is."""
     if plan.weight > 1:
         yield _about_sample(plan, read)
+    elif asked.settings.sample and plan.urls:
+        yield "Read whole: --sample is for plain files of more than a megabyte."
     if plan.error:
         few = counted(round(plan.error), "URL")
         yield f"More hosts than are counted at a time: counts may be up to {few} too small."
@@ -304,7 +306,7 @@ def _remarks(plan: Plan, read: Read, asked: Asked) -> Iterator[str]:
 
 
 def _about_sample(plan: Plan, read: Read) -> str:
-    part = f"Estimated from {100 / plan.weight:.2g} % of the list"
+    part = f"Estimated from {count(read.urls)} of the URLs ({percent(read.urls, round(plan.urls))})"
     biggest = max(plan.biggest, key=_urls, default=None)
     if biggest is None:
         return f"{part}."

@@ -27,6 +27,8 @@ class Read(NamedTuple):
 
     title: str
     """What the lists are called."""
+    urls: int
+    """URLs that were read."""
     refused: int
     """Lines that are no URL."""
     skipped: int
@@ -97,7 +99,7 @@ def plan_of(
     machine = machine_rate(config, settings.rate_per_machine, settings.request_time)
     assumed = Assumed(machine, settings.request_time, config.rate)
     plan = plan_for(tally.counts, assumed, tally.most_hosts, tally.weight)
-    return plan, Read(title, tally.refused, tally.skipped, tally.sitemaps)
+    return plan, Read(title, tally.read, tally.refused, tally.skipped, tally.sitemaps)
 
 
 def _batches(lists: Sources, share: float | None) -> Iterator[tuple[Batch, float]]:
