@@ -1,4 +1,6 @@
-"""One list as 64 shards, each a mapped task: a file for Airflow's folder of DAGs (2.4 or newer).
+"""One list as 64 shards, each a mapped task: a file for the folder of DAGs of Airflow 3.
+
+In Airflow 2 the imports are from airflow.decorators and airflow.exceptions.
 
 LIST and DEST are on a disk that all workers share. A task that was stopped (75, 143) is tried again
 and goes on where it was; one with a mistake in its command (2) is not.
@@ -9,8 +11,8 @@ from __future__ import annotations
 import subprocess
 from datetime import datetime, timedelta
 
-from airflow.decorators import dag, task
-from airflow.exceptions import AirflowException, AirflowFailException
+from airflow.sdk import dag, task
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 LIST, DEST, SHARDS = "/data/urls.txt", "/data/pages", 64
 OPTIONS = ["--limit", "200", "-A", "examplebot/1.0 (+https://example.org/bot; bot@example.org)"]
