@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,8 @@ from msgspec import Struct, field
 
 from fetchpool.config import options
 
-SCALE = Path(__file__).parents[1] / "docs" / "scale"
+ROOT = Path(__file__).parents[1]
+SCALE = ROOT / "docs" / "scale"
 SHARDS = 64
 EXAMPLES = ("airflow_dag", "ray_job", "dask_job")
 
@@ -296,15 +298,12 @@ def test_shards_and_dest_are_the_same_in_all() -> None:
 
 def test_image_is_made_of_what_the_checkout_has_and_runs_as_nobody() -> None:
     text = (SCALE / "Dockerfile").read_text()
-    copied = re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE)
-    assert sorted(" ".join(copied).split()) == [
-        "LICENSE",
-        "README.md",
-        "fetchpool",
-        "pyproject.toml",
-    ]
-    for name in " ".join(copied).split():
-        assert (SCALE.parents[1] / name).exists()
+    copied = " ".join(re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE)).split()
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wheel = build["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = {"pyproject.toml", build["project"]["readme"], *build["project"]["license-files"]}
+    assert set(copied) == {*needed, *wheel["packages"], *wheel["shared-data"]}
+    assert all((ROOT / name).exists() for name in copied)
     (user,) = re.findall(r"^USER (\d+)$", text, re.MULTILINE)
     assert int(user) > 0
     assert f"useradd --uid {user} " in text
