@@ -23,6 +23,7 @@ from fetchpool.cli.demo.hosts import DemoHost
 from fetchpool.cli.demo.server import serving
 from fetchpool.config import options
 from fetchpool.config.plan_settings import PLAN_OPTIONS
+from fetchpool.config.tune_settings import TUNE_OPTIONS
 from fetchpool.model.again import PASSING_STATUSES
 from fetchpool.model.exits import ExitStatus
 from fetchpool.model.urls import InvalidURLError, parse_url
@@ -120,7 +121,7 @@ def test_every_option_the_documents_name_exists() -> None:
         "--verbose",
         "--install-completion",
         "--shard",
-        *(option.flag for option in PLAN_OPTIONS),
+        *(option.flag for option in (*PLAN_OPTIONS, *TUNE_OPTIONS)),
     }
     for document in DOCUMENTS:
         text = (ROOT / document).read_text(encoding="utf-8")

@@ -36,6 +36,7 @@ from fetchpool.config import (
 )
 from fetchpool.config.host_rules import host_key_of
 from fetchpool.config.plan_settings import PLAN_OPTIONS, plan_settings
+from fetchpool.config.tune_settings import BUDGET, TUNE_OPTIONS, read_budget
 from fetchpool.model.again import Again
 from fetchpool.model.exits import ExitStatus
 
@@ -243,6 +244,39 @@ def plan(sources: list[str] | None, as_json: bool, config_file: str | None, **gi
         from fetchpool.cli.plan import show_plan
 
         return show_plan(settings.config, chosen, assumed, as_json=as_json)
+
+    return run
+
+
+_NOT_TUNED = frozenset({
+    *("output", "dry_run", "carry", "store", "state", "samples", "warc_prefix", "warc_header"),
+    *("segment_size", "records", "records_format", "no_body", "durability", "max_time"),
+    *("retry_failed", "retry_kinds", "once", "fresh", "refresh", "prune", "add", "mtime"),
+    *("save_cookies", "fail_if", "failures", "timings", "log_file", "metrics_file"),
+    *("metrics_label", "content_disposition", "hash", "workers", "method", "data", "json"),
+})  # fmt: skip
+
+
+@app.command(cls=SettingsCommand)
+@_takes(
+    [*(o for o in options() if o.name not in _NOT_TUNED), *TUNE_OPTIONS],
+    first=[_SOURCES],
+    last=[_AS_JSON, _CONFIG_FILE],
+)
+def tune(sources: list[str] | None, as_json: bool, config_file: str | None, **given: Any) -> Job:
+    """Find the settings for a list by measuring a sample of it, within a budget of requests.
+
+    SOURCE is as for [bold]get[/bold]. Nothing is stored; a host that refuses a request
+    (429, 503) is asked no more.
+    """
+    budget = read_budget(given.pop(BUDGET.name, None))
+    settings = load_settings(given, os.environ, file=config_file)
+    chosen = list(sources) if sources else [_standard_input()]
+
+    def run() -> int:
+        from fetchpool.cli.tune import tune
+
+        return tune(settings.config, chosen, budget, as_json=as_json)
 
     return run
 

@@ -151,6 +151,14 @@ def command_again(config: Config, names: Sequence[str], output: str | None) -> s
     if output is not None:
         words += ["-o", output]
     words.append("--retry-failed")
+    given = options_again(config)
+    return None if given is None else shlex.join([*words, *given])
+
+
+def options_again(config: Config) -> list[str] | None:
+    """Return the options that make *config*, but for those about running again; None where they
+    can't be written down."""
+    words: list[str] = []
     for option in options():
         value = getattr(config, option.name, option.default)
         if option.name in _SAID_ANEW or value == option.default:
@@ -163,7 +171,7 @@ def command_again(config: Config, names: Sequence[str], output: str | None) -> s
             return None  # it can't be shown as it is
         else:
             words += [option.flag, option.show(value)]
-    return shlex.join(words)
+    return words
 
 
 def failed_records(config: Config, records: str | None) -> str | None:
