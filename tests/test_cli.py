@@ -213,8 +213,14 @@ def test_status_hands_on_directory_and_form(calls: Calls) -> None:
         (["get", "-W", "x"], "no such option -W: see fetchpool get --help"),
         (["get", "x", "--limit"], "option '--limit' requires an argument"),
         (["get", "--hash=1", "x"], "option '--hash' does not take a value"),
-        (["get", "--limit", "-1", "x"], "--limit takes a whole number from 0 to 65535, not -1"),
-        (["get", "--limit", "", "x"], "--limit takes a whole number from 0 to 65535, not ''"),
+        (
+            ["get", "--limit", "-1", "x"],
+            "--limit takes a whole number from 0 to 65535, or auto, not -1",
+        ),
+        (
+            ["get", "--limit", "", "x"],
+            "--limit takes a whole number from 0 to 65535, or auto, not ''",
+        ),
         (["get", "--limit", "9" * 5000, "x"], "try --limit 100"),
         (["get", "--timeout", "nan", "x"], "--timeout takes seconds"),
         (["get", "--timeout", "1e999", "x"], "--timeout takes seconds"),

@@ -23,6 +23,7 @@ from fetchpool.scheduling import scheduler as room
 from fetchpool.scheduling.rate_limit import BURST_S
 from fetchpool.scheduling.scheduler import Limits
 from fetchpool.scheduling.throttling import Refusal
+from tests.judging import times
 from tests.scheduling import REFUSED, scheduler, taken
 
 
@@ -49,10 +50,11 @@ class Laws(RuleBasedStateMachine):
         per_host=st.integers(0, 3),
         rate=st.sampled_from([0.0, 0.0, 4.0, 50.0]),
         host_rate=st.sampled_from([0.0, 0.0, 2.0, 30.0]),
+        finds=st.booleans(),
     )
-    def start(self, limit: int, per_host: int, rate: float, host_rate: float) -> None:
+    def start(self, limit: int, per_host: int, rate: float, host_rate: float, finds: bool) -> None:
         self.now = 1000.0
-        self.sched = scheduler(Limits(limit, per_host, rate, host_rate))
+        self.sched = scheduler(Limits(limit, per_host, rate, host_rate, finds, finds))
         self.most = min(per_host or limit, limit)
         self.host_rate = host_rate
         self.pace = Gcra(rate) if rate else None
@@ -216,7 +218,7 @@ class Laws(RuleBasedStateMachine):
         self.busy_until[host] = self.now
         match ending:
             case "good":
-                self.sched.answered(host, self.now)
+                self.sched.answered(host, self.now, timeline=times(self.now - started))
                 self.came_out[item] += 1
             case "retry":
                 self.again(host, item, self.now + later)

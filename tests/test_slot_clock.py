@@ -13,6 +13,7 @@ from fetchpool.model.slot_time import DOING, FREE, PARTS, SlotTime, together
 from fetchpool.scheduling.scheduler import Limits, Scheduler
 from fetchpool.scheduling.slot_clock import SlotClock
 from fetchpool.scheduling.throttling import Refusal
+from tests.judging import times
 from tests.scheduling import REFUSED, host_of, scheduler, taken
 
 STEPS = ("dns", "tcp", "tls", "sent", "first_byte", "last_byte")
@@ -178,6 +179,31 @@ def out_of_descriptors() -> Scheduler[str]:
     return sched
 
 
+def at_the_limit_that_was_found() -> Scheduler[str]:
+    sched = full(Limits(4096, 64, finds_limit=True), hosts=80)
+    assert len(taken(sched)) == sched.limit == 100
+    return sched
+
+
+def at_what_a_host_was_found_to_bear() -> Scheduler[str]:
+    sched = full(Limits(4096, 64, finds_limit=True, finds_per_host=True), hosts=1)
+    taken(sched)
+    for _ in range(60):
+        sched.answered("h0", 0.0, timeline=times(0.1))
+        sched.done("h0", 0.0)
+        taken(sched)
+    assert sched.found.most is not None
+    return sched
+
+
+def finding_out_of_descriptors() -> Scheduler[str]:
+    sched = full(Limits(4096, 64, finds_limit=True), hosts=80)
+    sched.limit = 5
+    taken(sched)
+    sched.answered("h0", 0.0, timeline=times(0.1))
+    return sched
+
+
 def nothing() -> Scheduler[str]:
     return scheduler(Limits(100, 10))
 
@@ -196,6 +222,9 @@ def nothing() -> Scheduler[str]:
         (at_rate, None, True, "rate"),
         (held_for_robots, None, False, "robots"),
         (out_of_descriptors, None, False, "descriptors"),
+        (finding_out_of_descriptors, None, False, "descriptors"),
+        (at_the_limit_that_was_found, None, False, "limit"),
+        (at_what_a_host_was_found_to_bear, None, True, "per_host"),
         (nothing, None, False, "list"),
         (nothing, None, True, "tail"),
         (at_per_host, "outage", False, "outage"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fetchpool.config.options import Also, Panel
-from fetchpool.config.values import Choice, Switch, Whole, requests_per_second, seconds
+from fetchpool.config.values import Choice, Switch, Whole, WholeOr, requests_per_second, seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -15,23 +15,27 @@ class NetworkSettings:
     """Limits, connections and retries."""
 
     limit: Annotated[
-        int,
+        int | Literal["auto"],
         Panel.LIMITS,
-        Whole(0, 65_535),
-        "Requests in progress at most, over all hosts; 0 = as many as descriptors allow",
+        WholeOr("auto", 0, 65_535),
+        "Requests in progress at most, over all hosts; 0 = as many as descriptors allow, auto = as "
+        "many as bring more",
         Also(
             more="`TCPConnector.limit`. 0 means 4,096 at most. fetchpool never lets more requests "
-            "run; aiohttp's own limit doesn't bound them."
+            "run; aiohttp's own limit doesn't bound them. `auto` begins with 100 and finds while "
+            "running how many bring more: see [concurrency.md](concurrency.md)."
         ),
     ] = 100
     per_host: Annotated[
-        int,
+        int | Literal["auto"],
         Panel.LIMITS,
-        Whole(0, 65_535),
-        "Requests in progress at most, to one host; 0 = only --limit",
+        WholeOr("auto", 0, 65_535),
+        "Requests in progress at most, to one host; 0 = only --limit, auto = as many as bring more",
         Also(
             more="`TCPConnector.limit_per_host`, whose default is 0. A host is a host name, with "
-            "its port unless that is the scheme's default: http and https share."
+            "its port unless that is the scheme's default: http and https share. `auto` begins "
+            "with 2 and finds for each host, up to 64, how many bring more: see "
+            "[concurrency.md](concurrency.md)."
         ),
     ] = 10
     per_host_and_proxy: Annotated[

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from fetchpool.config.expressions import FailIf
 from fetchpool.config.options import Also, Panel
 from fetchpool.config.store_settings import StoreSettings
-from fetchpool.config.values import Choice, Switch, WholeOrAll
+from fetchpool.config.values import Choice, Switch, WholeOr
 
 MOST_FAILURES = 10_000
 """How many failed URLs `--failures` lists from memory; `all` reads them from the ledger."""
@@ -39,7 +39,7 @@ class ReportSettings(StoreSettings):
     failures: Annotated[
         int | Literal["all"],
         Panel.REPORTING,
-        WholeOrAll(0, MOST_FAILURES),
+        WholeOr("all", 0, MOST_FAILURES),
         "How many failed URLs are listed at the end, by reason: a number, or all",
         Also(
             more="Each reason gets a share. Records kept of an earlier run are listed, too. "

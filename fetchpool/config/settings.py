@@ -57,6 +57,7 @@ from fetchpool.config.values import (
 )
 from fetchpool.model.asking import Ask
 from fetchpool.model.credentials import BearerTokens, CookieFile, Netrc
+from fetchpool.model.limits import most_per_host
 from fetchpool.model.reading import Reading
 
 DEFAULT_KEEPALIVE_S = 15.0
@@ -642,7 +643,7 @@ class Config(ReportSettings):
     @property
     def connections_per_host(self) -> int:
         """How many connections some host may have; 0 = any number."""
-        limits = self.host.all_of("per_host", self.per_host)
+        limits = [most_per_host(each) for each in self.host.all_of("per_host", self.per_host)]
         return max(limits) if all(limits) else 0
 
     @property

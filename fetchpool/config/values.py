@@ -110,16 +110,17 @@ class Whole(Kind):
         return int(value)
 
 
-class WholeOrAll(Whole):
-    """A whole number within bounds, or the word `all`."""
+class WholeOr(Whole):
+    """A whole number within bounds, or one *word*."""
 
-    def __init__(self, low: int, high: int) -> None:
+    def __init__(self, word: str, low: int, high: int) -> None:
         super().__init__(low, high)
-        self.accepts += ", or all"
+        self._word = word
+        self.accepts += f", or {word}"
 
     def check(self, value: object) -> Any:
-        if isinstance(value, str) and value.strip().lower() == "all":
-            return "all"
+        if isinstance(value, str) and value.strip().lower() == self._word:
+            return self._word
         return super().check(value)
 
 

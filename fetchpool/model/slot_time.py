@@ -30,6 +30,7 @@ held: decoding, storing, deciding, waiting for the event loop."""
 
 FREE: Final = {
     "per_host": "hosts at --per-host",
+    "limit": "no more at once were better (--limit auto)",
     "gentle": "hosts started gently",
     "paused": "hosts paused by 429 or 503",
     "unreachable": "hosts that can't be reached",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Literal
 
 import msgspec
+
+from fetchpool.model.limits import AUTO
 
 with suppress(ImportError):  # Windows has no such limit
     import resource
@@ -47,12 +50,14 @@ class Budget(msgspec.Struct, frozen=True):
     """A sentence for the user if the limit had to be lowered."""
 
 
-def make_budget(asked: int) -> Budget:
-    """Return the budget for `--limit` *asked*, and raise the soft limit as far as needed.
+def make_budget(limit: int | Literal["auto"]) -> Budget:
+    """Return the budget for `--limit`, and raise the soft limit as far as needed.
 
+    What is found while running may come to as much as descriptors allow, as with `--limit 0`.
     A request in progress counts two: happy eyeballs dials two addresses at once, and later a body
-    that streams to disk is a second file. The same *asked* gives the same budget again.
+    that streams to disk is a second file. The same *limit* gives the same budget again.
     """
+    asked = 0 if limit == AUTO else limit
     wanted = asked or MOST
     idle_wanted = max(wanted, IDLE_WANTED)
     needed = wanted * 2 + idle_wanted + MOST_DIRECTORIES + RESERVED
@@ -61,15 +66,15 @@ def make_budget(asked: int) -> Budget:
         return Budget(wanted, idle_wanted, MOST_DIRECTORIES)
     directories = min(MOST_DIRECTORIES, int(available * DIRECTORIES_SHARE))
     left = available - directories - min(RESERVED, int(available * RESERVED_SHARE))
-    limit = max(1, min(wanted, left * 2 // 5))
-    idle = max(0, min(idle_wanted, left - limit * 2))
-    if limit == wanted or not asked:
-        return Budget(limit, idle, directories)
+    allowed = max(1, min(wanted, left * 2 // 5))
+    idle = max(0, min(idle_wanted, left - allowed * 2))
+    if allowed == wanted or not asked:
+        return Budget(allowed, idle, directories)
     return Budget(
-        limit,
+        allowed,
         idle,
         directories,
-        f"only {available} files may be open at once: {limit} requests at a time instead of "
+        f"only {available} files may be open at once: {allowed} requests at a time instead of "
         f"{wanted}. Raise it with 'ulimit -n {needed}'.",
     )
 

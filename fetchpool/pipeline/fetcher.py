@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from fetchpool.model.hosts import Found
     from fetchpool.model.slot_time import SlotTime
     from fetchpool.model.values import Outcome
     from fetchpool.scheduling.scheduler import HostState
@@ -61,6 +62,10 @@ class Fetcher(Protocol):
 
     def slot_time(self) -> SlotTime:
         """Return where the time of the slots went so far, over all processes."""
+
+    @property
+    def found(self) -> Found:
+        """What limits have come to that are found while running."""
 
     def busiest(self, now: float, count: int) -> list[HostState]:
         """Return up to *count* hosts that hold things up: parked ones, then by what waits."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fetchpool.model.asking import Fields
     from fetchpool.model.attempts import Destination
     from fetchpool.model.bodies import Sink
+    from fetchpool.model.hosts import Found
     from fetchpool.model.slot_time import SlotTime
     from fetchpool.network.proxies import Choose
     from fetchpool.scheduling.proxy_pool import ProxyPool
@@ -121,7 +122,7 @@ class Fetching:
         self._awaited = 0  # sitemaps on their way here: the source waits for them
         self._budget_s = budget_s
         self._insecure = insecure
-        self._low_water = max(64, 2 * scheduler.limit)
+        self._low_water = max(64, 2 * scheduler.limits.limit)
 
         self.read = 0
         """Requests read from the source."""
@@ -232,6 +233,11 @@ class Fetching:
     def lowered_to(self) -> int | None:
         """What `--limit` was lowered to because descriptors ran out, or None."""
         return self._judge.lowered_to
+
+    @property
+    def found(self) -> Found:
+        """What limits have come to that are found while running."""
+        return self._scheduler.found
 
     @property
     def ended(self) -> bool:

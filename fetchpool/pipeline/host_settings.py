@@ -15,6 +15,7 @@ from fetchpool.config.host_rules import REMEMBERED, ConfigAt, HostConfigs
 from fetchpool.model.asking import over
 from fetchpool.model.attempts import Proxy, Timeouts
 from fetchpool.model.decoding import ACCEPT_ENCODING
+from fetchpool.model.limits import AUTO, most_per_host
 from fetchpool.model.values import Target
 from fetchpool.network.proxies import Choose, given_proxies, named, proxy_chooser
 from fetchpool.policies import Policy
@@ -110,7 +111,11 @@ def _of_pool(pool: ProxyPool, target: Target) -> Proxy:
 def _terms_of(configs: HostConfigs) -> HostTerms:
     config = configs.here
     return HostTerms(
-        config.per_host, config.host_rate, config.timeout or None, retry_policy(config)
+        most_per_host(config.per_host),
+        config.per_host == AUTO,
+        config.host_rate,
+        config.timeout or None,
+        retry_policy(config),
     )
 
 

@@ -24,6 +24,7 @@ from fetchpool.http.receiver import BodyPolicy
 from fetchpool.http.session import SessionExchange
 from fetchpool.model.attempts import Destination
 from fetchpool.model.bodies import Sink
+from fetchpool.model.limits import AUTO, most_per_host
 from fetchpool.model.urls import hiding
 from fetchpool.model.values import Target
 from fetchpool.network.connector import (
@@ -188,10 +189,12 @@ class FetchPool:
         spill_directory: str | None = None,
         border: Border | None = None,
         buffer: int = 16,
+        finds_limit: bool = False,
     ) -> Fetching:
         """Like `fetch`, for a reader; what doesn't fit into memory waits in *spill_directory*.
 
-        Without one it waits in the system's own for temporary files, which is often memory.
+        Without one it waits in the system's own for temporary files, which is often memory. Where
+        it *finds* its limit, `Config.limit` is the most that this may come to.
         """
         engine, stats = self._opened(), stats or Stats(monotonic())
         if any(running.in_use for running in self._lists):
@@ -208,7 +211,14 @@ class FetchPool:
         )
         terms = terms_at(config)
         scheduler = Scheduler(
-            Limits(self.budget.limit, config.per_host, config.rate, config.host_rate),
+            Limits(
+                self.budget.limit,
+                most_per_host(config.per_host),
+                config.rate,
+                config.host_rate,
+                config.limit == AUTO or finds_limit,
+                config.per_host == AUTO,
+            ),
             spill,
             terms,
         )

@@ -6,6 +6,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from fetchpool.model.limits import AUTO, most_per_host
 from fetchpool.network.connector import cleanup_closed_is_needless
 from fetchpool.reporting.event_log import EventSink, open_event_log
 from fetchpool.reporting.stats import Stats
@@ -62,7 +63,9 @@ class Telling:
                 source=taken[0] if taken else call.title,
                 destination=call.dest_text,
                 limit=budget.limit,
-                per_host=config.per_host,
+                per_host=most_per_host(config.per_host),
+                finds_limit=config.limit == AUTO,
+                finds_per_host=config.per_host == AUTO,
                 rate=config.rate,
                 host_rate=config.host_rate,
                 max_time_s=config.max_time,
@@ -112,7 +115,8 @@ class Telling:
             )
 
     def connections(self, fetcher: Fetcher) -> None:
-        """Count what *fetcher* received, and over how many connections."""
+        """Count what *fetcher* received, over how many connections, and what limits it found."""
+        self.stats.limits_found(fetcher.found)
         self.stats.received_so_far(fetcher.bytes_received)
         for _ in range(fetcher.connections_opened):
             self.stats.connection_opened()

@@ -7,6 +7,7 @@ from contextlib import suppress
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
+from fetchpool.model.limits import AUTO
 from fetchpool.model.slot_time import SAMPLES_KEPT, RunAccount, Sample, SlotTime, added
 from fetchpool.output.ledger.accounts import read_accounts, write_accounts
 from fetchpool.scaling.sharing import worker_count
@@ -108,7 +109,7 @@ class Timekeeping:
 def _limits(config: Config, limit: int) -> dict[str, str]:
     """Return the settings that bound a run, as the user would write them."""
     found: dict[str, str] = {
-        "limit": str(limit),
+        "limit": AUTO if config.limit == AUTO else str(limit),
         "per_host": str(config.per_host),
         "workers": str(config.workers),
         "retries": str(config.retries),

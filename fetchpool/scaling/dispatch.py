@@ -15,9 +15,12 @@ import logging
 import pickle
 from collections.abc import Coroutine
 from contextlib import suppress
+from functools import reduce
+from operator import or_
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Protocol
 
+from fetchpool.model.hosts import Found
 from fetchpool.model.slot_time import SlotTime, together
 from fetchpool.model.values import Outcome
 from fetchpool.output.ledger import Bitmap
@@ -171,6 +174,10 @@ class Dispatch:
         passed, cpu_s = monotonic() - self._began, thread_time() - self._cpu_began_s
         busiest = min(1.0, cpu_s / passed) if passed > 0 else 0.0
         return together([*self._times.values(), SlotTime(cpu_s=cpu_s, busiest=busiest)])
+
+    @property
+    def found(self) -> Found:
+        return reduce(or_, (worker.last.found for worker in self._workers), Found())
 
     def busiest(self, now: float, count: int) -> list[HostState]:
         states = [state for worker in self._workers for state in worker.last.busiest]

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from fetchpool.model.cookies import Cookie
 from fetchpool.model.exchanges import ExchangedState
+from fetchpool.model.hosts import Found
 from fetchpool.model.robots import RobotsRead
 from fetchpool.model.slot_time import SlotTime
 from fetchpool.model.values import Outcome, Request, Target
@@ -247,6 +248,8 @@ class Tick(Message):
     busiest: list[HostState] = []
     network_down: bool = False
     lowered_to: int | None = None
+    found: Found = Found()
+    """Of limits that are found while running: once it has ended."""
     alive: Target | None = None
     """A host that answered lately."""
     robots: list[RobotsRead] = []

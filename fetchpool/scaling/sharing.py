@@ -8,6 +8,7 @@ from zlib import crc32
 from msgspec import Struct
 
 from fetchpool.config import Config
+from fetchpool.model.limits import AUTO
 from fetchpool.model.sites import site_of
 from fetchpool.scheduling.rate_limit import BURST_S
 
@@ -54,7 +55,7 @@ def worker_count(config: Config) -> int:
         # Each may send its part of the burst at once, but at least one request: more workers would
         # send more than the burst of the whole rate.
         count = min(count, max(1, int(config.rate * BURST_S)))
-    return min(count, config.limit) if config.limit else count
+    return min(count, config.limit) if config.limit and config.limit != AUTO else count
 
 
 def shares(config: Config, limit: int) -> list[Share]:

@@ -87,4 +87,6 @@ class Tally:
         tick.network_down = fetching.network_down
         tick.lowered_to = fetching.lowered_to
         tick.alive = fetching.known_alive
+        if fetching.ended:
+            tick.found = fetching.found
         return tick

@@ -16,6 +16,7 @@ from dataclasses import replace
 from time import monotonic
 
 from fetchpool.model.bodies import Sink, StoreError
+from fetchpool.model.limits import AUTO
 from fetchpool.model.values import Outcome
 from fetchpool.network.descriptors import make_budget
 from fetchpool.output.ledger.errors import LeaseLostError
@@ -102,6 +103,7 @@ class Worker:
                 spill_directory=setup.spill_directory,
                 border=self,
                 buffer=BUFFER,
+                finds_limit=setup.config.limit == AUTO,
             )
             sending = asyncio.create_task(self._send_outcomes(fetching))
             listening = asyncio.create_task(self._listen(fetching))

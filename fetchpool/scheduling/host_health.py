@@ -1,6 +1,7 @@
 """What a host's responses say about it: how many requests at once, and when the next may start.
 
-    good responses      the window grows, one request per response, up to --per-host
+    good responses      the window grows, one request per response, up to --per-host; where that
+                        is `auto`, as a `Finder` says (see `concurrency`)
     429, 503            the host is parked as it asked; the window is halved, then grows in steps
                         (see `throttling`)
     no connection, or   after some in a row: one probe at a time, further and further apart;
@@ -11,7 +12,9 @@ Pure: time is an argument called `now` (monotonic seconds).
 
 from __future__ import annotations
 
+from fetchpool.model.hosts import Found
 from fetchpool.model.values import Failure, FailureKind
+from fetchpool.scheduling.concurrency import Finder
 from fetchpool.scheduling.throttling import Refusal, Throttling
 
 FIRST_WINDOW = 2
@@ -64,6 +67,7 @@ class HostHealth:
         "doubtful",
         "failing",
         "failures",
+        "finder",
         "is_wary",
         "most",
         "parked_until",
@@ -75,9 +79,12 @@ class HostHealth:
         "window",
     )
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, finds: bool = False) -> None:
+        """Where it *finds* its window, that is never above *most*, either."""
         self.most = most
         """The largest window: `--per-host`, or `--limit` where a host has no limit of its own."""
+        self.finder = Finder(most) if finds else None
+        """What finds the window; None = it grows to `most`."""
         self.window = min(FIRST_WINDOW, most)
         """How many requests at once the host gets."""
         self.parked_until = 0.0
@@ -115,6 +122,12 @@ class HostHealth:
         responses."""
         return not self._wave and self.window < self.most
 
+    @property
+    def found(self) -> Found:
+        """What the window has come to, if that is found while running."""
+        found = None if self.finder is None else self.finder.found
+        return Found(None, found, found)
+
     def fails_fast(self, now: float) -> bool:
         """Return True if the host's URLs fail without a request at *now*."""
         return self.fails_fast_s(now) > 0.0
@@ -132,7 +145,7 @@ class HostHealth:
         self.spoke = True
         self.served += 1
         changed = self.doubtful
-        if self.window < self.most:
+        if self.window < self.most and self.finder is None:
             self._widen()
             changed = True
         if self.throttling is not None:
@@ -193,7 +206,7 @@ class HostHealth:
         self._last_cut = now
         self._wave = False
         self._good_since_cut = 0
-        self.window = max(1, self.window // 2)
+        self.window = max(1, self.window // 2) if self.finder is None else self.finder.refused(now)
         self.doubtful = True
         throttling.refused(now, refusal, self.window, left)
         pause_s = self._pause(now, throttling.next_pause_s(refusal, draw), refusal.status)
@@ -264,7 +277,7 @@ class HostHealth:
             )
             self._fail_fast(now, failure.detail)
         elif self.failures >= SUSPECT_AFTER:
-            self.window = 1
+            self._to_one()
             pause_s = PROBE_AFTER_S * 2.0 ** (self.failures - SUSPECT_AFTER)
             self.parked_until = max(self.parked_until, now + pause_s)
             self.why = failure.detail
@@ -274,5 +287,17 @@ class HostHealth:
         # No probe within a pause that the host asked for (RFC 9110 §10.2.3).
         self.probe_at = max(now + self._probe_pause_s, self._asked_until)
         self.parked_until = now  # what is queued fails at once, or is the next probe
-        self.window = 1
+        self._to_one()
         self.why = why
+
+    def _to_one(self) -> None:
+        self.window = 1
+        if self.finder is not None:
+            self.finder.lost()
+
+    def bound(self, most: int) -> None:
+        """Make *most* the largest window."""
+        self.most = most
+        self.window = min(self.window, most)
+        if self.finder is not None:
+            self.window = self.finder.bound(most)

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from fetchpool.model.hosts import HostState
 from fetchpool.scheduling.host_health import HostHealth
+from fetchpool.scheduling.limit_finding import Usual
 from fetchpool.scheduling.rate_limit import RateLimit
 
 T = TypeVar("T")
@@ -29,9 +30,10 @@ class HostSlot(Generic[T]):
 
     __slots__ = ("again", "backlogged", "competes", "counted_at", "had_s", "health", "held",
                  "host", "own", "probes", "queue", "rate_limit", "ready", "refused", "running",
-                 "timer")  # fmt: skip
+                 "timer", "usual")  # fmt: skip
 
-    def __init__(self, host: str, most: int, host_rate: float) -> None:
+    def __init__(self, host: str, most: int, host_rate: float, *, finds: bool = False) -> None:
+        """Where it *finds* how many requests run at once, these are never more than *most*."""
         self.host = host
         self.queue: deque[T] = deque()
         self.again: list[tuple[float, int, T]] = []  # heap of retries and hops by their time
@@ -41,7 +43,7 @@ class HostSlot(Generic[T]):
         """True while nothing starts but what is in `own`."""
         self.backlogged = 0
         self.running = 0
-        self.health = HostHealth(most)
+        self.health = HostHealth(most, finds=finds)
         self.rate_limit = RateLimit(host_rate) if host_rate else None
         self.ready: int | None = None  # ticket of its entry among the ready
         self.timer: float | None = None
@@ -51,6 +53,8 @@ class HostSlot(Generic[T]):
         """Up to when; so also since when nothing has changed about what runs."""
         self.competes = False
         self.probes = 0
+        self.usual: Usual | None = None
+        """What its latencies are compared with, where the limit of the run is to be found."""
 
     @property
     def waiting(self) -> int:
@@ -114,7 +118,9 @@ class HostSlot(Generic[T]):
                 return "per_host"
             if health.throttling is not None:
                 return "paused"
-            return "unreachable" if health.failures else "gentle"
+            if health.failures:
+                return "unreachable"
+            return "gentle" if health.found.most is None else "per_host"
         if health.parked_until > now:
             is_asked = health.why is not None and health.why.isdigit()
             return "paused" if is_asked else "unreachable"
@@ -227,6 +233,7 @@ class Spotlight(Generic[T]):
                 f"failing fast: {slot.health.why}"
                 if slot.health.fails_fast(now)
                 else slot.health.why,
+                slot.health.finder is not None,
             )
             for slot in self._shown
             if slot.running or slot.waiting or slot.health.fails_fast(now)

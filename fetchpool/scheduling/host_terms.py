@@ -15,6 +15,8 @@ class HostTerms(msgspec.Struct, frozen=True):
 
     per_host: int
     """Requests in progress at most; 0 = no limit of its own."""
+    finds_per_host: bool
+    """Whether the best number up to that is found while running (`--per-host auto`)."""
     host_rate: float
     """Requests per second; 0 = no such limit."""
     budget_s: float | None

@@ -181,7 +181,9 @@ class Judge:
         if head.status in PASSING_STATUSES:
             return self._told_to_wait(job, response, started, now, epoch)
         # The host works, whatever the user has tried again.
-        self._scheduler.answered(host, now, was_refused=job.refused)
+        self._scheduler.answered(
+            host, now, was_refused=job.refused, timeline=response.measures.timeline
+        )
         job.refused = False
         if 200 <= head.status < 300 and head.status != LATER_STATUS:
             return job.answered(response, now)

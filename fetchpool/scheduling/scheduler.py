@@ -18,18 +18,23 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from itertools import count
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import msgspec
 
-from fetchpool.model.hosts import HostState
+from fetchpool.model.hosts import Found, HostState
 from fetchpool.model.values import Failure
+from fetchpool.scheduling.concurrency import logarithm_of
 from fetchpool.scheduling.host_health import HostHealth
 from fetchpool.scheduling.host_slot import HostSlot, Spotlight
 from fetchpool.scheduling.host_terms import TermsAt
+from fetchpool.scheduling.limit_finding import Finding, Usual
 from fetchpool.scheduling.rate_limit import RateLimit
 from fetchpool.scheduling.reasons import Reasons, reasons_of
 from fetchpool.scheduling.throttling import Refusal
+
+if TYPE_CHECKING:
+    from fetchpool.model.attempts import Timeline
 
 __all__ = ["Backlog", "HostState", "Limits", "Scheduler"]
 
@@ -78,6 +83,10 @@ class Limits(msgspec.Struct, frozen=True):
     per_host: int = 10
     rate: float = 0.0
     host_rate: float = 0.0
+    finds_limit: bool = False
+    """Whether the best limit is found while running (`--limit auto`), `limit` at most."""
+    finds_per_host: bool = False
+    """The same of each host's."""
 
 
 class Scheduler(Generic[T]):
@@ -93,7 +102,10 @@ class Scheduler(Generic[T]):
         """Ask *terms_at*, where hosts have limits of their own, for those of a host."""
         self.limits = limits
         self._terms_at = terms_at
-        self.limit = limits.limit
+        self._finding = Finding(limits.limit) if limits.finds_limit else None
+        self._finds = limits.finds_limit or limits.finds_per_host
+        self._found = Found()  # of hosts that have been forgotten
+        self.limit = limits.limit if self._finding is None else self._finding.limit
         """Requests in progress at most; may be lowered while running (out of descriptors)."""
         self.running = 0
         self._ways = 1
@@ -221,10 +233,22 @@ class Scheduler(Generic[T]):
 
     # -- what responses say --------------------------------------------------------------------
 
-    def answered(self, host: str, now: float, *, was_refused: bool = False) -> None:
-        """Record a response that shows that *host* works and takes requests."""
+    def answered(
+        self,
+        host: str,
+        now: float,
+        *,
+        was_refused: bool = False,
+        timeline: Timeline | None = None,
+    ) -> None:
+        """Record a response that shows that *host* works and takes requests.
+
+        *timeline* is its exchange's, for a limit that is to be found.
+        """
         slot = self._slots[host]
         changed = slot.health.answered(now, was_refused=was_refused)
+        if self._finds and timeline is not None:
+            changed = self._find(slot, timeline, now) or changed
         if changed and (slot.ready is None or slot.refused):
             self._place(slot, now)
 
@@ -259,8 +283,7 @@ class Scheduler(Generic[T]):
         """Give each host its limit for each of so many *ways* to it; more may be running."""
         self._ways = max(1, ways)
         for slot in self._slots.values():
-            slot.health.most = self._limits_of(slot.host)[0]
-            slot.health.window = min(slot.health.window, slot.health.most)
+            slot.health.bound(self._limits_of(slot.host)[0])
 
     def forgive(self, now: float) -> None:
         """Forget every host's failures: it was our own network that was down."""
@@ -357,22 +380,59 @@ class Scheduler(Generic[T]):
         rate = self._rate_limit is not None and self._rate_limit.ready_at > now
         return reasons_of(self._glance.some(self._slots.values()), len(self._slots), now, rate=rate)
 
+    @property
+    def has_found_limit(self) -> bool:
+        """True if `limit` is the best that was found so far, not what descriptors allow."""
+        return self._finding is not None and self._finding.most == self.limits.limit
+
+    @property
+    def found(self) -> Found:
+        """What limits have come to that are found while running. Looks at every host."""
+        found = self._found
+        if self._finds:
+            found |= Found(self._finding.found if self._finding is not None else None)
+            for slot in self._slots.values():
+                found |= slot.health.found
+        return found
+
     # -- inside --------------------------------------------------------------------------------
 
     def _slot(self, host: str) -> HostSlot[T]:
         slot = self._slots.get(host)
         if slot is None:
-            slot = HostSlot(host, *self._limits_of(host))
+            most, rate, finds = self._limits_of(host)
+            slot = HostSlot(host, most, rate, finds=finds)
             self._slots[host] = slot
+            self._finds = self._finds or finds
         return slot
 
-    def _limits_of(self, host: str) -> tuple[int, float]:
-        """Return how many requests at once *host* gets, and how many a second."""
-        per_host, rate = self.limits.per_host, self.limits.host_rate
+    def _limits_of(self, host: str) -> tuple[int, float, bool]:
+        """Return how many requests at once *host* gets, how many a second, and whether the first
+        is to be found."""
+        limits = self.limits
+        per_host, rate, finds = limits.per_host, limits.host_rate, limits.finds_per_host
         if self._terms_at is not None:
             terms = self._terms_at(host)
-            per_host, rate = terms.per_host, terms.host_rate
-        return min(per_host * self._ways or self.limits.limit, self.limits.limit), rate
+            per_host, rate, finds = terms.per_host, terms.host_rate, terms.finds_per_host
+        return min(per_host * self._ways or limits.limit, limits.limit), rate, finds
+
+    def _find(self, slot: HostSlot[T], timeline: Timeline, now: float) -> bool:
+        """Take in how long an answer took, where limits are to be found; return whether the host's
+        has changed."""
+        health, finding = slot.health, self._finding
+        if finding is not None:
+            if slot.usual is None:
+                slot.usual = Usual()
+            self.limit = finding.answered(timeline, slot.usual, self.limit, self.running, now)
+        if health.finder is None:
+            return False
+        before, took_s = health.window, timeline.ended - timeline.started
+        health.window = health.finder.answered(
+            logarithm_of(took_s),
+            now,
+            is_full=slot.running >= before,
+        )
+        return health.window != before
 
     def _has_its_share(self, slot: HostSlot[T]) -> bool:
         """Return True if *slot* may keep no more in memory once that is scarce."""
@@ -485,3 +545,5 @@ class Scheduler(Generic[T]):
             self._sleep(slot, at)
         elif self._slots.get(slot.host) is slot:
             del self._slots[slot.host]
+            if slot.health.finder is not None:
+                self._found |= slot.health.found

@@ -137,10 +137,12 @@ class SlotClock:
         self._last, self._held_s = now, held_s
 
     def _complete(self, found: Reasons, *, list_ended: bool) -> None:
-        """Add to *found* what is due to descriptors, and to the list or its end."""
+        """Add to *found* what is due to descriptors, `--limit auto`, and the list or its end."""
         scheduler, waiting = self._scheduler, found.waiting
         free = float(max(1, self._slots - scheduler.running))
-        lowered = min(free, self._slots - scheduler.limit)
+        key, lowered = "descriptors", min(free, self._slots - scheduler.limit)
+        if scheduler.has_found_limit:  # it is in nobody's way while fewer run
+            key, lowered = "limit", free if scheduler.running >= scheduler.limit else 0.0
         if lowered > 0 and scheduler.waiting:
             free -= lowered
             most = sum(waiting.values())
@@ -155,7 +157,7 @@ class SlotClock:
         elif not waiting:
             waiting["own" if found.ready else "tail"] = free
         if lowered > 0 and scheduler.waiting:
-            waiting["descriptors"] = lowered
+            waiting[key] = lowered
         found.waiting = waiting
 
     def _share_out(self, reasons: Reasons, free_s: float, passed: float) -> None:

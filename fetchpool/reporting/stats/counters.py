@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 from msgspec.structs import asdict, replace
 
+from fetchpool.model.hosts import Found
 from fetchpool.model.robots import RobotsRead
 from fetchpool.model.values import GIVEN_UP, Change, FailureKind, Outcome, failure_label
 from fetchpool.model.versions import NOT_MODIFIED
@@ -88,6 +89,7 @@ class Stats:
         self._delayed_hosts = 0
         self._longest_delay_s = 0.0
         self._proxies: dict[str, ProxyUse] = {}
+        self._found = Found()
         self._speed = Speed(now)
 
     def outcome(self, outcome: Outcome, host_key: str) -> None:
@@ -216,6 +218,10 @@ class Stats:
             return snapshot
         return replace(snapshot, left_s=self._speed.time_for(total - snapshot.done))
 
+    def limits_found(self, found: Found) -> None:
+        """Note what limits have come to that are found while running."""
+        self._found = found
+
     def summary(self, now: float, ending: Ending) -> Summary:
         """Return the run that ended at *now* in numbers."""
         self._count_times()
@@ -254,6 +260,7 @@ class Stats:
             sitemaps_in_all=self._sitemaps_in_all,
             proxies=tuple(nlargest(_ROWS, self._proxies.values(), key=ProxyUse.rank)),
             proxies_used=len(self._proxies),
+            found=self._found,
         )
 
     def _by_frequency(self) -> dict[str, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from fetchpool.model.hosts import HostState
+from fetchpool.model.hosts import Found, HostState
 from fetchpool.model.slot_time import RunAccount
 from fetchpool.reporting.stats.hosts import GivenUpHost, ParkedHost, SlowHost
 
@@ -164,6 +164,8 @@ class Summary(Ending, frozen=True, kw_only=True):
     """Where there are several: those that failed most, at most five."""
     proxies_used: int = 0
     """How many of them were used at all."""
+    found: Found = Found()
+    """What limits have come to that are found while running (`auto`)."""
 
     @property
     def failures(self) -> int:

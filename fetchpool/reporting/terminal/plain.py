@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from fetchpool.model.hosts import Found
 from fetchpool.model.urls import display, redact_urls_in
 from fetchpool.reporting.stats import Summary
 from fetchpool.reporting.terminal.formats import count, duration, size, span
@@ -27,6 +28,10 @@ class Heading(Struct, frozen=True):
     """Requests at once."""
     per_host: int = 0
     """The same for one host; 0 = no limit of its own."""
+    finds_limit: bool = False
+    """Whether the best up to `limit` is found while running."""
+    finds_per_host: bool = False
+    """The same for each host."""
     rate: float = 0.0
     """Requests a second; 0 = as they come."""
     host_rate: float = 0.0
@@ -55,10 +60,14 @@ def start_line(heading: Heading, glyphs: Glyphs) -> str:
 
 
 def bounds(heading: Heading) -> list[str]:
-    """Return what bounds a run, in words: `50 at once`, `10 per host`, `5/s`, `1 h at most`."""
-    found = [f"{count(heading.limit)} at once"]
+    """Return what bounds a run, in words: `50 at once`, `10 per host`, `5/s`, `1 h at most`.
+
+    What is found while running is `auto`: `auto per host`.
+    """
+    found = [f"{'auto' if heading.finds_limit else count(heading.limit)} at once"]
     if heading.per_host:
-        found.append(f"{count(heading.per_host)} per host")
+        per_host = "auto" if heading.finds_per_host else count(heading.per_host)
+        found.append(f"{per_host} per host")
     if heading.rate:
         found.append(f"{_plain_number(heading.rate)}/s")
     if heading.host_rate:
@@ -93,9 +102,21 @@ def end_line(summary: Summary, glyphs: Glyphs) -> str:
     parts += change_words(summary)
     if summary.kept:
         parts.append(f"{summary.kept} kept")
+    parts += [f"found {words}" for words in limits_found(summary.found)]
     parts += [duration(summary.elapsed_s), size(summary.bytes), f"exit {summary.exit_status}"]
     line = f"fetchpool: {', '.join(parts)}"
     return f"{line}; {stop_line(summary, glyphs)}" if summary.stopped_by else line
+
+
+def limits_found(found: Found) -> list[str]:
+    """Return what limits have come to that are found while running: `2–34 per host`."""
+    words = []
+    if found.fewest is not None and found.most is not None:
+        fewest, most = count(found.fewest), count(found.most)
+        words.append(f"{fewest if fewest == most else f'{fewest}-{most}'} per host")
+    if found.limit is not None:
+        words.append(f"{count(found.limit)} at once")
+    return words
 
 
 def change_words(summary: Summary) -> list[str]:

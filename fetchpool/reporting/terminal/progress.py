@@ -160,4 +160,6 @@ def _host_note(state: HostState, glyphs: Glyphs) -> Text:
     running = f"{formats.count(state.running)} running"
     if state.slowed:
         running += f", slowed to {formats.count(state.window)}"
+    elif state.finds:
+        running += f" of {formats.count(state.window)}"
     return Text(f"{formats.count(state.waiting)} waiting ({running})")

@@ -19,6 +19,7 @@ from fetchpool.reporting.terminal.plain import (
     empty_line,
     first_failures,
     is_empty,
+    limits_found,
     name,
     no_line_is_a_url,
     shown,
@@ -150,6 +151,7 @@ def _facts(summary: Summary, width: int, glyphs: Glyphs) -> list[tuple[str, list
         ("retries", _words(retries)),
         ("parked", _words(parked, style="yellow")),
         ("crawl delay", _words(crawl_delay(summary) if summary.delayed_hosts else "")),
+        ("limits found", _words(f" {glyphs.separator} ".join(limits_found(summary.found)))),
         ("skipped", _words(skipped)),
     ]
 

@@ -6,9 +6,10 @@ from math import ceil, inf
 from typing import NamedTuple
 
 from fetchpool.config import Config
+from fetchpool.model.limits import AUTO, most_per_host
 
 MOST_AT_ONCE = 4096
-"""What `--limit 0` comes to at most."""
+"""What `--limit 0` and `--limit auto` come to at most."""
 
 
 class Pace(NamedTuple):
@@ -21,8 +22,8 @@ class Pace(NamedTuple):
 
     @classmethod
     def of(cls, config: Config) -> Pace:
-        """Return what *config*, that of a host, says."""
-        return cls(config.per_host, config.host_rate)
+        """Return what *config*, that of a host, says; of `auto` the most that may be found."""
+        return cls(most_per_host(config.per_host), config.host_rate)
 
     def per_second(self, request_time: float) -> float:
         """Return the requests per second that they allow, each of *request_time* seconds.
@@ -48,5 +49,9 @@ class Pace(NamedTuple):
 
 
 def machine_rate(config: Config, most: float, request_time: float) -> float:
-    """Return the requests per second that a machine makes: *most*, or fewer for `--limit`."""
-    return min(most, (config.limit or MOST_AT_ONCE) / request_time)
+    """Return the requests per second that a machine makes: *most*, or fewer for `--limit`.
+
+    Of `auto`, too, the most that it may come to.
+    """
+    limit = 0 if config.limit == AUTO else config.limit
+    return min(most, (limit or MOST_AT_ONCE) / request_time)
