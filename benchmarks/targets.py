@@ -54,6 +54,8 @@ W13_CPU = {
 """CPU of a URL over a run that stores nothing."""
 W13_PEERS = Target(3.0)
 """Peer's time divided by fetchpool's."""
+W15_BEST = Target(0.9)
+"""The best fixed setting's time divided by that with limits that are found."""
 
 
 def of(race: str, peer: str) -> Target | None:

@@ -247,6 +247,7 @@ def test_only_bodies_of_the_right_length_count(tmp_path: Path) -> None:
         (b"after-0.5", Rules(after_s=0.5)),
         (b"after-0.2_close", Rules(after_s=0.2, close=True)),
         (b"after-0.02_window-20-2", Rules(after_s=0.02, most=20, window_s=2.0)),
+        (b"after-0.05_queue-8", Rules(after_s=0.05, queue=8)),
     ],
 )
 def test_a_url_says_how_it_is_answered(text: bytes, rules: Rules) -> None:
@@ -357,7 +358,8 @@ def _lives(process: int) -> bool:
 
 
 def test_every_item_of_the_issue_is_there() -> None:
-    assert list(ITEMS) == [f"W{number}" for number in range(1, 14)] + ["workers"]
+    numbers = [*range(1, 14), 15]
+    assert list(ITEMS) == [f"W{number}" for number in numbers] + ["workers"]
 
 
 @pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")

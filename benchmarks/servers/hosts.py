@@ -4,6 +4,7 @@
     http://127.41.0.7:PORT/after-0.5/17          half a second later
     http://127.41.0.7:PORT/after-0.2_close/17    and the connection is closed
     http://127.41.0.7:PORT/window-20-2/17        20 answers in 2 s, to others 429 with Retry-After
+    http://127.41.0.7:PORT/after-0.2_queue-8/17  works on 8 at once; the others wait in a queue
 
     /-/forget   begins a new count      /-/report   what was seen since, as JSON
 
@@ -19,9 +20,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from math import ceil
 from socket import inet_aton
 from time import monotonic
@@ -45,6 +47,8 @@ class Rules(NamedTuple):
     most: int = 0
     """Answers in a window of `window_s`; 0 = any number."""
     window_s: float = 0.0
+    queue: int = 0
+    """How many it works on at once, the others wait; 0 = any number."""
 
 
 @cache
@@ -59,6 +63,8 @@ def parse_rules(text: bytes) -> Rules:
                 rules = rules._replace(close=True)
             case ["window", most, seconds]:
                 rules = rules._replace(most=int(most), window_s=float(seconds))
+            case ["queue", number]:
+                rules = rules._replace(queue=int(number))
     return rules
 
 
@@ -79,6 +85,10 @@ class Seen:
     at_once: int = 0
     """The most requests one host had at one time."""
     windows: dict[str, list[float]] = field(default_factory=dict)
+    working: Counter[str] = field(default_factory=Counter)
+    """What a host works on, where it has a queue."""
+    queues: dict[str, deque[Callable[[], object]]] = field(default_factory=dict)
+    """What begins the work on each request that waits."""
 
     def report(self) -> dict[str, object]:
         """Return the numbers."""
@@ -136,6 +146,15 @@ class Connection(asyncio.Protocol):
             return
         seen.now[self._host] += 1
         seen.at_once = max(seen.at_once, seen.now[self._host])
+        if rules.queue and seen.working[self._host] >= rules.queue:
+            queue = seen.queues.setdefault(self._host, deque())
+            queue.append(partial(self._work, path, rules, seen))
+        else:
+            self._work(path, rules, seen)
+
+    def _work(self, path: bytes, rules: Rules, seen: Seen) -> None:
+        if rules.queue:
+            seen.working[self._host] += 1
         if rules.after_s:
             loop = asyncio.get_running_loop()
             loop.call_later(rules.after_s, self._answer, path, rules, seen)
@@ -154,6 +173,10 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, path: bytes, rules: Rules, seen: Seen) -> None:
         seen.now[self._host] -= 1
+        if rules.queue:
+            seen.working[self._host] -= 1
+            if queue := seen.queues.get(self._host):
+                queue.popleft()()
         if self._transport.is_closing():
             return  # the asker left
         seen.answered.add(path)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from benchmarks.bench import Bench
 from benchmarks.report import Section
+from benchmarks.work.auto import auto
 from benchmarks.work.bodies import compressed, large
 from benchmarks.work.ledger import ledger
 from benchmarks.work.lists import lists
@@ -32,5 +33,6 @@ ITEMS: dict[str, tuple[str, Callable[[Bench], Section]]] = {
     "W11": ("10^6 rows of CSV and JSON lines, carried along", rows),
     "W12": ("20,000 URLs of which nothing has changed, --refresh", refresh),
     "W13": ("20,000 × 10 KB into each store", stores),
+    "W15": ("limits that are found while running, beside fixed ones", auto),
     "workers": ("how throughput grows with --workers", workers),
 }
