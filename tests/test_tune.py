@@ -47,12 +47,12 @@ def measuring(model: Model, budget: int = 100) -> tuple[Measure, list[Config]]:
 
 def one_host(config: Config) -> tuple[float, dict[str, float], float]:
     """A host that takes as much as it gets, up to 40 at once."""
-    at_once = min(config.per_host, 40)
+    at_once = min(int(config.per_host), 40)
     return 10.0 * at_once, {"per_host": 100.0 - at_once, "first_byte": float(at_once)}, 0.1
 
 
 def many_hosts(config: Config) -> tuple[float, dict[str, float], float]:
-    return 5.0 * config.limit, {"first_byte": 95.0, "own": 5.0}, 0.1
+    return 5.0 * int(config.limit), {"first_byte": 95.0, "own": 5.0}, 0.1
 
 
 def busy(config: Config) -> tuple[float, dict[str, float], float]:

@@ -168,19 +168,24 @@ def _share(time: SlotTime, *parts: str) -> float:
 
 
 def _more_per_host(config: Config, time: SlotTime) -> Iterator[Change]:
-    limit = config.per_host
-    most = min(MOST_PER_HOST, config.limit or MOST_AT_ONCE)
+    limit = _number(config.per_host)
+    most = min(MOST_PER_HOST, _number(config.limit) or MOST_AT_ONCE)
     if 0 < limit < most and _share(time, "per_host") >= WORTH_TRYING:
         more = min(most, 2 * limit)
         yield Change(f"--per-host {more}", replace(config, per_host=more))
 
 
 def _more_at_once(config: Config, time: SlotTime) -> Iterator[Change]:
-    limit = config.limit
+    limit = _number(config.limit)
     is_full = _share(time, *DOING) >= 1 - 2 * WORTH_TRYING
     if 0 < limit < MOST_AT_ONCE and is_full:
         more = min(MOST_AT_ONCE, 2 * limit)
         yield Change(f"--limit {more}", replace(config, limit=more))
+
+
+def _number(limit: int | str) -> int:
+    """Return *limit*; 0 where it finds itself."""
+    return limit if isinstance(limit, int) else 0
 
 
 def _other_connections(config: Config, _: SlotTime) -> Iterator[Change]:
