@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
-from io import FileIO
 from pathlib import Path
-from typing import TypeAlias
 
-from fetchpool.config.values import ConfigError
+from fetchpool.cli.writing import complain, open_ledger, write_out
 from fetchpool.model.bodies import StoreError
 from fetchpool.model.exits import ExitStatus
 from fetchpool.output.export.copy import copy_records
-from fetchpool.output.export.files import (
-    STDOUT,
-    Replacement,
-    descriptor_written,
-    is_stream,
-    open_stream,
-    write_whole,
-)
 from fetchpool.output.export.forms import form_of
 from fetchpool.output.export.rows import Dialect, Table
 from fetchpool.output.ledger.layout import Layout
 from fetchpool.output.ledger.state import read_state
-from fetchpool.reporting.terminal.plain import shown
-from fetchpool.reporting.terminal.terminal import Writer, glyphs_for
-
-Copy: TypeAlias = Callable[[Callable[[bytes], object]], None]
-"""Gives what is to be written to its argument."""
 
 
 def export(dest: str, output: str, wanted: str, place: Path | None = None) -> int:
@@ -43,7 +26,7 @@ def export(dest: str, output: str, wanted: str, place: Path | None = None) -> in
     ledger itself.
     """
     layout = Layout(place or Path(dest))
-    opened = _open_ledger(dest, layout)
+    opened = open_ledger(dest, layout)
     if isinstance(opened, ExitStatus):
         return opened
     with opened as ledger:
@@ -54,9 +37,7 @@ def export(dest: str, output: str, wanted: str, place: Path | None = None) -> in
         def copy(write: Callable[[bytes], object]) -> None:
             copy_records(ledger, form, write, table)
 
-        if not is_stream(output):
-            return _to_file(ledger, copy, output)
-        return _to_stream(copy, output)
+        return write_out(copy, output, ledger)
 
 
 def export_store(dest: str, output: str, store: str) -> int:
@@ -65,7 +46,7 @@ def export_store(dest: str, output: str, store: str) -> int:
     The bodies lie there as `--store` *store* would have put them. 2 where there is no run in
     *dest*, 73 where *output* is there already, 74 where a body can't be read or written.
     """
-    opened = _open_ledger(dest)
+    opened = open_ledger(dest)
     if isinstance(opened, ExitStatus):
         return opened
     from fetchpool.output.export.bodies import BodyMissingError, export_bodies
@@ -75,15 +56,13 @@ def export_store(dest: str, output: str, store: str) -> int:
             export_bodies(ledger, Path(dest), Path(output), store)
         except FileExistsError:
             message = f"{output} is there already: name a directory that isn't"
-            return _complain(message, ExitStatus.CANNOT_CREATE)
+            return complain(message, ExitStatus.CANNOT_CREATE)
         except BodyMissingError as missing:
             reason = f"{missing.reason}. {output} was not made"
-            return _complain(
-                f"cannot read {missing.where} in {dest}: {reason}", ExitStatus.IO_ERROR
-            )
+            return complain(f"cannot read {missing.where} in {dest}: {reason}", ExitStatus.IO_ERROR)
         except (OSError, StoreError) as error:
             trouble = str(error.strerror if isinstance(error, OSError) else error)
-            return _complain(f"cannot write {output}: {trouble}", ExitStatus.IO_ERROR)
+            return complain(f"cannot write {output}: {trouble}", ExitStatus.IO_ERROR)
     return ExitStatus.OK
 
 
@@ -93,7 +72,7 @@ def export_wacz(dest: str, output: str) -> int:
     2 where there is no run in *dest* or none of WARCs, 74 where they can't be read, or *output*
     can't be written.
     """
-    opened = _open_ledger(dest)
+    opened = open_ledger(dest)
     if isinstance(opened, ExitStatus):
         return opened
     opened.close()
@@ -102,70 +81,10 @@ def export_wacz(dest: str, output: str) -> int:
     try:
         write_wacz(Path(dest), Path(output))
     except NoArchiveError:
-        return _complain(
+        return complain(
             f"{dest} has no complete WARC: that takes --store warc, and the end of the run.",
             ExitStatus.USAGE,
         )
     except OSError as error:
-        return _complain(f"cannot write {output}: {error.strerror or error}", ExitStatus.IO_ERROR)
+        return complain(f"cannot write {output}: {error.strerror or error}", ExitStatus.IO_ERROR)
     return ExitStatus.OK
-
-
-def _open_ledger(dest: str, layout: Layout | None = None) -> FileIO | ExitStatus:
-    """Return the ledger of the run in *dest*, or the status where there is none to be read."""
-    ledger_path = (layout or Layout(Path(dest))).ledger
-    try:
-        return FileIO(ledger_path)
-    except (FileNotFoundError, NotADirectoryError):
-        return _complain(
-            f"{dest} holds no run: there is no {ledger_path.name}. Name the directory that "
-            "fetchpool get wrote to.",
-            ExitStatus.USAGE,
-        )
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        return _complain(f"cannot read {dest}: {reason}", ExitStatus.USAGE)
-
-
-def _to_file(ledger: FileIO, copy: Copy, output: str) -> int:
-    try:
-        if os.path.exists(output) and os.path.samestat(  # noqa: PTH110
-            os.fstat(ledger.fileno()),
-            os.stat(output),  # noqa: PTH116
-        ):
-            raise ConfigError(f"--output {output} is the ledger itself: name another file")
-        replacement = Replacement(output)
-    except OSError as error:
-        return _complain(f"cannot write {output}: {error.strerror}", ExitStatus.CANNOT_CREATE)
-    return _copied(output, lambda: replacement.write(copy))
-
-
-def _to_stream(copy: Copy, output: str) -> int:
-    name = "standard output" if output == "-" else output
-    # If it was closed at the start, its number may now be another file's.
-    if descriptor_written(output) == STDOUT and sys.stdout is None:
-        return _complain("standard output is closed: name a file with -o", ExitStatus.CANNOT_CREATE)
-    try:
-        fd = open_stream(output)
-    except OSError as error:
-        return _complain(f"cannot write {name}: {error.strerror}", ExitStatus.CANNOT_CREATE)
-    try:
-        return _copied(name, lambda: copy(lambda data: write_whole(fd, data)))
-    finally:
-        os.close(fd)
-
-
-def _copied(name: str, copy: Callable[[], None]) -> int:
-    try:
-        copy()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        return _complain(f"cannot write {name}: {error.strerror}", ExitStatus.IO_ERROR)
-    return ExitStatus.OK
-
-
-def _complain(message: str, status: ExitStatus) -> ExitStatus:
-    line = shown(message, glyphs_for(sys.stderr, os.environ))
-    Writer(sys.stderr).write(f"fetchpool: {line}\n")
-    return status
