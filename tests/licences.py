@@ -46,6 +46,10 @@ fetchpool itself is under the [MIT licence](../LICENSE). These libraries come al
 installed, each as a package of its own and unchanged; the extras bring theirs. This is what their
 own metadata says, for CPython 3.11 to 3.14 on Linux and macOS.
 
+Part of the package, and of each page that `fetchpool report` writes, is
+[uPlot](https://github.com/leeoniya/uPlot) under the
+[MIT licence](../fetchpool/reporting/report/assets/LICENSE-uPlot).
+
 | library | licence | needed by |
 | --- | --- | --- |
 """

@@ -138,7 +138,10 @@ def check_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         found = set(archive.namelist())
     package = {path.relative_to(ROOT).as_posix() for path in sources(ROOT / "fetchpool")}
-    about = ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
+    about = [
+        *("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"),
+        "licenses/fetchpool/reporting/report/assets/LICENSE-uPlot",
+    ]
     expected = package | {f"{NAME}.data/data/{path}" for path in SHARED}
     compare("wheel", found, expected | {f"{NAME}.dist-info/{name}" for name in about})
 

@@ -54,7 +54,7 @@ ONLY_WITH_TYPER = {
 }
 
 PURE = ("model/", "scheduling/", "http/watch.py", "http/framing.py", "output/names.py",
-        "output/media.py", "reporting/stats/")  # fmt: skip
+        "output/media.py", "reporting/stats/", "reporting/report/")  # fmt: skip
 """Decided by their arguments: no loop, no clock, no thread, no network."""
 
 IMPURE = {"asyncio", "socket", "subprocess", "threading", "aiohttp", "ssl", "random"}

@@ -49,6 +49,7 @@ DOCUMENTS = (
     "docs/hosts.md",
     "docs/licences.md",
     "docs/records.md",
+    "docs/report.md",
     "docs/robots.md",
     "docs/scale/planning.md",
     "docs/security.md",

@@ -30,6 +30,7 @@ from fetchpool.config import (
     check_export,
     check_export_store,
     check_export_wacz,
+    check_report,
     load_settings,
     options,
     user_file,
@@ -379,6 +380,36 @@ def export(
 
         with records_of(dest) as place:
             return export(dest, *chosen, place)
+
+    return run
+
+
+@app.command(cls=PlainCommand)
+def report(
+    dest: str = typer.Argument(metavar="DEST", hidden=True),
+    output: str | None = typer.Option(
+        None, "--output", "-o", metavar="FILE", help="Where to; - is standard output"
+    ),
+    form: str | None = typer.Option(
+        None,
+        "--format",
+        metavar="FORMAT",
+        help="html, markdown or junit; else by the name of FILE (.html, .md, .xml)",
+    ),
+) -> Job:
+    """Write what came of a run as a page, as Markdown or as a test report.
+
+    DEST is the directory that [bold]get[/bold] wrote to; a run may be on there.
+    FILE is replaced in one step, once all of it is written.
+    """
+    chosen = check_report(output, form)
+
+    def run() -> int:
+        from fetchpool.cli.remote import records_of
+        from fetchpool.cli.report import write_report
+
+        with records_of(dest) as place:
+            return write_report(dest, *chosen, place)
 
     return run
 

@@ -7,7 +7,12 @@ origins                            command line, environment, file ──▶ `Se
 reference                          the settings as documentation
 """
 
-from fetchpool.config.forms import check_export, check_export_store, check_export_wacz
+from fetchpool.config.forms import (
+    check_export,
+    check_export_store,
+    check_export_wacz,
+    check_report,
+)
 from fetchpool.config.nearness import nearest
 from fetchpool.config.options import Option, Panel
 from fetchpool.config.origins import Settings, load_settings, user_file
@@ -24,6 +29,7 @@ __all__ = [
     "check_export_store",
     "check_export_wacz",
     "check_output",
+    "check_report",
     "load_settings",
     "nearest",
     "options",

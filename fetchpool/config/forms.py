@@ -218,3 +218,38 @@ def check_export(output: str | None, form: str | None) -> tuple[str, str]:
     except Unfit as unfit:
         raise ConfigError(f"--output {unfit.problem}: {unfit.remedy or 'try -o x.csv'}") from None
     return path, wanted
+
+
+REPORTS = {"html": "html", "htm": "html", "md": "markdown", "markdown": "markdown", "xml": "junit"}
+"""Forms of `fetchpool report`, by the end of a file's name."""
+
+
+def check_report(output: str | None, form: str | None) -> tuple[str, str]:
+    """Return where `fetchpool report` writes (`-` is standard output), and the form.
+
+    Raises `ConfigError`.
+    """
+    try:
+        wanted = None if form is None else Choice("FORMAT", "html", "markdown", "junit").check(form)
+    except Unfit as unfit:
+        raise ConfigError(f"--format {unfit.problem}: try --format markdown") from None
+    if output in (None, "-"):
+        if wanted is None:
+            raise ConfigError(
+                "which report? Name a file, as in -o report.html, or give --format html, markdown "
+                "or junit for standard output"
+            )
+        return "-", wanted
+    try:
+        path = FilePath().check(output)
+        _check_packed(path)
+    except Unfit as unfit:
+        remedy = unfit.remedy or "try -o report.html"
+        raise ConfigError(f"--output {unfit.problem}: {remedy}") from None
+    wanted = wanted or REPORTS.get(_suffix(path))
+    if wanted is None:
+        raise ConfigError(
+            f"--output takes .html, .md or .xml, and {quoted(path)} says none of them: name it so, "
+            "or give --format html, markdown or junit"
+        )
+    return path, wanted

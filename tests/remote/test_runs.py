@@ -50,6 +50,8 @@ def test_what_is_there_is_read_from_anywhere(runs: Runs, tmp_path: Path) -> None
         assert (none.returncode, "has no body" in none.stderr) == (1, True)
     exported = run_fetchpool(["export", url], cwd=tmp_path, env=env)
     assert exported.stdout == (state / "results.jsonl").read_text()
+    report = run_fetchpool(["report", url, "--format", "markdown"], cwd=tmp_path, env=env)
+    assert f"| ok | {BODIES + 1} |" in report.stdout, report.stderr
     nothing = run_fetchpool(["status", runs.objects.url("other")], cwd=tmp_path, env=env)
     assert nothing.returncode == 2
     assert "holds no run" in one_line(nothing.stderr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from heapq import nlargest
 from pathlib import Path
@@ -15,6 +15,7 @@ from fetchpool.output.ledger.entries import Entry, read_blocks
 from fetchpool.output.ledger.errors import NotARunError
 from fetchpool.output.ledger.holding import is_held
 from fetchpool.output.ledger.layout import Layout
+from fetchpool.output.ledger.reported import ReportedEntry, Take, read_reported
 from fetchpool.output.ledger.standing import Totals
 from fetchpool.output.ledger.state import FileStamp, State, read_state
 
@@ -69,9 +70,10 @@ class RunStatus(msgspec.Struct, frozen=True):
     """False where `.fetchpool/` is gone, without which no run takes the directory."""
 
 
-def read_status(dest: Path) -> RunStatus:
+def read_status(dest: Path, take: Take | None = None) -> RunStatus:
     """Return how the run in *dest* stands; 0.7 µs a record, in flat memory.
 
+    With *take*, all records go to that as well, and it is left to it to count `hosts`.
     A run that is on may go on meanwhile. Raises `NotARunError` if there is no `results.jsonl`,
     OSError if it can't be read.
     """
@@ -80,12 +82,11 @@ def read_status(dest: Path) -> RunStatus:
     state = read_state(layout.state)
     totals, hosts, damaged = Totals(), _FailureTable(), 0
     try:
-        for block in read_blocks(layout.ledger):
-            entries = [entry for entry in block.entries if entry is not None]
-            damaged += len(block.entries) - len(entries)
+        for entries, unreadable in _readable(layout.ledger, take):
+            damaged += unreadable
             totals.add(entries)
             for entry in entries:
-                if not entry.ok:
+                if not entry.ok and take is None:
                     hosts.add(entry)
         stamp = FileStamp.of(layout.ledger.stat())
     except (FileNotFoundError, NotADirectoryError):
@@ -108,6 +109,19 @@ def read_status(dest: Path) -> RunStatus:
         gone_from_list=sum(1 for _ in _left(layout)),
         can_go_on=state is not None or layout.foreign.exists(),
     )
+
+
+def _readable(ledger: Path, take: Take | None) -> Iterator[tuple[Sequence[Entry], int]]:
+    """Yield records of *ledger* that lie together, and how many lines beside them are none."""
+    if take is None:
+        for block in read_blocks(ledger):
+            found = [entry for entry in block.entries if entry is not None]
+            yield found, len(block.entries) - len(found)
+        return
+    for block in read_blocks(ledger, read=read_reported):
+        entries = [entry for entry in block.entries if isinstance(entry, ReportedEntry)]
+        take(entries)
+        yield entries, len(block.entries) - len(entries)
 
 
 class Changed(msgspec.Struct, frozen=True, gc=False):
@@ -136,6 +150,12 @@ def read_changed(dest: Path) -> Iterator[Changed]:
             yield Changed(record.change, record.url, record.path)
     for record in _left(layout):
         yield Changed("left", record.url, record.path)
+
+
+def read_left(dest: Path) -> Iterator[str]:
+    """Yield the URLs that the list of the run before had and that of the run in *dest* has not."""
+    for record in _left(Layout(dest)):
+        yield record.url
 
 
 def _left(layout: Layout) -> Iterator[_ChangedRecord]:
