@@ -75,7 +75,7 @@ SCENARIOS = (
         "unreachable", "unreachable", lambda *_: (f"http://127.0.0.9:9/{n}" for n in range(30))
     ),
     Scenario("list", "list", spread("wait/0", 60, 50), feed_s=0.05),
-    Scenario("records", "records", spread("wait/0", 6000, 50), read_s=0.03),
+    Scenario("records", "records", spread("wait/0", 2000, 50), read_s=0.05),
     Scenario("tail", "tail", lambda port, _: iter([f"http://127.0.0.1:{port}/wait/4"])),
     Scenario(
         "tls",
