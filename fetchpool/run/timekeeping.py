@@ -64,6 +64,8 @@ class Timekeeping:
             await asyncio.gather(self._task, return_exceptions=True)
         time = fetcher.slot_time()
         waited_s = flushed_s * time.slots
+        if waited_s > 0:
+            time.busiest *= time.slot_s / (time.slot_s + waited_s)
         time.parts = added(time.parts, {self._slowest_writer: waited_s})
         time.slot_s += waited_s
         self._sample(fetcher, time)
