@@ -7,6 +7,7 @@ import hashlib
 import random
 import ssl
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,7 @@ import pytest
 from fetchpool.config import Config
 from fetchpool.http.direct import DirectExchange
 from fetchpool.http.direct.exchange import Origin
+from fetchpool.http.direct.protocol import receive_buffer
 from fetchpool.http.exchange import Exchange
 from fetchpool.http.session import SessionExchange
 from fetchpool.http.watch import Timeouts
@@ -494,3 +496,11 @@ async def test_another_aiohttp_is_used_through_its_sessions(
     assert type(exchange) is SessionExchange
     assert "no direct exchange" in caplog.text
     await exchange.close()
+
+
+def test_each_thread_receives_into_a_buffer_of_its_own() -> None:
+    """Another thread's event loop may run between the filling of a buffer and its reading."""
+    with ThreadPoolExecutor(1) as other:
+        theirs = other.submit(receive_buffer).result()
+    assert receive_buffer() is receive_buffer()
+    assert theirs is not receive_buffer()

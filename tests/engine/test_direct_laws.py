@@ -100,9 +100,9 @@ def read(loop: asyncio.AbstractEventLoop, parts: list[bytes], *, ended: bool = T
     done = protocol.send(b"", Watch(Timeouts(), None, 0.0, None), receiver)
     protocol.leave(0.0)
     for part in parts:
-        receive_buffer[: len(part)] = part
+        receive_buffer()[: len(part)] = part
         protocol.buffer_updated(len(part))
-        receive_buffer[: len(part)] = bytes(len(part))  # it belongs to others now
+        receive_buffer()[: len(part)] = bytes(len(part))  # it belongs to others now
     if ended:
         protocol.connection_lost(None)
     if not done.done():
@@ -126,7 +126,7 @@ def test_more_behind_an_answer_that_came_before_its_request_is_nobodys(
     receiver = Receiver(PLAN, POLICY, MemoryStore())
     done = protocol.send(b"", Watch(Timeouts(), None, 0.0, None), receiver)
     more = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
-    receive_buffer[: len(more)] = more
+    receive_buffer()[: len(more)] = more
     protocol.buffer_updated(len(more))
     assert done.result() is True
     receiver.finish()

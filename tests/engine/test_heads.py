@@ -66,7 +66,7 @@ def read(loop: asyncio.AbstractEventLoop, parts: list[bytes]) -> object:
     done = protocol.send(b"", Watch(Timeouts(), None, 0.0, None), receiver)
     protocol.leave(0.0)
     for part in parts:
-        receive_buffer[: len(part)] = part
+        receive_buffer()[: len(part)] = part
         protocol.buffer_updated(len(part))
     if not done.done():
         return None

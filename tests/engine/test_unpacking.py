@@ -492,9 +492,9 @@ async def _read_in_steps(parts: list[bytes], opens: list[bool]) -> object:
         if opening and gate._begun:
             gate.open()
             await turns()
-        receive_buffer[: len(part)] = part
+        receive_buffer()[: len(part)] = part
         protocol.buffer_updated(len(part))
-        receive_buffer[: len(part)] = bytes(len(part))
+        receive_buffer()[: len(part)] = bytes(len(part))
     await turns()
     protocol.connection_lost(None)
     try:
