@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fetchpool.config import Config as Config
     from fetchpool.config import ConfigError as ConfigError
+    from fetchpool.model.shards import Shard as Shard
     from fetchpool.model.values import Failure as Failure
     from fetchpool.model.values import FailureKind as FailureKind
     from fetchpool.model.values import Outcome as Outcome
@@ -34,6 +35,7 @@ _HOMES = {
     "Outcome": "fetchpool.model.values",
     "Outcomes": "fetchpool.pipeline.outcomes",
     "Request": "fetchpool.model.values",
+    "Shard": "fetchpool.model.shards",
     "Summary": "fetchpool.reporting.stats",
     "run": "fetchpool.run.runner",
 }

@@ -82,7 +82,7 @@ def test_defaults_are_those_promised() -> None:
     assert (config.limit, config.per_host, config.keepalive_s) == (100, 10, 15.0)
     assert (config.connect_timeout, config.read_timeout, config.timeout) == (10, 30, 0)
     assert (config.max_size, config.min_speed, config.max_redirects) == (2**30, 64, 10)
-    assert (config.fail_if, config.retries, config.dns_ttl) == ("errors>0", 2, 300)
+    assert (config.fail_if, config.retries, config.dns_ttl) == (None, 2, 300)
 
 
 def test_every_default_passes_its_own_check() -> None:

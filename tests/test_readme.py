@@ -51,6 +51,7 @@ DOCUMENTS = (
     "docs/records.md",
     "docs/report.md",
     "docs/robots.md",
+    "docs/scale.md",
     "docs/scale/planning.md",
     "docs/security.md",
     "docs/workers.md",
@@ -121,7 +122,7 @@ def test_every_option_the_documents_name_exists() -> None:
         "--version",
         "--verbose",
         "--install-completion",
-        "--shard",
+        "--manifest",
         *(option.flag for option in (*PLAN_OPTIONS, *TUNE_OPTIONS)),
     }
     for document in DOCUMENTS:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from zlib import crc32
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchpool.model.split import Shard, Split, host_in_line, shard_named, shard_of
+from fetchpool.model.shards import Shard, shard_named
+from fetchpool.model.split import Split, host_in_line, shard_of
 from fetchpool.model.urls import InvalidURLError, parse_url
 from fetchpool.model.values import Request
 
@@ -66,6 +67,19 @@ def test_each_line_is_exactly_one_shards(lines: list[str], count: int) -> None:
     assert sorted(each.seq for part in parts for each in part) == list(range(1, len(lines) + 1))
 
 
+@pytest.mark.parametrize("unlimited", [None, "h.example".__ne__, lambda host: False])
+@given(LINE.map(str.strip))
+def test_a_body_goes_where_the_record_of_its_line_goes(
+    unlimited: Callable[[str], bool] | None, line: str
+) -> None:
+    split = Split([Shard(0, ALL)], has_limit=unlimited)
+    try:
+        target = parse_url(line)
+    except InvalidURLError:
+        return
+    assert split.shard_of_target(target) == split.shard_of(Request(line))
+
+
 def test_all_lines_of_a_host_are_one_shards_however_it_is_written() -> None:
     split = Split([Shard(0, 64)])
     ways = (
@@ -108,7 +122,7 @@ def test_the_division_is_written_down_for_good() -> None:
 
 
 def test_name_of_a_directory_says_which_shard_it_is() -> None:
-    assert Shard(3, 64).name == "shard-00003-of-00064"
+    assert Shard(3, 64).directory == "shard-00003-of-00064"
     assert shard_named("shard-00003-of-00064") == Shard(3, 64)
     assert shard_named("shard-3-of-64") is None
     assert str(Shard(3, 64)) == "3/64"

@@ -30,6 +30,7 @@ from fetchpool.config import (
     check_export,
     check_export_store,
     check_export_wacz,
+    check_merge,
     check_report,
     load_settings,
     options,
@@ -294,12 +295,16 @@ def status(
 ) -> Job:
     """Say what a run directory holds: done, failed by kind, left, worst hosts.
 
-    DEST is the directory that [bold]get[/bold] wrote to.
+    DEST is the directory that [bold]get[/bold] wrote to; of shards, all together.
     """
 
     def run() -> int:
-        from fetchpool.cli.remote import records_of
+        from fetchpool.cli.remote import records_of, shards_or_none
 
+        if not changed and (shards := shards_or_none(dest)) is not None:
+            from fetchpool.cli.shards import show_shards
+
+            return show_shards(shards, as_json=as_json)
         with records_of(dest) as place:
             if changed:
                 from fetchpool.cli.status import show_changed
@@ -434,6 +439,38 @@ def cat(
 
         with records_of(dest) as place:
             return cat(dest, wanted, place, head=head)
+
+    return run
+
+
+_DESTS = typer.Argument(metavar="DEST", hidden=True)
+
+
+@app.command(cls=PlainCommand)
+def merge(
+    dests: list[str] = _DESTS,
+    records: str | None = typer.Option(
+        None,
+        "--records",
+        metavar="FILE",
+        help="All records as JSON lines, shard after shard; - for standard output",
+    ),
+    manifest: str | None = typer.Option(
+        None, "--manifest", metavar="FILE", help="Where to say what there is, if not in DEST"
+    ),
+) -> Job:
+    """Prove that the shards of a list are complete: each line one record, none twice.
+
+    DEST is the directory of [bold]get --shard[/bold]; or name several directories of
+    shards, as from machines without a common disk. What there is goes to
+    _manifest.json; what is missing or double is said, with exit status 1.
+    """
+    targets = check_merge(records, manifest)
+
+    def run() -> int:
+        from fetchpool.cli.merge import merge
+
+        return merge(dests, *targets)
 
     return run
 

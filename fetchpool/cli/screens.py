@@ -63,8 +63,8 @@ def write_text(text: str) -> ExitStatus:
     return ExitStatus.OK
 
 
-def complain(message: str) -> ExitStatus:
-    """Write *message* as a line to standard error; return the status of bad usage."""
+def complain(message: str, status: ExitStatus = ExitStatus.USAGE) -> ExitStatus:
+    """Write *message* as a line to standard error; return *status*."""
     line = shown(message, glyphs_for(sys.stderr, os.environ))
     Writer(sys.stderr).write(f"fetchpool: {line}\n")
-    return ExitStatus.USAGE
+    return status

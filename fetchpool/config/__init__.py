@@ -11,6 +11,7 @@ from fetchpool.config.forms import (
     check_export,
     check_export_store,
     check_export_wacz,
+    check_merge,
     check_report,
 )
 from fetchpool.config.nearness import nearest
@@ -28,6 +29,7 @@ __all__ = [
     "check_export",
     "check_export_store",
     "check_export_wacz",
+    "check_merge",
     "check_output",
     "check_report",
     "load_settings",

@@ -201,6 +201,29 @@ def check_export_wacz(output: str | None, store: str | None, form: str | None) -
         raise ConfigError(f"--output {unfit.problem}: {unfit.remedy or 'try -o x.wacz'}") from None
 
 
+def _check_json_lines(path: str) -> None:
+    """Raise `Unfit` where *path* has the name of another form than JSON lines."""
+    check_records_file(path, asked=False)
+    if _suffix(path) == "csv":
+        raise Unfit("is written as JSON lines", "name it .jsonl, and convert that")
+
+
+def check_merge(records: str | None, manifest: str | None) -> tuple[str | None, str | None]:
+    """Return where `fetchpool merge` writes its manifest, and the records; raises `ConfigError`."""
+    try:
+        option = "--manifest"
+        if manifest is not None:
+            manifest = FilePath(promised=check_file).check(manifest)
+        option = "--records"
+        if records is not None:
+            records = FilePath(dash=True).check(records)
+            _check_json_lines(records)
+    except Unfit as unfit:
+        remedy = unfit.remedy or f"try {option} all.jsonl"
+        raise ConfigError(f"{option} {unfit.problem}: {remedy}") from None
+    return manifest, records
+
+
 def check_export(output: str | None, form: str | None) -> tuple[str, str]:
     """Return where `fetchpool export` writes (`-` is standard output), and the form.
 

@@ -22,6 +22,7 @@ class Panel(StrEnum):
     CREDENTIALS = "Credentials and cookies"
     TRUST = "Network and trust"
     AGAIN = "Running again"
+    SHARDS = "Several machines"
     REPORTING = "Reporting"
 
 

@@ -20,15 +20,17 @@ class ReportSettings(StoreSettings):
     """What becomes of the outcomes."""
 
     fail_if: Annotated[
-        str,
+        str | None,
         Panel.REPORTING,
         FailIf(),
         "What makes the exit status 1: 'errors>N', 'errors>P%' or never",
         Also(
+            default="errors>0; with --shard never",
+            example="errors>5%",
             more="With `--refresh` also `new>N`, `changed>N`, `gone>N`, and `left>N` for URLs that "
-            "the list has no more. Any of several does: `errors>5%,changed>0`."
+            "the list has no more. Any of several does: `errors>5%,changed>0`.",
         ),
-    ] = "errors>0"
+    ] = None
     quiet: Annotated[
         bool,
         Panel.REPORTING,

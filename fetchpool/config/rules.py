@@ -27,6 +27,10 @@ RIVALS = (
     (("fresh", "add"), "one keeps nothing, the other what is there"),
     (("refresh", "retry_failed", "once", "fresh"), "it asks for every URL again"),
     (("mtime", "no_body"), "one is about files, the other makes none"),
+    (("shard", "fresh"), "a shard that is started again goes on; another DEST begins anew"),
+    (("shard", "add"), "all shards of a DEST are of one list"),
+    (("shard", "refresh"), "it compares with the run before, and shards of a DEST are one run"),
+    (("shard", "save_cookies"), "each shard has cookies of its own, and would replace the others'"),
     (("default_scheme", "base"), "each completes what lacks a scheme in its own way"),
 )
 """Settings of which at most one may be set, and why.
@@ -35,7 +39,7 @@ The command line wins over the file before (see `origins`); here all have the sa
 """
 
 
-NEED_A_DIRECTORY = ("retry_failed", "once", "fresh", "add", "refresh")
+NEED_A_DIRECTORY = ("retry_failed", "once", "fresh", "add", "refresh", "shard")
 """Settings that have no effect without the records of an earlier run."""
 
 
@@ -64,6 +68,15 @@ def check_place(config: Config, output: str | None) -> None:
     for name, why in _NOT_IN_A_STORE:
         if getattr(config, name):
             raise ConfigError(f"--{name} can't be combined with --output {output}: {why}. Drop it.")
+
+
+def check_shards(config: Config) -> None:
+    """Raise `ConfigError` where a setting is about shards and the run is over the whole list.
+
+    A program may name the shard when it runs, so that it isn't known before.
+    """
+    if config.hand_over and not config.shard:
+        raise ConfigError("--hand-over is for a run of --shard: add --shard I/N, or drop it")
 
 
 def check_has_directory(config: Config, output: str | None) -> None:
@@ -96,7 +109,12 @@ def check_together(config: Config) -> None:
         raise ConfigError(
             "--retry-kinds selects failures for --retry-failed: add --retry-failed, or drop it"
         )
-    if counts_changes(config.fail_if) and not config.refresh:
+    if len(config.shard) > 1 and config.records is not None:
+        raise ConfigError(
+            "--records can't be combined with several shards, of which each has records of its "
+            "own: fetchpool merge DEST --records FILE brings them together. Drop it."
+        )
+    if config.fail_if and counts_changes(config.fail_if) and not config.refresh:
         raise ConfigError(
             f"--fail-if {config.fail_if!r} counts what --refresh finds out: add --refresh, or name "
             "errors alone"

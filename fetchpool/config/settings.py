@@ -31,6 +31,7 @@ from fetchpool.config.options import Also, Option, Panel, checked_value
 from fetchpool.config.report_settings import ReportSettings
 from fetchpool.config.request_values import Body, Credentials, JsonBody, Method, ask_of
 from fetchpool.config.rules import check_together
+from fetchpool.config.shard_values import Shards
 from fetchpool.config.store_settings import DEFAULT_MAX_SIZE
 from fetchpool.config.typed import (
     AgentsGiven,
@@ -41,6 +42,7 @@ from fetchpool.config.typed import (
     OptionalPathGiven,
     PathGiven,
     ProxyGiven,
+    ShardsGiven,
     SizeGiven,
     Takes,
     TriedAgainGiven,
@@ -59,6 +61,7 @@ from fetchpool.model.asking import Ask
 from fetchpool.model.credentials import BearerTokens, CookieFile, Netrc
 from fetchpool.model.limits import most_per_host
 from fetchpool.model.reading import Reading
+from fetchpool.model.shards import Shard
 
 DEFAULT_KEEPALIVE_S = 15.0
 
@@ -562,6 +565,33 @@ class Config(ReportSettings):
         ),
     ] = False
 
+    shard: Annotated[
+        Takes[tuple[Shard, ...], ShardsGiven],
+        Panel.SHARDS,
+        Shards(),
+        "Take part I of N of the list, from 0 to N-1, by host; several: 3,19,35/64; auto",
+        Also(
+            default="the whole list",
+            example="3/64",
+            more="Each part has a directory of its own in DEST, `shard-00003-of-00064`. "
+            "`--per-host`, `--host-rate` and a server's Retry-After hold over all of them, as all "
+            "lines of a host are in one part; `--rate` is divided by N; `--limit` is each "
+            "process'. `auto` and `auto/64` take the part from the scheduler: Kubernetes (which "
+            "needs `auto/N`), SLURM, AWS Batch, Google Batch, Cloud Run. Implies `--once`, and "
+            "`--fail-if never` unless that is given. See [scale.md](scale.md).",
+        ),
+    ] = default(())
+    hand_over: Annotated[
+        bool,
+        Panel.SHARDS,
+        Switch(),
+        "Don't follow redirects to hosts of other shards: list them in handover.jsonl",
+        Also(
+            more="Such a line fails as `redirect`. Without it they are followed, one at a time a "
+            "host, at an Nth of its `--host-rate`. See [scale.md](scale.md#hops)."
+        ),
+    ] = False
+
     log_file: Annotated[
         Takes[str | None, PathGiven],
         Panel.REPORTING,
@@ -669,7 +699,18 @@ class Config(ReportSettings):
 
         With `--refresh`, *changes* has the numbers of `new`, `changed`, `gone` and `left`.
         """
-        return exceeds(self.fail_if, errors, lines, changes)
+        by_default = "never" if self.shard else "errors>0"
+        return exceeds(self.fail_if or by_default, errors, lines, changes)
+
+    @property
+    def shard_part(self) -> float:
+        """How much of the list, and of `rate`, is this run's: 1 without shards."""
+        return len(self.shard) / self.shard[0].count if self.shard else 1.0
+
+    @property
+    def rate_here(self) -> float:
+        """The requests per second of this run; 0 = no such limit."""
+        return self.rate * self.shard_part
 
     @property
     def has_proxy_pool(self) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Generic, TypeAlias, TypeVar, overload
 
     from fetchpool.config.host_rules import HostRules
+    from fetchpool.model.shards import Shard
 
     Kept = TypeVar("Kept", covariant=True)
     Given = TypeVar("Given", contravariant=True)
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     OptionalPathGiven: TypeAlias = str | PathLike[str] | bool | None
     BodyGiven: TypeAlias = str | bytes | None
     ProxyGiven: TypeAlias = Sequence[str] | str | None
+    ShardsGiven: TypeAlias = Sequence[Shard] | Shard | str
 else:
 
     class Takes:
@@ -48,7 +50,7 @@ else:
 
     BodyGiven = ProxyGiven = FieldsGiven = NamesGiven = SizeGiven = PathGiven = None
     OptionalPathGiven = None
-    AgentsGiven = HostsGiven = TriedAgainGiven = None
+    AgentsGiven = HostsGiven = TriedAgainGiven = ShardsGiven = None
 
 
 def default(value: Any) -> Any:

@@ -13,16 +13,13 @@ import re
 from collections.abc import Callable, Iterable
 from zlib import crc32
 
-import msgspec
-
+from fetchpool.model.shards import Shard
 from fetchpool.model.sites import site_of
 from fetchpool.model.urls import MAX_LABEL, InvalidURLError, parse_url
-from fetchpool.model.values import Request
+from fetchpool.model.values import Request, Target
 
 SPLIT = 1
 """The version of these rules: written down with every run of shards."""
-
-MOST_SHARDS = 100_000
 
 _ODD = 0x9E3779B97F4A7C15  # 2**64 divided by the golden ratio: Knuth's multiplicative hash
 
@@ -35,31 +32,6 @@ _URL = re.compile(rf"https?://{_HOST}{_REST}")
 _LINES = re.compile(rf"^(?:https?://{_HOST}{_REST}[ \r]*+|[^\n]*+)$".encode(), re.MULTILINE)
 _PUNYCODE = "xn--"
 """Labels that begin so are for the parser to judge."""
-
-
-class Shard(msgspec.Struct, frozen=True, order=True):
-    """One part of a list: number *index*, from 0, of *count*."""
-
-    index: int
-    count: int
-
-    def __str__(self) -> str:
-        """Return it as on a command line: `3/64`."""
-        return f"{self.index}/{self.count}"
-
-    @property
-    def name(self) -> str:
-        """What its directory is called: `shard-00003-of-00064`."""
-        return f"shard-{self.index:05}-of-{self.count:05}"
-
-
-_NAME = re.compile(r"shard-([0-9]{5,6})-of-([0-9]{5,6})")
-
-
-def shard_named(name: str) -> Shard | None:
-    """Return the shard whose directory is called *name*; None: it is no such name."""
-    found = _NAME.fullmatch(name)
-    return None if found is None else Shard(int(found[1]), int(found[2]))
 
 
 def shard_of(key: str | bytes, count: int) -> int:
@@ -97,7 +69,7 @@ class Split:
 
         The lines of one host are one shard's, so that limits hold. *has_limit* tells of a host key
         whether that needs be: lines of other hosts are divided one by one; None: all hosts have
-        limits. With *by_site*, hosts below one registrable domain stay together.
+        limits, which is fastest. With *by_site*, hosts below one registrable domain stay together.
         """
         own = sorted(set(shards))
         self.count = own[0].count
@@ -105,22 +77,39 @@ class Split:
         self._has_limit = has_limit
         self._by_site = by_site
 
+    @property
+    def divides_by_host(self) -> bool:
+        """Whether all lines of any host are one shard's."""
+        return self._has_limit is None
+
     def shard_of(self, request: Request) -> int:
         """Return the shard that *request* belongs to."""
         text = request.url
-        host = None if request.problem is not None else host_in_line(text)
-        owner = None if host is None else self.shard_of_host(host)
-        return shard_of(text, self.count) if owner is None else owner
+        if request.problem is not None:
+            return shard_of(text, self.count)
+        if self._has_limit is None:
+            host = host_in_line(text)
+            return shard_of(text if host is None else self._together(host), self.count)
+        try:
+            return self.shard_of_target(parse_url(text))
+        except InvalidURLError:
+            return shard_of(text, self.count)
+
+    def shard_of_target(self, target: Target) -> int:
+        """Return the shard of a request whose own URL is *target*."""
+        owner = self.shard_of_host(target.host_key)
+        return shard_of(target.url, self.count) if owner is None else owner
 
     def shard_of_host(self, host_key: str) -> int | None:
         """Return the shard whose requests alone go to *host_key*; None: any shard may ask it."""
         if self._has_limit is not None and not self._has_limit(host_key):
             return None
-        return shard_of(site_of(host_key) if self._by_site else host_key, self.count)
+        return shard_of(self._together(host_key), self.count)
 
     def is_foreign(self, host_key: str) -> bool:
         """Tell whether *host_key* is another shard's to ask."""
-        return self.shard_of_host(host_key) not in (None, *self.own)
+        owner = self.shard_of_host(host_key)
+        return owner is not None and owner not in self.own
 
     def own_requests(self, requests: list[Request]) -> list[Request]:
         """Return those of *requests* that belong to these shards."""
@@ -142,3 +131,6 @@ class Split:
             for number, host in enumerate(hosts)
             if not host or len(host) > MAX_LABEL or (crc32(host) * _ODD >> 40) % count in own
         ]
+
+    def _together(self, host_key: str) -> str:
+        return site_of(host_key) if self._by_site else host_key

@@ -62,6 +62,9 @@ class Phase(StrEnum):
     BODY = "within the body"
 
 
+HANDED_OVER = "leads to a host of another shard: handed over"
+"""What is said of a redirect that another run is to follow; its record's `final_url` says where."""
+
 GIVEN_UP = "given up"
 
 

@@ -10,8 +10,11 @@ from functools import lru_cache, partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from fetchpool.config import Config
 from fetchpool.config.host_rules import REMEMBERED, ConfigAt, HostConfigs
+from fetchpool.config.splitting import split_of
 from fetchpool.model.asking import over
 from fetchpool.model.attempts import Proxy, Timeouts
 from fetchpool.model.decoding import ACCEPT_ENCODING
@@ -58,12 +61,32 @@ def retry_policy(config: Config) -> RetryPolicy:
 
 
 def terms_at(config: Config) -> TermsAt | None:
-    """Return what finds the terms of a host; None where no host has any of its own."""
-    if not config.host:
+    """Return what finds the terms of a host; None where no host has any of its own.
+
+    Hosts of other shards, where redirects lead, are asked one request at a time, at an Nth of their
+    rate: so all N shards together ask a host N more at once, and twice as often, at most.
+    """
+    split = split_of(config)
+    has_others = split is not None and len(split.own) < split.count
+    if not (config.host or has_others):
         return None
     configs = ConfigAt(config).configs
     made = lru_cache(REMEMBERED)(_terms_of)
-    return lambda host_key: made(configs(host_key))
+    if split is None or not has_others:
+        return lambda host_key: made(configs(host_key))
+    foreign = lru_cache(REMEMBERED)(partial(_terms_abroad, split.count))
+
+    def find(host_key: str) -> HostTerms:
+        terms = made(configs(host_key))
+        return foreign(terms) if split.is_foreign(host_key) else terms
+
+    return find
+
+
+def hands_over(config: Config) -> Callable[[str], bool] | None:
+    """Return what tells of a host key whether redirects to it aren't followed; None: all are."""
+    split = split_of(config) if config.hand_over else None
+    return None if split is None else split.is_foreign
 
 
 def manners_at(config: Config) -> Callable[[str], HostManners]:
@@ -117,6 +140,10 @@ def _terms_of(configs: HostConfigs) -> HostTerms:
         config.timeout or None,
         retry_policy(config),
     )
+
+
+def _terms_abroad(count: int, terms: HostTerms) -> HostTerms:
+    return replace(terms, per_host=1, finds_per_host=False, host_rate=terms.host_rate / count)
 
 
 def _manners_of(configs: HostConfigs) -> HostManners:

@@ -44,6 +44,7 @@ from fetchpool.output.sinks.scratch import ScratchStore
 from fetchpool.pipeline.fetching import Border, Counters, Fetching, RunObserver
 from fetchpool.pipeline.host_settings import (
     choice_of_proxies,
+    hands_over,
     manners_at,
     own_fields,
     retry_policy,
@@ -153,12 +154,18 @@ class FetchPool:
     def fetch(self, urls: Iterable[str | Request] | AsyncIterable[str | Request]) -> Outcomes:
         """Return an asynchronous iterator with exactly one outcome for each of *urls*.
 
+        Raises `ConfigError` for a pool of `Config.shard`: here nothing is divided.
+
         They may be endless: what is read is bounded by what is consumed. Strings are taken as lines
         of a list: blank ones and those that begin with `#` are skipped. Outcomes come in the order
         they end. What goes wrong with a URL is in its outcome; only our side's trouble is raised.
         The loop may be left early (see `Outcomes`).
         """
         self._opened()
+        if self.config.shard:
+            raise ConfigError(
+                "--shard is for fetchpool.run(): a FetchPool fetches what it is given"
+            )
         self._writes_cookies = self.config.save_cookies is not None
         return Outcomes(self, requests_from(urls, self.config.ask, self.config.reading))
 
@@ -214,7 +221,7 @@ class FetchPool:
             Limits(
                 self.budget.limit,
                 most_per_host(config.per_host),
-                config.rate,
+                config.rate_here,
                 config.host_rate,
                 config.limit == AUTO or finds_limit,
                 config.per_host == AUTO,
@@ -247,6 +254,7 @@ class FetchPool:
                 retry_policy(config),
                 terms,
                 config.timings,
+                hands_over(config),
             ),
             headers=own_fields(config),
             policies=policies,

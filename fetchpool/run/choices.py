@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fetchpool.config import Config, ConfigError, options
 from fetchpool.config.credential_values import is_exposed
+from fetchpool.config.splitting import rules_of
 from fetchpool.model.descriptors import descriptor_of
 from fetchpool.model.remote import remote_of
 from fetchpool.output.export import Form, form_of
@@ -44,7 +45,7 @@ def run_options(config: Config, lists: Sources | None = None) -> RunOptions:
     flag = Flag.PLAIN
     if config.retry_failed:
         flag = Flag.RETRY_FAILED
-    elif config.once:
+    elif config.once or config.shard:
         flag = Flag.ONCE
     elif config.fresh:
         flag = Flag.FRESH
@@ -61,11 +62,19 @@ def run_options(config: Config, lists: Sources | None = None) -> RunOptions:
         ),
         config.durability,
         config.add,
-        "" if lists is None else lists.mark,
+        "" if lists is None else _mark(config, lists),
         config.refresh,
         lists is not None and not lists.seekable,
         None if lists is None else lists.sheet,
+        str(config.shard[0]) if config.shard else "",
     )
+
+
+def _mark(config: Config, lists: Sources) -> str:
+    """Return what decides which lines become which requests of the run."""
+    if lists.split is None:
+        return lists.mark
+    return "\n".join(filter(None, (lists.mark, rules_of(config))))
 
 
 def layout_of(config: Config, names: Sequence[str], output: str | None) -> Layout | None:

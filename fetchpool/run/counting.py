@@ -67,14 +67,14 @@ class Counting:
         seq = outcome.request.seq
         self._table.add(*_words(outcome), seq, lambda: self._line(Record.of(outcome, SOURCE_KEYS)))
 
-    async def failures(self, ledger: Path | None) -> list[FailureGroup]:
-        """Return the failures by reason; of all records in *ledger* where that is at hand.
+    async def failures(self, ledgers: Sequence[Path]) -> list[FailureGroup]:
+        """Return the failures by reason; of all records in *ledgers* where these are at hand.
 
-        Where it can't be read, and without one, those of this command: at most `MOST_FAILURES`.
+        Where they can't be read, and without one, those of this command: at most `MOST_FAILURES`.
         """
-        if ledger is not None and self._limit and (self._all or self._has_kept_failures):
+        if ledgers and self._limit and (self._all or self._has_kept_failures):
             try:
-                return await asyncio.to_thread(self._read, ledger)
+                return await asyncio.to_thread(self._read, ledgers)
             except OSError:
                 pass  # what is known without it is better than nothing
         return self.sample()
@@ -83,9 +83,9 @@ class Counting:
         """Return the failures of this command by reason."""
         return self._table.groups()
 
-    def _read(self, ledger: Path) -> list[FailureGroup]:
+    def _read(self, ledgers: Sequence[Path]) -> list[FailureGroup]:
         table = FailureTable(0 if self._all else self._limit)
-        for entry in read_failed(ledger):
+        for entry in _failed_in(ledgers):
             words = _words(entry)
             table.add(*words, entry.seq, partial(self._line, entry))
             if self._all:
@@ -99,7 +99,7 @@ class Counting:
                 group.label,
                 group.reason,
                 group.count,
-                _Lines(self, ledger, table, place),
+                _Lines(self, ledgers, table, place),
                 group.count,
                 group.widest,
             )
@@ -110,10 +110,12 @@ class Counting:
         place = self._place(entry.seq, entry.source, entry.line)
         return FailedLine(entry.seq, place, entry.url, _words(entry)[1])
 
-    def lines_of(self, ledger: Path, table: FailureTable, place: int) -> Iterator[FailedLine]:
-        """Yield the lines in *ledger* of the group that stands at *place* in *table*."""
+    def lines_of(
+        self, ledgers: Sequence[Path], table: FailureTable, place: int
+    ) -> Iterator[FailedLine]:
+        """Yield the lines in *ledgers* of the group that stands at *place* in *table*."""
         try:
-            for entry in read_failed(ledger):
+            for entry in _failed_in(ledgers):
                 if table.index_of(*_words(entry)) == place:
                     yield self._line(entry)
         except OSError:
@@ -131,12 +133,19 @@ class Counting:
 class _Lines:
     """All lines of a group, read anew each time: nothing is kept of them."""
 
-    def __init__(self, counting: Counting, ledger: Path, table: FailureTable, place: int) -> None:
-        self._of = (ledger, table, place)
+    def __init__(
+        self, counting: Counting, ledgers: Sequence[Path], table: FailureTable, place: int
+    ) -> None:
+        self._of = (ledgers, table, place)
         self._counting = counting
 
     def __iter__(self) -> Iterator[FailedLine]:
         return self._counting.lines_of(*self._of)
+
+
+def _failed_in(ledgers: Sequence[Path]) -> Iterator[FailedEntry]:
+    for ledger in ledgers:
+        yield from read_failed(ledger)
 
 
 def _words(failed: Outcome | Record | FailedEntry) -> tuple[str, str | None]:

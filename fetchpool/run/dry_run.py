@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from heapq import nlargest
 from os import environ
 from pathlib import Path
@@ -18,6 +18,7 @@ import msgspec
 from fetchpool.config import Config
 from fetchpool.config.host_rules import ConfigAt
 from fetchpool.config.rules import check_has_directory, check_place
+from fetchpool.config.splitting import split_of
 from fetchpool.model.asking import Fields
 from fetchpool.model.exits import ExitStatus
 from fetchpool.model.urls import hiding, redact
@@ -33,6 +34,8 @@ from fetchpool.reporting.terminal.failures import failure_lines
 from fetchpool.reporting.terminal.formats import count, counted
 from fetchpool.reporting.terminal.plain import shown
 from fetchpool.reporting.terminal.terminal import Glyphs, Writer, glyphs_for, is_terminal
+from fetchpool.run.agreement import check_agreement
+from fetchpool.run.call import Call
 from fetchpool.run.choices import check_targets, layout_of, run_options
 from fetchpool.run.command import status_of
 from fetchpool.run.counting import Counting
@@ -172,27 +175,45 @@ def _show(config: Config, sources: Sequence[str], output: str | None, scratch: P
     check_targets(config, layout, sources)
     stdin = sys.stdin.buffer if sys.stdin is not None else None
     tally = _Tally(config, sources)
-    with open_sources(
-        sources, stdin, named=config.add, ask=config.ask, reading=config.reading
-    ) as lists:
-        claims = closing(Claims(scratch / "names"))
-        if layout is None:
-            with claims as names:
-                _write(lists, config, tally, lambda _: False, names)
-        else:
-            preview = Preview(
-                layout,
-                run_options(config, lists),
-                sources,
-                named=output is not None,
-                scratch=scratch,
-            )
-            with closing(preview), claims as names:
-                _write(lists, config, tally, preview.is_answered, names)
+    with (
+        open_sources(
+            sources,
+            stdin,
+            named=config.add,
+            ask=config.ask,
+            reading=config.reading,
+            split=split_of(config),
+        ) as lists,
+        closing(Claims(scratch / "names")) as names,
+        ExitStack() as previews,
+    ):
+        root = layout if config.shard else None
+        call = Call(config, lists, sources, lists.title, layout, output is not None, root)
+        _write(lists, config, tally, _answered(call, scratch, previews), names)
     if not config.quiet:
         glyphs = glyphs_for(sys.stderr, environ)
         taken = [f"fetchpool: {shown(form, glyphs)}" for form in lists.forms]
         Writer(sys.stderr).write("".join(f"{line}\n" for line in (*taken, *tally.lines(glyphs))))
+
+
+def _answered(call: Call, scratch: Path, previews: ExitStack) -> Callable[[Request], bool]:
+    """Return what tells whether DEST, or that of its shard, has an answer for a request."""
+    if call.layout is None:
+        return lambda _: False
+    check_agreement(call, only_look=True)
+    found: dict[int, Preview] = {}
+    for index, part in enumerate(call.parts):
+        assert part.layout is not None
+        own = scratch / str(index)
+        own.mkdir()
+        options = run_options(part.config, part.lists)
+        preview = Preview(part.layout, options, part.names, named=part.named, scratch=own)
+        previews.callback(preview.close)
+        found[part.config.shard[0].index if part.config.shard else 0] = preview
+    split = call.lists.split
+    if split is None:
+        return found[0].is_answered
+    return lambda request: found[split.shard_of(request)].is_answered(request)
 
 
 def _write(

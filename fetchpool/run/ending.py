@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fetchpool.model.slot_time import RunAccount
     from fetchpool.run.call import Call
     from fetchpool.run.intake import Remaining
-    from fetchpool.run.recording import Recording
+    from fetchpool.run.recorder import Recorder
     from fetchpool.run.stopping import Stopper
     from fetchpool.run.telling import Telling
     from fetchpool.run.trouble import Trouble
@@ -32,7 +32,7 @@ class Closing:
 
     async def end(
         self,
-        recording: Recording,
+        recording: Recorder,
         remaining: Remaining,
         total: int | None,
         account: RunAccount,
@@ -47,6 +47,7 @@ class Closing:
         await recording.close(complete=complete)
         if complete:
             await recording.remove_leftovers(goes_on=numbers.ok != numbers.total)
+        await recording.list_handed_over()
         await recording.finish_remote(complete=complete)
         pruned = await recording.prune() if complete else 0
         status, stopped_by = self._status(recording, numbers, complete=complete)
@@ -89,7 +90,7 @@ class Closing:
         return summary
 
     def _status(
-        self, recording: Recording, numbers: Summary, *, complete: bool
+        self, recording: Recorder, numbers: Summary, *, complete: bool
     ) -> tuple[ExitStatus, str | None]:
         """Return the exit status, and what stopped the run, if something did."""
         if recording.trouble is not None:
@@ -101,14 +102,14 @@ class Closing:
             return ExitStatus.URLS_FAILED, None
         return ExitStatus.OK, None
 
-    async def _finish(self, summary: Summary, recording: Recording) -> None:
+    async def _finish(self, summary: Summary, recording: Recorder) -> None:
         """Say what came of the run, and what failed."""
         reporter = self._telling.reporter
         says_nothing = self._call.config.quiet and not summary.exit_status
         if says_nothing or not self._telling.is_heard or not summary.failures:
             reporter.finish(summary)
             return
-        failures = await recording.counting.failures(self._call.ledger)
+        failures = await recording.failures()
         # In a thread: a list of all may be long, and its reader slow.
         await asyncio.to_thread(reporter.finish, summary, failures)
 
@@ -118,7 +119,7 @@ class Closing:
             return None
         if not another_try_may_help(failed):
             return None
-        command = command_again(call.config, call.names, call.dest_text if call.named else None)
+        command = command_again(call.config, call.names, call.root_text if call.named else None)
         return command or "the same command with --retry-failed"
 
     def _explained(self, trouble: Trouble) -> str:

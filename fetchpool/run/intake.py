@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -57,6 +57,7 @@ class Remaining:
         """Read until the first request, which stays to be read; return False if there is none."""
         while (batch := await self._reader.next_batch()) is not None:
             self.skipped += batch.skipped
+            self.lines = batch.lines
             if batch.requests:
                 self._first.append(Batch(batch.requests, self.skipped, batch.lines))
                 return True
@@ -68,6 +69,10 @@ class Remaining:
         if batch is None:
             self.ended = True
             return None
+        return await self.take(batch)
+
+    async def take(self, batch: Batch) -> Batch:
+        """Return what of *batch*, the next of the list, needs an answer."""
         self.requests += len(batch.requests)
         self.lines = batch.lines
         requests = batch.requests
@@ -122,3 +127,35 @@ class Remaining:
     async def aclose(self) -> None:
         """Stop reading."""
         await self._reader.aclose()
+
+
+class Divided:
+    """A reader of the requests of several shards, each without those that have their answer."""
+
+    def __init__(
+        self, whole: Remaining, parts: Mapping[int, Remaining], shard_of: Callable[[Request], int]
+    ) -> None:
+        """Read on in *whole*; *shard_of* says through which of *parts* a request goes."""
+        self._whole = whole
+        self._parts = parts
+        self._shard_of = shard_of
+
+    async def next_batch(self) -> Batch | None:
+        """Return the next requests that need an answer, or None at the end of the list."""
+        batch = await self._whole.next_batch()
+        if batch is None:
+            for part in self._parts.values():
+                part.ended = True
+            return None
+        found: dict[int, list[Request]] = {index: [] for index in self._parts}
+        for request in batch.requests:
+            found[self._shard_of(request)].append(request)
+        left = [
+            await self._parts[index].take(replace(batch, requests=requests))
+            for index, requests in found.items()
+        ]
+        return replace(batch, requests=[request for each in left for request in each.requests])
+
+    async def aclose(self) -> None:
+        """Stop reading."""
+        await self._whole.aclose()

@@ -1,6 +1,6 @@
-"""Records the outcomes of a run, in the ledger and `--records`, whatever ends the run.
+"""Records outcomes in one ledger and in `--records`, whatever ends the run.
 
-fetcher.batch() ─▶ Recording ─▶ Journal ─▶ ledger, --records ─▶ Counting
+fetcher.batch() ─▶ Recorder ─▶ Recording ─▶ Journal ─▶ ledger, --records ─▶ Counting
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from functools import partial
 from tempfile import gettempdir
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from fetchpool.model.bodies import StoreError
 from fetchpool.output.export import Dialect, Table
 from fetchpool.output.ledger.record import expected_keys
 from fetchpool.output.records import RecordsError, RecordsFile, WholeRecords, open_records
+from fetchpool.output.shards.handover import write_handover
 from fetchpool.run.choices import opened
-from fetchpool.run.counting import Counting
 from fetchpool.run.journal import Journal
 from fetchpool.run.trouble import OurTrouble, Trouble, trouble_of
 
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     from fetchpool.model.values import Outcome, Request
     from fetchpool.output.ledger import Ledger
     from fetchpool.output.ledger.entries import Line
-    from fetchpool.pipeline.fetcher import Fetcher
     from fetchpool.run.call import Call
+    from fetchpool.run.counting import Counting
     from fetchpool.run.intake import Remaining
     from fetchpool.run.output import Output
     from fetchpool.run.publishing import Publishing
@@ -38,9 +37,20 @@ class Recording:
     """Writes down what becomes of each line; `trouble` is why it can't, if it can't."""
 
     def __init__(
-        self, call: Call, output: Output | None, remaining: Remaining, telling: Telling
+        self,
+        call: Call,
+        output: Output | None,
+        remaining: Remaining,
+        telling: Telling,
+        counting: Counting,
+        is_own: Callable[[Request], bool] | None = None,
     ) -> None:
-        """Open what `--records` names; raises `OutputError`."""
+        """Open what `--records` names; raises `OutputError`.
+
+        What is recorded is told to *counting*. *is_own* tells which requests of the list have their
+        record here, where not all have.
+        """
+        self._is_own = is_own
         self._call = call
         self._output = output
         self._remaining = remaining
@@ -48,10 +58,12 @@ class Recording:
         keys = expected_keys(call.config, several=call.lists.named)
         records = _opened(call, keys, has_ledger=output is not None)
         self._copy = records if isinstance(records, WholeRecords) else None
-        self.counting = Counting(telling.stats, call.config.failures, call.names)
+        self.ledger = call.ledger
+        """Where records are, if anywhere."""
+        self._counting = counting
         self.journal = Journal(
             records if isinstance(records, RecordsFile) else None,
-            self.counting.recorded,
+            counting.recorded,
             keys,
         )
         self._ledger: Ledger | None = None
@@ -59,8 +71,6 @@ class Recording:
         self._total_is_told = False
         self.trouble: Trouble | None = None
         self._knows_all = True  # what the list has: no sitemap of an index is missing
-        self.flushed_s = 0.0
-        """How long it took to write down what was still to be written when all was fetched."""
         self.left = 0
         """URLs that the list has no more, as far as the run compares with the one before."""
 
@@ -79,9 +89,9 @@ class Recording:
         keep = self._count_kept if in_place else self.journal.keep
         self._remaining.set_aside(settled.done, settled.waiting, keep, offset=settled.offset)
         for label, count in settled.kept.failed.items():
-            self.counting.kept(ok=False, label=label, count=count)
-        self.counting.kept(ok=True, count=settled.kept.ok)
-        self.counting.changes_kept(settled.kept.changes)
+            self._counting.kept(ok=False, label=label, count=count)
+        self._counting.kept(ok=True, count=settled.kept.ok)
+        self._counting.changes_kept(settled.kept.changes)
         self._ledger = settled.ledger
         if self._output.remote is not None:
             from fetchpool.run.publishing import Publishing
@@ -100,34 +110,34 @@ class Recording:
         if self._publishing is not None:
             self._publishing.start()
 
-    async def record_all(self, fetcher: Fetcher) -> None:
-        """Record outcomes until there are no more.
+    async def record(self, outcomes: list[Outcome]) -> None:
+        """Have *outcomes* recorded. Raises `OurTrouble`."""
+        if self._remaining.ended and self._ledger is not None and not self._total_is_told:
+            self._total_is_told = True
+            await self._in_ledger_lane(self._ledger.expect)
+        if self._call.lists.fetched.any_asked:
+            outcomes = self._recorded(outcomes)
+        for outcome in outcomes:
+            if not outcome.ok:
+                self._telling.failed(outcome)
+        await self.journal.put(outcomes)
 
-        Whatever ends that early, what was fetched is recorded, unless just that is the trouble.
-        """
-        recording = asyncio.ensure_future(self._record(fetcher))
-        try:
-            await asyncio.shield(recording)
-        except OurTrouble as error:
-            self._note(error)
-            await fetcher.aclose()
-        except asyncio.CancelledError:  # Ctrl-C in a program that doesn't have us watch signals
-            fetcher.abort()
-            with suppress(*OurTrouble):
-                await recording
-                await self.journal.flush()
-                await self._close_ledger(complete=False)
-            with suppress(RecordsError):
-                await self._write_copy()
-            raise
-        began = monotonic()
+    async def flush(self) -> None:
+        """Write all that was to be recorded, and note what is in the way."""
         try:
             await self.journal.flush()
         except OurTrouble as error:
-            self._note(error)
-        self.flushed_s = monotonic() - began
+            self.note(error)
         if self.journal.trouble is not None:
-            self._note(self.journal.trouble)
+            self.note(self.journal.trouble)
+
+    async def rescue(self) -> None:
+        """Write all that was to be recorded: the program is being left."""
+        with suppress(*OurTrouble):
+            await self.journal.flush()
+            await self._close_ledger(complete=False)
+        with suppress(RecordsError):
+            await self._write_copy()
 
     async def close(self, *, complete: bool) -> None:
         """Close the ledger, finished if *complete*, and write the file of `--records`."""
@@ -136,11 +146,11 @@ class Recording:
                 self.left = await asyncio.to_thread(self._output.directory.note_left)
             await self._close_ledger(complete=complete)
         except OurTrouble as error:
-            self._note(error)
+            self.note(error)
         try:
             await self._write_copy()
         except RecordsError as error:
-            self._note(error)
+            self.note(error)
 
     async def remove_leftovers(self, *, goes_on: bool) -> None:
         """Delete what no record names, such as what workers left that died.
@@ -154,7 +164,7 @@ class Recording:
             await self._output.recover(goes_on=goes_on, at_end=True)
         except (StoreError, OSError) as error:
             if self._output.sink.appends:
-                self._note(error)
+                self.note(error)
                 assert self.trouble is not None
                 remedy = "Every body is kept: the same command with --once completes it."
                 self.trouble = self.trouble._replace(stopped_by=None, remedy=remedy)
@@ -172,12 +182,23 @@ class Recording:
         try:
             await asyncio.to_thread(self._output.finish_remote, complete=complete)
         except OurTrouble as error:
-            self._note(error)
+            self.note(error)
 
     async def stop_publishing(self) -> None:
         """Send nothing more up; may be called again."""
         if self._publishing is not None:
             await self._publishing.stop()
+
+    async def list_handed_over(self) -> None:
+        """List the redirects that another shard is to follow, where they are handed over."""
+        output = self._output
+        if output is None or not self._call.config.hand_over:
+            return
+        fsync = self._call.config.durability != "none"
+        try:
+            await asyncio.to_thread(write_handover, output.layout, fsync=fsync)
+        except OSError as error:
+            self.note(error)
 
     async def prune(self) -> int:
         """Move away the bodies of URLs that have left the list; return how many."""
@@ -185,25 +206,11 @@ class Recording:
             return 0
         return await asyncio.to_thread(self._output.prune)
 
-    def abort(self, fetcher: Fetcher) -> None:
-        """Cut off what runs, and wait for no reader of records."""
-        fetcher.abort()
+    def give_up(self) -> None:
+        """Wait for no reader of records, and for no object store."""
         self.journal.give_up_reader()
         if self._output is not None:
             self._output.give_up()
-
-    async def _record(self, fetcher: Fetcher) -> None:
-        while outcomes := await fetcher.batch():
-            if self._remaining.ended and self._ledger is not None and not self._total_is_told:
-                self._total_is_told = True
-                await self._in_ledger_lane(self._ledger.expect)
-            if self._call.lists.fetched.any_asked:
-                outcomes = self._recorded(outcomes)
-            for outcome in outcomes:
-                if not outcome.ok:
-                    self._telling.failed(outcome)
-            await self.journal.put(outcomes)
-            self._telling.warn_of_descriptors(fetcher.lowered_to)
 
     def _recorded(self, outcomes: list[Outcome]) -> list[Outcome]:
         """Return those of *outcomes* that get a record; sitemaps go to who reads them.
@@ -223,10 +230,11 @@ class Recording:
             recorded.append(outcome)
         return recorded
 
-    async def _in_ledger_lane(self, tell: Callable[[int, int], object]) -> None:
+    async def _in_ledger_lane(self, tell: Callable[[int, int, int], object]) -> None:
         """Tell the ledger how many records the list brings, and how many lines it has."""
         remaining = self._remaining
-        counts = remaining.requests - remaining.answered_before, remaining.lines
+        requests = remaining.requests - remaining.answered_before
+        counts = requests, remaining.lines, self._call.lists.without_request
         await self.journal.in_ledger_lane(partial(tell, *counts))
 
     async def _close_ledger(self, *, complete: bool) -> None:
@@ -247,12 +255,15 @@ class Recording:
 
     async def _count_kept(self, line: Line) -> None:
         """Count an answer of an earlier run that is in the ledger already."""
-        self.counting.recorded((line.entry,))
+        self._counting.recorded((line.entry,))
 
     def _read_list(self) -> Iterator[Request]:
-        return (request for batch in self._call.lists.batches() for request in batch.requests)
+        requests = (request for batch in self._call.lists.batches() for request in batch.requests)
+        if self._is_own is None:
+            return requests
+        return filter(self._is_own, requests)
 
-    def _note(self, error: BaseException) -> None:
+    def note(self, error: BaseException) -> None:
         """Note what ended the run early, if nothing did before."""
         if self.trouble is None:
             where = None if self._output is None else self._output.spill_directory

@@ -45,7 +45,8 @@ async def displaying(
     if not telling.reporter.wants_updates:
         yield None
         return
-    counter = RequestCounter(lists) if lists.seekable else None
+    # How many of a shard there are, nobody knows before all were looked at.
+    counter = RequestCounter(lists) if lists.seekable and lists.split is None else None
     if counter is not None:
         counter.start()
     task = asyncio.create_task(_keep_showing(telling, shown, counter))

@@ -66,7 +66,7 @@ class Telling:
                 per_host=most_per_host(config.per_host),
                 finds_limit=config.limit == AUTO,
                 finds_per_host=config.per_host == AUTO,
-                rate=config.rate,
+                rate=config.rate_here,
                 host_rate=config.host_rate,
                 max_time_s=config.max_time,
             )

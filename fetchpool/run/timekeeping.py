@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic, time
 from typing import TYPE_CHECKING
@@ -29,18 +30,18 @@ class Timekeeping:
     """The account of one command, from the first request on."""
 
     def __init__(
-        self, config: Config, stats: Stats, layout: Layout | None, limit: int, *, anew: bool
+        self, config: Config, stats: Stats, layouts: Sequence[Layout], limit: int, *, anew: bool
     ) -> None:
-        """Write it to *layout*, behind those of the run's other commands unless it begins *anew*.
+        """Write it to *layouts*, behind those of the run's other commands unless it begins *anew*.
 
+        These are one, or one for each shard of the run: the account is that of all of them.
         *limit* is what descriptors allow.
         """
         self._stats = stats
-        self._layout = layout
         self._began = monotonic()
         self._written = float("-inf")
         self._every_s = SAMPLED_S
-        self._others = [] if layout is None or anew else read_accounts(layout)
+        self._others = [(each, [] if anew else read_accounts(each)) for each in layouts]
         self._task: asyncio.Task[None] | None = None
         self._slowest_writer = "disk" if config.records is None else "records"
         self.account = RunAccount(
@@ -101,11 +102,10 @@ class Timekeeping:
 
     async def _write(self) -> None:
         """Write the account; what can't be written is no reason to end a run."""
-        if self._layout is None:
-            return
         self._written = monotonic()
-        with suppress(OSError):
-            await asyncio.to_thread(write_accounts, self._layout, [*self._others, self.account])
+        for layout, others in self._others:
+            with suppress(OSError):
+                await asyncio.to_thread(write_accounts, layout, [*others, self.account])
 
 
 def _limits(config: Config, limit: int) -> dict[str, str]:

@@ -18,8 +18,8 @@ class Setup:
     config: Config
     """Of the whole run."""
     share: Share
-    layout: Layout | None
-    """The run's directory; None where bodies are not stored."""
+    layouts: tuple[Layout, ...]
+    """The run's directory, or those of its shards (`Config.shard`); none: no body is stored."""
     spill_directory: str | None
     shows: bool
     """True if a display shows the hosts that hold things up."""
@@ -33,14 +33,14 @@ class Setup:
 
 def setups_of(
     config: Config,
-    layout: Layout | None,
+    layouts: tuple[Layout, ...],
     spill_directory: str | None,
     shows: bool,
     record_keys: frozenset[str] = frozenset(),
 ) -> list[Setup]:
     """Return what each worker of the run is told."""
     parts = shares(config, make_budget(config.limit).limit)
-    return [Setup(config, part, layout, spill_directory, shows, record_keys) for part in parts]
+    return [Setup(config, part, layouts, spill_directory, shows, record_keys) for part in parts]
 
 
 def unpack_setup(data: bytes) -> Setup:

@@ -51,10 +51,10 @@ def cores() -> int:
 def worker_count(config: Config) -> int:
     """Return how many workers `--workers` means here: none without a request to make."""
     count = config.workers or cores()
-    if config.rate:
+    if config.rate_here:
         # Each may send its part of the burst at once, but at least one request: more workers would
         # send more than the burst of the whole rate.
-        count = min(count, max(1, int(config.rate * BURST_S)))
+        count = min(count, max(1, int(config.rate_here * BURST_S)))
     return min(count, config.limit) if config.limit and config.limit != AUTO else count
 
 
@@ -71,7 +71,7 @@ def shares(config: Config, limit: int) -> list[Share]:
     by_url = not any((by_site, *limits, *rates, config.asks_robots))
     each, more = divmod(limit, count)
     return [
-        Share(index, count, each + (index < more), config.rate / count, by_url, by_site)
+        Share(index, count, each + (index < more), config.rate_here / count, by_url, by_site)
         for index in range(count)
     ]
 

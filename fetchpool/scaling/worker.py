@@ -24,6 +24,7 @@ from fetchpool.output.ledger.foreign import ForeignNames
 from fetchpool.output.ledger.holding import hold
 from fetchpool.output.ledger.record import Record
 from fetchpool.output.sinks import Place, open_sink
+from fetchpool.output.sinks.routed import routed
 from fetchpool.pipeline.fetching import Fetching, NoDescriptorsError, OurSideDownError
 from fetchpool.pipeline.pool import FetchPool
 from fetchpool.scaling import messages as say
@@ -65,15 +66,17 @@ async def work(setup: Setup, link: Link, *, on_parent_gone: Callable[[], object]
 
 def _open_sink(setup: Setup, stack: AsyncExitStack) -> Sink:
     """Return where bodies go; until *stack* is unwound, no other run may write there."""
-    if setup.layout is None:
+    if not setup.layouts:
         return open_sink(setup.config)
-    stack.callback(os.close, hold(setup.layout.workers))
-    foreign = ForeignNames(setup.layout.foreign)
-    stack.callback(foreign.close)
+    sinks: list[Sink] = []
     directories = make_budget(setup.config.limit).directories
-    sink = open_sink(setup.config, Place(setup.layout, foreign.__contains__, directories))
-    stack.callback(sink.close)
-    return sink
+    for layout in setup.layouts:
+        stack.callback(os.close, hold(layout.workers))
+        foreign = ForeignNames(layout.foreign)
+        stack.callback(foreign.close)
+        sinks.append(open_sink(setup.config, Place(layout, foreign.__contains__, directories)))
+        stack.callback(sinks[-1].close)
+    return routed(sinks, setup.config)
 
 
 class Worker:
@@ -94,7 +97,8 @@ class Worker:
         """Fetch what comes until the parent says that it is enough; raises our side's trouble."""
         setup = self._setup
         share = setup.share
-        config = replace(setup.config, limit=share.limit, rate=share.rate, workers=1)
+        rate = share.rate / setup.config.shard_part  # of which it is only a part again
+        config = replace(setup.config, limit=share.limit, rate=rate, workers=1)
         async with FetchPool(config, store=self._sink) as pool:
             fetching = pool.fetch_from(
                 self._inbox,

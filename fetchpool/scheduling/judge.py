@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from fetchpool.model.again import LATER_STATUS, PASSING_STATUSES
 from fetchpool.model.attempts import FailedAttempt, Fault, Response
-from fetchpool.model.values import Failure, FailureKind, Outcome, is_redirect
+from fetchpool.model.urls import conceals
+from fetchpool.model.values import HANDED_OVER, Failure, FailureKind, Outcome, is_redirect
 from fetchpool.model.versions import NOT_MODIFIED
 from fetchpool.scheduling.host_terms import TermsAt
 from fetchpool.scheduling.outage import Outage
@@ -64,6 +65,8 @@ class Rules(msgspec.Struct, frozen=True):
     """The settings of a host; None = no host has any of its own."""
     timings: bool = False
     """Whether outcomes say what their time was spent on."""
+    hands_over: Callable[[str], bool] | None = None
+    """Tells of a host whether another run goes on where redirects lead there; None = no host."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -202,6 +205,8 @@ class Judge:
         A chain of more than *most* hops leads nowhere.
         """
         failure = follow(job, response.head, response.measures.peer, most)
+        if failure is None and self._is_handed_over(job):
+            return job.failed(Failure(FailureKind.REDIRECT, HANDED_OVER), now, response.measures)
         if failure is None:
             self._go_on(job, now, now)
             return None
@@ -212,6 +217,15 @@ class Judge:
             return job.failed(failure, now, response.measures)
         self._again(job, pause_s, now)
         return None
+
+    def _is_handed_over(self, job: Job) -> bool:
+        """Return whether *job*, a plain GET of which nothing is secret, is another run's now."""
+        hands_over = self._rules.hands_over
+        if hands_over is None or job.own is not None or job.request.is_sitemap:
+            return False
+        if job.method != "GET" or job.body is not None or conceals(job.target.url):
+            return False
+        return hands_over(job.target.host_key)
 
     def _told_to_wait(
         self, job: Job, response: Response, started: float, now: float, epoch: float

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,9 @@ from fetchpool.model.asking import PLAIN, Ask
 from fetchpool.model.urls import redact, text_of_line
 from fetchpool.model.values import Request
 from fetchpool.sources.codec import asked
+
+if TYPE_CHECKING:
+    from fetchpool.model.split import Split
 
 BLOCK = 64 * 1024
 """Bytes read at a time."""
@@ -79,6 +82,8 @@ class Batch(msgspec.Struct, gc=False):
     """Lines read so far, from the beginning, skipped ones included."""
     weight: int = 0
     """Bytes that the requests bring along; 0 = not worth counting."""
+    foreign: int = 0
+    """Requests among these lines that are other shards', and not in `requests`."""
 
 
 class Stretch(NamedTuple):
@@ -98,6 +103,8 @@ class Origin(NamedTuple):
     """What goes into `Request.source`; None where there is only this one."""
     ask: Ask = PLAIN
     """How its lines are asked for."""
+    split: Split | None = None
+    """Whose lines are wanted, where they are not all; others may be among them."""
 
 
 def stretches(blocks: Iterable[bytes], longest: int = MAX_LINE) -> Iterator[Stretch]:
@@ -143,11 +150,27 @@ def batches(pieces: Iterable[Stretch], origin: Origin, max_lines: int = BATCH) -
             continue
         parse = _parse_plain if _is_plain(piece.data) else _parse_any
         lines = piece.data.split(b"\n")
+        split = origin.split if parse is _parse_plain else None
+        maybe = None if split is None else split.maybe_own(piece.data)
+        if maybe is not None:
+            yield _asked(_own_batch(lines, maybe, seq, origin), origin)
+            seq += len(lines)
+            continue
         for at in range(0, len(lines), max_lines):
             some = lines[at : at + max_lines]
             requests = parse(some, seq, origin)
             seq += len(some)
             yield _asked(Batch(requests, len(some) - len(requests), seq - 1), origin)
+
+
+def _own_batch(lines: list[bytes], numbers: list[int], seq: int, origin: Origin) -> Batch:
+    """Return the requests of those of plain *lines* that have *numbers*, from 0."""
+    requests = []
+    for number in numbers:
+        requests += _parse_plain([lines[number]], seq + number, origin)
+    foreign = len(lines) - len(numbers)
+    skipped = len(numbers) - len(requests)
+    return Batch(requests, skipped, seq + len(lines) - 1, foreign=foreign)
 
 
 def _asked(batch: Batch, origin: Origin) -> Batch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from fetchpool.model.asking import PLAIN, Ask
 from fetchpool.model.reading import AS_LINES, Reading
@@ -20,6 +20,9 @@ from fetchpool.sources.lines import BATCH, BLOCK, Batch, Origin
 from fetchpool.sources.packed import is_packed, unpacked
 from fetchpool.sources.sample import Sample
 
+if TYPE_CHECKING:
+    from fetchpool.model.split import Split
+
 _KEPT_OPEN = 8
 """Lists whose descriptor stays open for them to be read again: few, as sockets need theirs."""
 
@@ -32,12 +35,14 @@ def open_sources(
     ask: Ask = PLAIN,
     reading: Reading = AS_LINES,
     fetched: FetchedSitemaps | None = None,
+    split: Split | None = None,
 ) -> Sources:
     """Return the lists that *names* mean: files, `-` for *stdin*, or http(s) URLs themselves.
 
     Files are looked at (there, readable, of which form); a pipe is opened when its turn comes.
     With *named*, requests of a single list name it, too; all are asked for as *ask* says. What
-    an index of sitemaps leads to comes from *fetched*, or not at all if that is None.
+    an index of sitemaps leads to comes from *fetched*, or not at all if that is None. With *split*,
+    only the requests of its shards are read, numbered as in the whole.
     Raises `InputError` for the first name that can't be read, or whose form can't be told.
     """
     if list(names).count("-") > 1:
@@ -52,7 +57,7 @@ def open_sources(
         for each in opened:
             each.source.close()
         raise
-    return Sources(opened, named=named, ask=ask, fetched=fetched)
+    return Sources(opened, named=named, ask=ask, fetched=fetched, split=split)
 
 
 class _List:
@@ -138,8 +143,13 @@ class Sources:
         named: bool = False,
         ask: Ask = PLAIN,
         fetched: FetchedSitemaps | None = None,
+        split: Split | None = None,
     ) -> None:
         self._lists = lists
+        self.split = split
+        """Whose requests are read, where that is not all of them."""
+        self.without_request = 0
+        """Lines read so far that are no shard's: blank ones, comments, headers; with *split*."""
         self.fetched = fetched or FetchedSitemaps()
         """What is fetched for them, by who runs them."""
         self._sources = [each.source for each in lists]
@@ -204,14 +214,23 @@ class Sources:
         times. Raises `SourceReadError` where reading fails, `InputError` instead as long as no
         request was handed out.
         """
-        lines = 0
+        lines = without = 0
         handed_out = False
+        split = self.split
         for each in self._lists:
-            origin = Origin(lines + 1, each.source.name if self.named else None, self._ask)
+            name = each.source.name if self.named else None
+            origin = Origin(lines + 1, name, self._ask, split)
             try:
                 for batch in each.batches(origin, max_lines):
+                    if split is not None:
+                        _check_divisible(each)
+                        found = len(batch.requests) + batch.foreign
+                        without += batch.lines - lines - found
+                        batch.requests = split.own_requests(batch.requests)
+                        batch.foreign = found - len(batch.requests)
+                        self.without_request = without
                     lines = batch.lines
-                    handed_out = handed_out or bool(batch.requests)
+                    handed_out = handed_out or bool(batch.requests or batch.foreign)
                     yield batch
             except (OSError, InputError) as error:
                 raise _trouble(error, each.source, handed_out=handed_out) from error
@@ -260,6 +279,15 @@ class Sources:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _check_divisible(each: _List) -> None:
+    """Raise `InputError` for a list that isn't the same each time it is read."""
+    if each.form is not None and each.form.is_fetched:
+        raise InputError(
+            f"{each.name} is an index of sitemaps, which each shard would fetch for itself, and "
+            "perhaps otherwise: give --shard the list of URLs"
+        )
 
 
 def _trouble(error: OSError | InputError, source: Source, *, handed_out: bool) -> Exception:

@@ -37,7 +37,7 @@ async def test_failures_of_this_command_need_no_ledger(wanted: int | str) -> Non
     urls = [f"http://***@h/{seq}" for seq in (1, 2, 3)]
     shown = 3 if wanted == "all" else int(wanted)
     expected = [("timeout", 3, urls[:shown])] if wanted != 0 else []
-    assert listed(await account.failures(None)) == expected
+    assert listed(await account.failures([])) == expected
     assert stats.summary(1.0, Ending(exit_status=1)).total == 4
 
 
@@ -49,17 +49,17 @@ async def test_failures_kept_from_before_are_read_from_the_ledger(tmp_path: Path
     assert entry is not None
     account.recorded([entry, failed(2, detail="9 of 10")])
     assert stats.summary(1.0, Ending(exit_status=1)).kept == 1
-    assert listed(await account.failures(ledger)) == [
+    assert listed(await account.failures([ledger])) == [
         ("timeout", 2, ["http://***@h/1", "http://***@h/3"]),
         ("timeout", 1, ["http://***@h/2"]),
     ]
     ledger.unlink()  # then what this command knows is better than nothing
-    assert listed(await account.failures(ledger)) == [("timeout", 1, ["http://***@h/2"])]
+    assert listed(await account.failures([ledger])) == [("timeout", 1, ["http://***@h/2"])]
 
 
 async def test_all_failures_are_read_as_they_are_listed(tmp_path: Path) -> None:
     ledger = write(tmp_path / "results.jsonl", *(failed(seq) for seq in range(1, 40)))
-    groups = await Counting(Stats(0.0), "all", ["urls.txt"]).failures(ledger)
+    groups = await Counting(Stats(0.0), "all", ["urls.txt"]).failures([ledger])
     assert [(group.count, group.listed) for group in groups] == [(39, 39)]
     for _ in range(2):
         assert [line.seq for line in groups[0].lines] == list(range(1, 40))

@@ -17,7 +17,7 @@ M = TypeVar("M", bound=Message)
 
 def setups(config: Config) -> list[Setup]:
     """Return what the workers of a run with *config* are told."""
-    return setups_of(config, None, None, shows=False)
+    return setups_of(config, (), None, shows=False)
 
 
 class Puppet:

@@ -57,7 +57,12 @@ async def fetched(
     """Return what two workers make of *urls*."""
     observer = Observer()
     dispatch = Dispatch(
-        setups_of(Config(workers=2, retries=retries), layout, None, shows=False),
+        setups_of(
+            Config(workers=2, retries=retries),
+            () if layout is None else (layout,),
+            None,
+            shows=False,
+        ),
         requests_from(urls),
         stats=Stats(monotonic()),
         observer=observer,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 PAGE_BYTES = 8192
 _PAGE_SHIFT = 16  # 8192 bytes hold 2**16 bits
 _PAGE_MASK = (1 << _PAGE_SHIFT) - 1
+_FULL = (1 << (1 << _PAGE_SHIFT)) - 1
 
 
 class Bitmap:
@@ -44,6 +45,35 @@ class Bitmap:
             else:
                 page[bit >> 3] |= mask
         return again
+
+    def spans(self, first: int, last: int, *, there: bool) -> Iterator[tuple[int, int]]:
+        """Yield the first and last of each run of numbers, of those from *first* to *last*.
+
+        With *there* those in the set, else those that aren't.
+        """
+        start: int | None = None
+        for number in range(first >> _PAGE_SHIFT, (last >> _PAGE_SHIFT) + 1):
+            base = number << _PAGE_SHIFT
+            bits = int.from_bytes(self._pages.get(number, b""), "little")
+            if not there:
+                bits ^= _FULL
+            low, high = max(first - base, 0), min(last - base, _PAGE_MASK)
+            bits = (bits >> low << low) & ((2 << high) - 1)
+            while True:
+                if start is None:
+                    if not bits:
+                        break
+                    at = (bits & -bits).bit_length() - 1
+                    start = base + at
+                    bits |= (1 << at) - 1
+                end = (~bits & (bits + 1)).bit_length() - 1  # the lowest number that isn't in it
+                if end > _PAGE_MASK:
+                    break  # it may go on in the next page
+                yield start, base + end - 1
+                start = None
+                bits = bits >> end << end
+        if start is not None:
+            yield start, last
 
     @property
     def last(self) -> int:

@@ -260,6 +260,7 @@ class RunDirectory:
             added=self._options.add,
             refresh=self.refreshes,
             sheet=self._options.sheet,
+            shard=self._options.shard,
         )
         anew = self.kept is Kept.NOTHING
         goes_on = self.previous is Previous.STOPPED and old is not None and old.anew
@@ -282,6 +283,7 @@ class RunDirectory:
         if old is None or not same_list or not self._fits_in_place(old, state):
             return settling.match(state, _needed(read_list)), state
         state.requests, state.lines = old.requests, old.lines
+        state.without_request = old.without_request
         with output_errors(self._layout.dest):
             standing = self._take_stock()
         if self._is_all_kept(standing, standing.totals):
@@ -448,6 +450,13 @@ class RunDirectory:
             raise CannotGoOnError(
                 "--add --retry-failed needs a list that can be read again, as no index of sitemaps "
                 "can: put it into a file"
+            )
+        if state is not None and state.shard != options.shard:
+            there = f"shard {state.shard}" if state.shard else "a run of a whole list"
+            raise CannotGoOnError(
+                f"{self._layout.dest} holds {there}, and this command is "
+                f"{f'shard {options.shard}' if options.shard else 'over a whole list'}: choose "
+                "another directory with --output"
             )
         if options.flag is Flag.FRESH or self.previous is Previous.NONE:
             return

@@ -2,6 +2,7 @@
 
     DEST/HOST/PATH                 the bodies, the sink's business
     HOME/results.jsonl             the ledger
+    HOME/handover.jsonl            redirects that another shard is to follow (`--hand-over`)
     HOME/.fetchpool/lock           held while a run is on
                     foreign        names that were here first
                     names          which line's file has which name, where lists wish some
@@ -35,7 +36,10 @@ from pathlib import Path
 from fetchpool.model.remote import Remote
 
 PRIVATE = ".fetchpool"
+SHARDS = "_shards.json"
+"""What all shards of a list have in common, in the DEST in which each has a directory."""
 LEDGER = "results.jsonl"
+HANDOVER = "handover.jsonl"
 ROBOTS = "robots.sqlite"
 
 
@@ -50,6 +54,7 @@ class Layout:
         self.remote = remote
         self.home = home = home or dest
         self.ledger = home / LEDGER
+        self.handover = home / HANDOVER
         self.private = private = home / PRIVATE
         self.lock = private / "lock"
         self.workers = private / "workers"
@@ -78,6 +83,18 @@ class Layout:
     def name(self) -> str:
         """Where bodies are, as the user calls it."""
         return str(self.remote or self.dest)
+
+    def below(self, directory: str) -> Layout:
+        """Return the paths of a run that has *directory* in these, such as one of several shards'.
+
+        Its state is in a directory of that name, too.
+        """
+        remote = self.remote
+        if remote is not None:
+            prefix = f"{remote.prefix}/{directory}" if remote.prefix else directory
+            remote = remote._replace(prefix=prefix)
+        home = None if self.home == self.dest else self.home / directory
+        return Layout(self.dest / directory, home, remote=remote)
 
     def remove_leftovers(self) -> None:
         """Delete what a killed process left unfinished; only with the lock held."""

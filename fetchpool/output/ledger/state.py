@@ -75,6 +75,8 @@ class RunOptions(msgspec.Struct, frozen=True):
     """Some list can't be read again, whatever its source is."""
     sheet: tuple[str, bool] | None = None
     """How the list is written, where it is a spreadsheet's table (see `State.sheet`)."""
+    shard: str = ""
+    """Which shard of a list the run is, as `3/64`; empty: all of it."""
 
 
 class FileStamp(msgspec.Struct, frozen=True):
@@ -168,6 +170,10 @@ class State(msgspec.Struct):
     sheet: tuple[str, bool] | None = None
     """Where the list is one table as spreadsheets write it: what stands between its cells, and
     whether it begins with a byte order mark."""
+    shard: str = ""
+    """Which shard of the list the run is, as `3/64`; empty: all of it."""
+    without_request: int = 0
+    """Lines of the whole list, of a shard's run, that are no shard's request."""
 
     def take_names_from(self, old: State | None, *, anew: bool) -> None:
         """Say by which rules bodies have their names, in a run that follows *old* or begins *anew*.

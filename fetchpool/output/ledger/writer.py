@@ -112,23 +112,29 @@ class Ledger:
             )
         self._checkpoint_at = self._clock()
 
-    def expect(self, requests: int, lines: int = 0) -> None:
+    def expect(self, requests: int, lines: int = 0, without_request: int = 0) -> None:
         """Write down how many URLs and lines the whole list has, once its end was read.
+
+        Of a shard's, *lines* and *without_request* (see `State`) are those of the whole list.
 
         Best before the last of their records is appended: then a process that is killed after that
         has finished its run, as a run is finished when every line has a record.
         """
         if (self._state.requests, self._state.lines) != (requests, lines):
-            self._state.requests, self._state.lines = requests, lines
+            self._note_list(requests, lines, without_request)
             write_state(self._layout.state, self._state, fsync=self._fsync)
 
-    def finish(self, requests: int, lines: int = 0) -> bool:
+    def _note_list(self, requests: int, lines: int, without_request: int) -> None:
+        self._state.requests, self._state.lines = requests, lines
+        self._state.without_request = without_request
+
+    def finish(self, requests: int, lines: int = 0, without_request: int = 0) -> bool:
         """Mark the run as finished if all *requests* URLs of the list have their record.
 
         Returns whether they have. Records that waited for lines that never came are dropped.
         """
         self.sync()
-        self._state.requests, self._state.lines = requests, lines
+        self._note_list(requests, lines, without_request)
         finished = self.totals.records - self._state.records_beside == requests
         if finished:
             self._state.finished = FileStamp.of(os.fstat(self._fd))

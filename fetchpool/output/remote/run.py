@@ -41,6 +41,7 @@ from fetchpool.output.remote.published import (
 )
 from fetchpool.output.remote.restoring import restore, stored_state
 from fetchpool.output.remote.shipping import Shipping
+from fetchpool.output.sinks.segments import pieces_of
 
 PATIENCE_AT_START_S = 20.0
 """For how long a store is tried that nothing was heard of yet."""
@@ -128,6 +129,7 @@ class RemoteRun:
         state = read_state(self._layout.state)
         if state is not None and self._manifest is not None:
             self._write_manifest(replace(self._manifest[0], state=self._stored(state)))
+        self._put_handover()
         if complete:
             assert self._shipping is not None
             self._shipping.remove_unnamed()
@@ -241,6 +243,13 @@ class RemoteRun:
         self._published.pieces = 0
         self._save()
         self._sweep()
+
+    def _put_handover(self) -> None:
+        """Put up the list of redirects that were handed over, if there is one."""
+        path = self._layout.handover
+        if path.exists():
+            size = path.stat().st_size
+            self._bucket.put(path.name, lambda: pieces_of(path, 0, None), size)
 
     def _write_manifest(self, manifest: Manifest) -> None:
         data = msgspec.json.encode(manifest)
