@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from fetchpool.cli.explain import explain, explain_lines
+from fetchpool.cli.explain import explain, explain_lines, explain_shards
 from fetchpool.cli.screens import Screen
 from fetchpool.model.slot_time import Connections, HostTime, Lookups, RunAccount, SlotTime
 from fetchpool.output.ledger.accounts import COMMANDS_KEPT, read_accounts, write_accounts
 from fetchpool.output.ledger.finish import LAST_AT_MOST, read_finish
 from fetchpool.output.ledger.layout import Layout
+from fetchpool.output.shards.finding import Shards
+from fetchpool.reporting.diagnosis import side_by_side
 from fetchpool.reporting.terminal.terminal import ASCII, UNICODE
 
 BEGAN = 1_700_000_000.0
@@ -165,3 +170,41 @@ def test_finish_of_a_long_ledger_is_about_its_last_part(tmp_path: Path) -> None:
     assert len(finish.hosts) == 5
     for share in (0.5, 0.9, 0.99):
         assert finish.done_s[share] == pytest.approx(1 + share * 1.2, abs=0.01)
+
+
+class TwoShards:
+    """Of three shards, one run fetched two; the third has not begun."""
+
+    dest = "pages"
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(3))
+
+    @contextmanager
+    def records_of(self, shard: int) -> Iterator[Path | None]:
+        yield None if shard == 2 else self._place
+
+
+def test_shards_are_explained_together(dest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shards = cast("Shards", TwoShards(dest))
+    assert explain_shards(shards) == 2
+    assert "no shard in pages" in capsys.readouterr().err
+    write_accounts(Layout(dest), [account()])
+    assert explain_shards(shards) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "100 URLs in 10.0 s" in said  # not 200: both have the one run's account
+    assert "of 1 shard it isn't known" in said
+    assert explain_shards(shards, as_json=True) == 0
+    object_ = json.loads(capsys.readouterr().out)
+    assert (object_["shards_without"], object_["slots"]) == (1, 100)
+
+
+def test_shards_of_several_runs_add_up() -> None:
+    first, second = account(), account(seconds=20.0, ended=False)
+    second.began_at += 5.0
+    both = side_by_side([first, second, first])
+    assert (both.seconds, both.done, both.ended) == (25.0, 200, False)
+    assert (both.time.slots, both.time.slot_s) == (200, 2000.0)

@@ -328,9 +328,11 @@ def explain(
     """
 
     def run() -> int:
-        from fetchpool.cli.explain import explain
-        from fetchpool.cli.remote import records_of
+        from fetchpool.cli.explain import explain, explain_shards
+        from fetchpool.cli.remote import records_of, shards_or_none
 
+        if (shards := shards_or_none(dest)) is not None:
+            return explain_shards(shards, as_json=as_json)
         with records_of(dest) as place:
             return explain(dest, place, as_json=as_json)
 

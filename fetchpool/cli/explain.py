@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ import msgspec
 
 from fetchpool.cli.screens import Screen, complain, screen_of_stdout, write_text
 from fetchpool.model.slot_time import DOING, FREE, RunAccount
+from fetchpool.output.ledger import NotARunError
 from fetchpool.output.ledger.accounts import read_accounts
 from fetchpool.output.ledger.finish import Finish, read_finish
 from fetchpool.output.ledger.holding import is_held
 from fetchpool.output.ledger.layout import Layout
 from fetchpool.output.ledger.record import rfc3339
-from fetchpool.reporting.diagnosis import advice, bounds, in_words, summed
+from fetchpool.output.shards.finding import Shards
+from fetchpool.reporting.diagnosis import advice, bounds, in_words, side_by_side, summed
 from fetchpool.reporting.terminal import formats
 from fetchpool.reporting.terminal.layout import cut
 from fetchpool.reporting.terminal.plain import shown
@@ -63,26 +65,59 @@ def explain(dest: str, place: Path | None = None, *, as_json: bool = False) -> i
         finish = read_finish(layout.ledger, accounts[-1].began_at)
     account = summed(accounts)
     if as_json:
-        return write_text(json.dumps(explain_object(dest, accounts, finish)) + "\n")
+        said = explain_object(dest, account, len(accounts), finish)
+        return write_text(json.dumps(said) + "\n")
     lines = explain_lines(dest, account, len(accounts), finish, screen_of_stdout(), running=running)
     return write_text("".join(f"{line}\n" for line in lines))
 
 
+def explain_shards(shards: Shards, *, as_json: bool = False) -> int:
+    """Write where the time of all *shards* of a list went, as `explain` does for one run."""
+    accounts: list[RunAccount] = []
+    last: tuple[float, Finish | None] = (0.0, None)
+    commands = missing = 0
+    try:
+        for shard in shards:
+            with shards.records_of(shard) as place:
+                found = [] if place is None else read_accounts(Layout(place))
+                if place is None or not found:
+                    missing += 1
+                    continue
+                commands += len(found)
+                accounts.append(summed(found))
+                ended_at = found[-1].began_at + found[-1].seconds
+                if ended_at > last[0]:
+                    finish = read_finish(Layout(place).ledger, found[-1].began_at)
+                    last = (ended_at, finish)
+    except (OSError, NotARunError) as error:
+        return complain(f"cannot read {shards.dest}: {error}")
+    if not accounts:
+        return complain(f"no shard in {shards.dest} says where its time went.")
+    account = side_by_side(accounts)
+    if as_json:
+        said = explain_object(shards.dest, account, commands, last[1])
+        return write_text(json.dumps({**said, "shards_without": missing}) + "\n")
+    screen = screen_of_stdout()
+    lines = explain_lines(shards.dest, account, commands, last[1], screen)
+    if missing:
+        lines += ["", f"of {formats.counted(missing, 'shard')} it isn't known"]
+    return write_text("".join(f"{line}\n" for line in lines))
+
+
 def explain_object(
-    dest: str, accounts: Sequence[RunAccount], finish: Finish | None
+    dest: str, whole: RunAccount, commands: int, finish: Finish | None
 ) -> dict[str, Any]:
     """Return the account as the object that `--json` writes; keys may be added at the end.
 
     Times are seconds; `parts` and what hosts have are slot seconds.
     """
-    whole = summed(accounts)
     time = whole.time
     return {
         "dest": dest.encode("utf-8", "replace").decode(),
         "began_at": rfc3339(whole.began_at),
         "seconds": round(whole.seconds, 3),
         "ended": whole.ended,
-        "commands": len(accounts),
+        "commands": commands,
         "processes": whole.processes,
         "urls": whole.done,
         "slots": time.slots,

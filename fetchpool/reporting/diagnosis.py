@@ -83,6 +83,26 @@ def summed(accounts: Sequence[RunAccount]) -> RunAccount:
     )
 
 
+def side_by_side(accounts: Sequence[RunAccount]) -> RunAccount:
+    """Return the accounts of shards, at least one, as one; settings are the last one's.
+
+    Shards that one run fetched have the same account each: it counts once.
+    """
+    known = {(each.began_at, each.seconds): each for each in accounts}
+    each_once = list(known.values())
+    began_at = min(each.began_at for each in each_once)
+    return RunAccount(
+        began_at=began_at,
+        seconds=max(each.began_at + each.seconds for each in each_once) - began_at,
+        ended=all(each.ended for each in each_once),
+        processes=sum(each.processes for each in each_once),
+        done=sum(each.done for each in each_once),
+        time=together([each.time for each in each_once]),
+        limits=each_once[-1].limits,
+        samples=[],
+    )
+
+
 def bounds(account: RunAccount) -> list[Bound]:
     """Return what the run was bound by, the most important first, as far as it is worth saying.
 
