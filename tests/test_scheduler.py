@@ -267,7 +267,7 @@ def test_nothing_grows_over_100_000_operations_on_changing_hosts() -> None:
                 case _:
                     sched.answered(host, now)
             sched.done(host, now)
-        parts = (sched._slots, sched._timers, sched._ready, sched._doomed)
+        parts = (sched._slots, sched._timers, sched._ready, sched.doomed)
         largest = max(largest, *(len(part) for part in parts))
     assert largest < 400, "some hundred hosts are alive at a time"
     taken(sched, now + 1000.0)
@@ -293,7 +293,7 @@ def test_urls_of_a_host_that_fails_fast_come_out_without_a_slot() -> None:
         sched.add("dead", f"dead/{number}", 0.0)
     now = 0.0
     tried = 0
-    while not sched.has_doomed:
+    while not sched.doomed:
         now = max(now, sched.next_start() or 0.0)
         assert sched.take(now) is not None
         tried += 1

@@ -204,7 +204,7 @@ class Laws(RuleBasedStateMachine):
             assert self.sched.health(owner).fails_fast(self.now)
             self.remove(owner, item)
             self.came_out[item] += 1
-        assert not self.sched.has_doomed
+        assert not self.sched.doomed
 
     @precondition(lambda self: self.running)
     @rule(

@@ -330,7 +330,7 @@ class Fetching:
 
     async def _work(self) -> None:
         while not self._stopping and not self._out.closed:
-            if self._scheduler.has_doomed and not self._judge.outage.paused:
+            if self._scheduler.doomed and not self._judge.outage.paused:
                 await self._fail_doomed()
             elif (job := self._next_job()) is not None:
                 await self._run(job)
@@ -385,7 +385,8 @@ class Fetching:
             self._check_descriptors(now)
             return
         self._scheduler.done(host, now)
-        if self._judge.outage.paused:
+        outage = self._judge.outage
+        if outage.paused:
             self._start_probe()
         for outcome in outcomes:
             self._hand_out(outcome)
@@ -393,7 +394,7 @@ class Fetching:
             self._check_descriptors(now)
         if self._out.is_full:
             await self._out.until_room()
-        if self.source_ended or self._own or self._awaited:
+        if not outage.calm and (self.source_ended or self._own.running or self._awaited):
             await self._settle()
 
     async def _decided(self, need: Awaitable[Need], host: str) -> Need:
@@ -461,7 +462,7 @@ class Fetching:
         if self._stopping or self._judge.outage.paused:
             return
         now, at = monotonic(), self._scheduler.next_start()
-        if self._scheduler.has_doomed or (at is not None and at <= now):
+        if self._scheduler.doomed or (at is not None and at <= now):
             self._pool.call_one()
         elif at is not None:
             self._pool.call_at(at, now)
@@ -477,13 +478,14 @@ class Fetching:
         await self._out.until_room()
 
     def _hand_out(self, outcome: Outcome) -> None:
-        if self._own and self._own.take(outcome, monotonic()):
+        if self._own.running and self._own.take(outcome, monotonic()):
             self._kick()
             return
         self.delivered += 1
         self._awaited -= outcome.request.is_sitemap
         self._out.put(outcome)
-        self._check_end()
+        if self.delivered == self.read:
+            self._check_end()
 
     async def _settle(self) -> None:
         """Where nothing else will happen: what is still held is its hosts' own trouble, or ours.

@@ -29,12 +29,9 @@ class OwnRequests:
 
     def __init__(self, scheduler: Scheduler[Job]) -> None:
         self._scheduler = scheduler
-        self._running: dict[int, OwnRequest] = {}  # by the identity of its request
+        self.running: dict[int, OwnRequest] = {}
+        """Those under way, by the identity of the request."""
         self._destination = Destination(MemoryStore(), ENOUGH_BYTES)
-
-    def __bool__(self) -> bool:
-        """Return True if any is under way."""
-        return bool(self._running)
 
     def hold_up(self, job: Job, own: OwnRequest, now: float) -> None:
         """Have *job* and its host wait for *own*, which is begun unless it is under way."""
@@ -44,7 +41,7 @@ class OwnRequests:
         if not is_begun:
             request = Request(own.url)
             target = parse_url(own.url)
-            self._running[id(request)] = own
+            self.running[id(request)] = own
             self._scheduler.again(target.host_key, Job(request, target, own), now, now, is_own=True)
 
     def prepare(self, plan: Plan, own: OwnRequest) -> None:
@@ -59,7 +56,7 @@ class OwnRequests:
 
         The jobs that waited for it go on, and their hosts.
         """
-        own = self._running.pop(id(outcome.request), None)
+        own = self.running.pop(id(outcome.request), None)
         if own is None:
             return False
         own.on_end(outcome)

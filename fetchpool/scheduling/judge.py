@@ -134,12 +134,13 @@ class Judge:
                 return [self._untold(job, result, now)]
             self._unmade(job, now)  # it goes on with another
             return []
-        self._remember(job, result)
         if self.starved_since is not None and _had_descriptor(result):
             self.starved_since = None
         outcomes: list[Outcome] = []
         if isinstance(result, Response):
             self._has_answers = True
+            if not job.public_only:
+                self.outage.answered(job.target)
             if result.measures.route is not None:
                 self.outage.proxy_served()
             if not self.outage.calm and not self.outage.local_error and not _may_be_proxys(result):
@@ -148,6 +149,7 @@ class Judge:
             if outcome is not None and not outcome.ok and self._ask_for_whole(job, now):
                 outcome = None
         else:
+            self._remember(job, result)
             if _is_sign_of_life(result) and not self.outage.local_error:
                 outcomes += self.sign_of_life(now)
             outcome = self._failed_attempt(job, result, started, now)
@@ -157,15 +159,12 @@ class Judge:
             outcomes.append(outcome)
         return outcomes
 
-    def _remember(self, job: Job, result: Response | FailedAttempt) -> None:
+    def _remember(self, job: Job, failed: FailedAttempt) -> None:
         """Have the outage know whom to probe; never hosts reached by a public redirect."""
-        if not isinstance(result, Response) and result.fault is Fault.PROXY:
-            self.outage.behind_lost_proxy(job.target, result.failure.detail)
-        elif not job.public_only:
-            if isinstance(result, Response):
-                self.outage.answered(job.target)
-            elif result.fault in (Fault.SILENT, Fault.OURS, Fault.DOUBTED):
-                self.outage.unanswered(job.target, result.failure.detail)
+        if failed.fault is Fault.PROXY:
+            self.outage.behind_lost_proxy(job.target, failed.failure.detail)
+        elif not job.public_only and failed.fault in (Fault.SILENT, Fault.OURS, Fault.DOUBTED):
+            self.outage.unanswered(job.target, failed.failure.detail)
 
     def _lost_one_of(
         self, proxies: ProxyPool, result: Response | FailedAttempt, now: float

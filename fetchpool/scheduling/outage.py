@@ -65,6 +65,10 @@ class Outage(Generic[T]):
         self._unanswered: deque[Target] = deque(maxlen=KNOWN_ALIVE)
         self._behind_lost: dict[str, Target] = {}
         self.suspected = False
+        self.paused = False
+        """True while nothing may start: it is suspected, or going on."""
+        self.calm = True
+        """True while nobody is silent and nothing is held: a sign of life would change nothing."""
         self.local_error = False
         """True while it is suspected for what our own system reported: a response may have been on
         its way since before that, so only a probe can tell."""
@@ -81,16 +85,6 @@ class Outage(Generic[T]):
     def going_on(self) -> bool:
         """True once our side's network is known to be down."""
         return self.since is not None
-
-    @property
-    def calm(self) -> bool:
-        """True while nobody is silent and nothing is held: a sign of life would change nothing."""
-        return not (self._silent or self.held or self.suspected or self.since is not None)
-
-    @property
-    def paused(self) -> bool:
-        """True while nothing may start."""
-        return self.suspected or self.since is not None
 
     # -- whom to probe ---------------------------------------------------------------------------
 
@@ -130,12 +124,14 @@ class Outage(Generic[T]):
     def silent(self, host: str) -> None:
         """Count a silent failure at *host*."""
         self._silent.add(host)
+        self.calm = False
         if len(self._silent) >= SILENT_HOSTS:
             self.suspect()
 
     def suspect(self, *, local_error: bool = False) -> None:
         """Have hosts probed; *local_error*: our own system reported it, such as no route."""
         self.suspected = not self.going_on
+        self.paused, self.calm = True, False
         self.local_error = self.proxy_lost or (self.suspected and (self.local_error or local_error))
 
     def lose_proxy(self, now: float) -> None:
@@ -156,6 +152,7 @@ class Outage(Generic[T]):
     def hold(self, item: T) -> None:
         """Keep *item* until it is known whose its failure is."""
         self.held.append(item)
+        self.calm = False
         if len(self.held) >= HELD_AT_MOST:
             self.suspect()
 
@@ -181,7 +178,8 @@ class Outage(Generic[T]):
             self._unproven = self.since
         self.since = None
         self.proxy_lost = False
-        self.suspected = self.local_error = False
+        self.suspected = self.local_error = self.paused = False
+        self.calm = True
         self._silent.clear()
         held, self.held = self.held, []
         if ours and self._on_change is not None:
@@ -189,6 +187,7 @@ class Outage(Generic[T]):
         return held, ours
 
     def _begin(self, since: float) -> None:
+        self.paused, self.calm = True, False
         if self.since is None:
             self.since = since
             if self._on_change is not None:

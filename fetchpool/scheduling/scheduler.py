@@ -121,7 +121,8 @@ class Scheduler(Generic[T]):
         self._counted_at = 0.0
         self._competing = 0  # hosts that run something or may start
         self._timers: list[tuple[float, int, HostSlot[T]]] = []
-        self._doomed: OrderedDict[str, HostSlot[T]] = OrderedDict()
+        self.doomed: OrderedDict[str, HostSlot[T]] = OrderedDict()
+        """The hosts that fail fast and have requests waiting."""
         self._ticket = count()
         self._spotlight: Spotlight[T] = Spotlight()
         self._glance: Spotlight[T] = Spotlight()
@@ -213,11 +214,11 @@ class Scheduler(Generic[T]):
 
         It is not counted as running: nothing is sent for it.
         """
-        while self._doomed:
-            slot = next(iter(self._doomed.values()))
+        while self.doomed:
+            slot = next(iter(self.doomed.values()))
             if slot.waiting and slot.health.fails_fast(now):
                 return self._pop_any(slot), slot.health.failing
-            del self._doomed[slot.host]
+            del self.doomed[slot.host]
             self._place(slot, now)
         return None
 
@@ -315,11 +316,6 @@ class Scheduler(Generic[T]):
         return self._waiting
 
     @property
-    def has_doomed(self) -> bool:
-        """True if a host fails fast and has requests waiting."""
-        return bool(self._doomed)
-
-    @property
     def idle(self) -> bool:
         """True if nothing waits and nothing runs."""
         return not self._waiting and not self.running
@@ -328,7 +324,7 @@ class Scheduler(Generic[T]):
     def stuck(self) -> bool:
         """True if nothing runs, and what waits, if anything does, only an event lets start: its
         hosts are held."""
-        if self.running or (self._waiting and self._doomed):
+        if self.running or (self._waiting and self.doomed):
             return False
         return not self._waiting or self.next_start() is None
 
@@ -492,7 +488,7 @@ class Scheduler(Generic[T]):
         slot.ready = None
         if slot.health.probe_at is not None and slot.health.fails_fast(now):
             if slot.waiting:
-                self._doomed[slot.host] = slot
+                self.doomed[slot.host] = slot
             elif not slot.running:
                 self._sleep(slot, slot.forgettable_at())
         else:
