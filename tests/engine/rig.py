@@ -108,7 +108,9 @@ class Rig:
 
     async def get(self, path: str = "/", *, public_only: bool = False) -> Response | FailedAttempt:
         """Make an attempt at *path* of the site."""
-        return await self.engine.attempt(self.plan(path, public_only=public_only), None)
+        result = await self.engine.attempt(self.plan(path, public_only=public_only), None)
+        await asyncio.sleep(0)  # at the end of the turn its connection is given back
+        return result
 
 
 def body_of(result: Response | FailedAttempt) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import ssl
 from typing import Any
@@ -33,7 +34,9 @@ async def echo(visit: Visit) -> None:
 
 
 async def get(it: Rig, url: str, **options: Any) -> Response | FailedAttempt:
-    return await it.engine.attempt(Plan(parse_url(url), (), route=it.route, **options), None)
+    result = await it.engine.attempt(Plan(parse_url(url), (), route=it.route, **options), None)
+    await asyncio.sleep(0)  # at the end of the turn its connection is given back
+    return result
 
 
 @WAYS

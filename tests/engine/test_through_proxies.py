@@ -66,7 +66,9 @@ async def proxied(
 async def get(
     it: Rig, url: str, *fields: tuple[str, str], **options: Any
 ) -> Response | FailedAttempt:
-    return await it.engine.attempt(Plan(parse_url(url), fields, route=it.route, **options), None)
+    result = await it.engine.attempt(Plan(parse_url(url), fields, route=it.route, **options), None)
+    await asyncio.sleep(0)  # at the end of the turn its connection is given back
+    return result
 
 
 ORIGINS = ["http://a.example/1", "http://b.example:81/2?", "http://127.0.0.1:9/3"]

@@ -151,7 +151,11 @@ class DirectExchange:
             if watch.transcript is not None:
                 watch.transcript.request = request
             is_new = plan.once or watch.fresh
-            handler = None if is_new else connector.take(origin.connection_key, origin.shelf)
+            key = origin.connection_key
+            if not is_new:
+                handler = connector.at_hand.take(key)
+                if handler is None:
+                    handler = connector.take(key, origin.shelf)
             if handler is None:
                 watcher.set(watch)
                 wanted = origin.wanted(public_only=plan.public_only, fresh=plan.once)
@@ -180,9 +184,8 @@ class DirectExchange:
                 if not reusable:
                     handler.is_broken = broken
                     handler.is_cut = receiver.action is BodyAction.CLOSE
-                connector.release(
-                    origin.connection_key, handler, reusable=reusable, shelf=origin.shelf
-                )
+                if not reusable or not connector.at_hand.keep(key, handler, origin.shelf):
+                    connector.release(key, handler, reusable=reusable, shelf=origin.shelf)
         if receiver.action is not BodyAction.CLOSE:
             receiver.finish(proven=protocol.proven)
 

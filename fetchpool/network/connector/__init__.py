@@ -35,6 +35,7 @@ from aiohttp.connector import Connection
 from msgspec.structs import replace
 
 from fetchpool.model.slot_time import Connections, Lookups
+from fetchpool.network.connector.at_hand import AtHand
 from fetchpool.network.connector.dialling import Dialler, family_of, refuse_literal
 from fetchpool.network.connector.handler import (
     Guard,
@@ -144,6 +145,8 @@ class FetchConnector(Dialler):
         self.idle_limit = idle_limit
         self.idle: OrderedDict[Handler, float] = OrderedDict()
         """Idle connections and since when, the oldest first."""
+        self.at_hand = AtHand(self)
+        """Where connections are that may serve the next request of the same turn of the loop."""
         self.counts = Connections()
         """What became of connections; those in use aside."""
 
@@ -311,6 +314,7 @@ class FetchConnector(Dialler):
 
         Only the watcher limits the time.
         """
+        self.at_hand.clear()  # they count against the limits
         connection = await self.connect(request, [], _NO_TIMEOUT)
         handler, connection._protocol = connection.protocol, None  # or it warns when it is freed
         assert isinstance(handler, Handler)

@@ -79,12 +79,18 @@ class Handler(ResponseHandler):
     """Whether an error or a time-out has ended its use."""
     is_cut = False
     """Whether nobody wanted the rest of its last response."""
+    is_spent = False
+    """Whether it must not serve another request, as far as is known while it serves one."""
     is_noted = False
     """Whether `note_session` has seen its TLS session."""
     _poll: select.poll | None = None
     _is_paused = False  # by aiohttp, whose reader has all it wants for now
     _is_left = False  # by `left_unread`
     _held_end: tuple[BaseException | None] | None = None  # of the connection; told after its bytes
+
+    def force_close(self) -> None:
+        self.is_spent = True
+        super().force_close()
 
     def data_received(self, data: bytes) -> None:
         if not data:  # aiohttp resumes a paused parser this way
