@@ -305,7 +305,7 @@ def _response(
         _measures(plan, watch, receiver),
         receiver.draft,
         receiver.note,
-        _exchanged(plan, watch, receiver, failure),
+        None if watch.transcript is None else _exchanged(plan, watch, receiver, failure),
     )
 
 

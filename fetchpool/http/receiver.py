@@ -89,6 +89,7 @@ class Receiver:
 
     __slots__ = (
         "_claimed",
+        "_codings",
         "_hashes",
         "_is_again",
         "_keeps_message",
@@ -101,7 +102,6 @@ class Receiver:
         "_store",
         "_threads",
         "_total",
-        "_unpacking",
         "_writer",
         "action",
         "answer",
@@ -109,6 +109,7 @@ class Receiver:
         "draft",
         "resumed_at",
         "stored",
+        "unpacking",
         "wire_bytes",
     )
 
@@ -134,7 +135,9 @@ class Receiver:
         self._kept: Earlier | None = None  # what a 304 leaves as it is
         self._store = store
         self._threads = threads
-        self._unpacking: Unpacking | None = None  # None: what comes is the body
+        self._codings: list[str] = []
+        self.unpacking: Unpacking | None = None
+        """What decodes the body; None: what comes is the body."""
         self._writer: BodyWriter | None = None
         self._pending: list[bytes] = []
         self._hashes: Hashes | None = None
@@ -163,7 +166,7 @@ class Receiver:
     @property
     def note(self) -> str | None:
         """What is to be said of a complete body's coding, in a sentence; None = nothing."""
-        codings = [] if self.answer is None else self.answer.get_all("content-encoding")
+        codings = self._codings
         if not codings or not self.body_bytes:
             return None
         if self._policy.as_received:
@@ -201,20 +204,22 @@ class Receiver:
             # Never stored: who asked for a whole body would take a part of it for that.
             what = "not HTTP: a 206 without having been asked for a part"
             raise BodyError(Failure(FailureKind.PROTOCOL, what))
-        if self._leads_on(head):  # the way goes on, whatever becomes of this body
+        status = head.status
+        if status in REDIRECT_STATUSES and self._leads_on(head):
+            # The way goes on, whatever becomes of this body.
             if self._keeps_message:
                 self.action = BodyAction.DRAIN
             return self.action
         if self._plan.method == "HEAD":
             self.action = BodyAction.DRAIN  # there is nothing to store
-        elif 200 <= head.status < 300 or self._policy.keep_errors:
+        elif 200 <= status < 300 or self._policy.keep_errors:
             cap = self._policy.max_bytes
             if cap and length is not None and length > cap:
                 raise _too_big(f"Content-Length is {length} bytes", self._policy)
-            codings = head.get_all("content-encoding")
+            codings = self._codings = head.get_all("content-encoding")
             if codings and not self._policy.as_received:
                 decoder = make_decoder(codings, cap, self._own_codings(head))
-                self._unpacking = Unpacking(decoder, self._threads)
+                self.unpacking = Unpacking(decoder, self._threads)
             self.action = BodyAction.STORE
         elif length is None or length <= DRAIN_BYTES or self._keeps_message:
             self.action = BodyAction.DRAIN
@@ -250,6 +255,7 @@ class Receiver:
         self._total = part.about.total
         self.wire_bytes = self.body_bytes = part.length
         self.answer = resumption.complete(head)
+        self._codings = self.answer.get_all("content-encoding")
         self.action = BodyAction.STORE
         cap = self._policy.max_bytes
         if cap and self._total > cap:
@@ -264,6 +270,7 @@ class Receiver:
         if earlier.content_type is not None and head.get("content-type") is None:
             self.answer = Head(head.status, (*head.headers, ("content-type", earlier.content_type)))
         self._kept = earlier
+        self._codings = head.get_all("content-encoding")
         self.body_bytes = earlier.bytes
         self.action = BodyAction.DRAIN
         return self.action
@@ -302,28 +309,28 @@ class Receiver:
             raise _too_big("the body is longer", self._policy)
         if self._total is not None and self.wire_bytes > self._total:
             raise StartAnewError  # a chunked rest that is longer than its Content-Range
-        if self._unpacking is None:
+        if self.unpacking is None:
             if self._claimed is not None and self.wire_bytes > self._claimed:
                 raise StartAnewError
             self._keep(chunk)
         else:
-            self._unpacking.feed(chunk, self._keep)
+            self.unpacking.feed(chunk, self._keep)
         return True
 
     @property
     def behind(self) -> bool:
         """Whether decoding has not caught up with what was fed: `catch_up` is to be awaited."""
-        return self._unpacking is not None and self._unpacking.behind
+        return self.unpacking is not None and self.unpacking.behind
 
     async def catch_up(self, watch: Watch) -> None:
         """Wait until all that was fed is decoded and kept; raises as `feed` does.
 
         To *watch* it is time in which nothing is read. Cancelled, the body is to be abandoned.
         """
-        assert self._unpacking is not None
+        assert self.unpacking is not None
         watch.pause(monotonic())
         try:
-            await self._unpacking.catch_up(self._keep)
+            await self.unpacking.catch_up(self._keep)
         finally:
             watch.resume(monotonic())
 
@@ -358,10 +365,9 @@ class Receiver:
         if self._kept is not None:
             self.stored = self._keep_body(self._kept)
             return
-        if self._unpacking is not None:
-            self._unpacking.finish(self._keep)
-        has_own_end = self._unpacking is not None and self._unpacking.has_own_end
-        if not proven and not has_own_end and self._total is None:
+        if self.unpacking is not None:
+            self.unpacking.finish(self._keep)
+        if not proven and self._total is None and not self._has_own_end:
             what = "the TLS connection ended within the body, without saying so (no close_notify)"
             raise BodyError(Failure(FailureKind.TRUNCATED, what))
         if self.action is not BodyAction.STORE:
@@ -376,7 +382,7 @@ class Receiver:
         if plan.checksum is not None:
             self._check(plan.checksum, self.answer)
         named_by = plan.named_by or plan.target
-        if self._is_same(self.answer):  # so its file stays as it is
+        if plan.earlier is not None and self._is_same(self.answer):  # so its file stays as it is
             assert plan.earlier is not None
             if self._writer is not None:
                 self._writer.discard()
@@ -394,6 +400,10 @@ class Receiver:
             pending = self._pending
             body = pending[0] if len(pending) == 1 else b"".join(pending)
             self.stored = self._store.put(named_by, self.answer, body)
+
+    @property
+    def _has_own_end(self) -> bool:
+        return self.unpacking is not None and self.unpacking.has_own_end
 
     def _check(self, checksum: str, head: Head) -> None:
         """Raise `BodyError` unless the body with *head* is what *checksum* promises.
@@ -456,7 +466,7 @@ class Beginning(Receiver):
 
     def finish_early(self) -> None:
         """Store what has come as if the body ended with it."""
-        self._unpacking = self._claimed = self._total = None
+        self.unpacking = self._claimed = self._total = None
         self.finish()
 
 

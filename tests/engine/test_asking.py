@@ -212,15 +212,15 @@ def test_body_leaves_as_its_server_reads_on() -> None:
     sender.send(b"head", BIG, watch)
     assert len(transport.taken) == 2
     assert watch.overdue(monotonic()) is not None
-    while sender.unsent:
+    while sender.rest is not None or sender.paused:
         sender.resume()
         assert watch.overdue(monotonic()) is None
     assert b"".join(transport.taken) == b"head" + BIG
     sender.send(b"head", BIG, watch)
-    sender.stop()
+    sender.rest = None
     sender.resume()
     assert len(transport.taken) % 2 == 0
-    assert not sender.unsent
+    assert not sender.paused
 
 
 def test_piece_that_left_is_a_sign_of_the_server_until_it_answers() -> None:

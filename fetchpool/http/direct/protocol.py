@@ -441,8 +441,10 @@ class ClientProtocol(asyncio.BufferedProtocol):
         receiver = self._receiver
         if not receiver.feed(body):
             self._end(None)
-        elif receiver.behind:
+        elif receiver.unpacking is not None and receiver.behind:
             self._wait()
+        elif self._chunks is None and self.whole:
+            self._end(None, reusable=not self._surplus)
         else:
             self._settle()
 
@@ -465,8 +467,10 @@ class ClientProtocol(asyncio.BufferedProtocol):
         done = self._done
         assert done is not None
         self._heads = self._chunks = None
-        self.reusable = reusable and self._keep_alive and not self._sender.unsent
-        self._sender.stop()
+        sender = self._sender
+        # An answer that came before all of the request had left is its connection's last.
+        self.reusable = reusable and self._keep_alive and sender.rest is None and not sender.paused
+        sender.rest = None
         if error is None:
             done.set_result(True)
         else:

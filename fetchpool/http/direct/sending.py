@@ -50,14 +50,16 @@ class Sender:
     A transport keeps what it can't write yet: bodies that wait for slow servers would be copied.
     """
 
-    __slots__ = ("_paused", "_rest", "_transport", "_watch")
+    __slots__ = ("_transport", "_watch", "paused", "rest")
 
     _watch: Watch
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._rest: memoryview | None = None
-        self._paused = False
+        self.rest: memoryview | None = None
+        """What of the body has not left; who sets it to None has no more written."""
+        self.paused = False
+        """Whether the transport has as much as it takes for now."""
 
     def send(self, head: bytes, body: bytes, watch: Watch) -> None:
         """Write *head* and *body*, or the beginning of it; *watch* is told of the rest."""
@@ -65,32 +67,23 @@ class Sender:
         if len(body) <= BODY_AT_ONCE_BYTES:
             self._transport.write(head + body)
             return
-        self._rest = memoryview(body)
+        self.rest = memoryview(body)
         self._transport.write(head)
         self._go_on()
 
-    @property
-    def unsent(self) -> bool:
-        """Whether some of the request has not left: its answer came before that."""
-        return self._rest is not None or self._paused
-
-    def stop(self) -> None:
-        """Write no more of the body: it has its answer, or never will."""
-        self._rest = None
-
     def pause(self) -> None:
         """Write no more until `resume`: the transport has enough."""
-        self._paused = True
+        self.paused = True
 
     def resume(self) -> None:
         """Go on: the transport has room again."""
-        self._paused = False
-        if self._rest is not None:
+        self.paused = False
+        if self.rest is not None:
             self._watch.sent(monotonic())
             self._go_on()
 
     def _go_on(self) -> None:
-        while self._rest is not None and not self._paused and not self._transport.is_closing():
-            piece, rest = self._rest[:BODY_PIECE_BYTES], self._rest[BODY_PIECE_BYTES:]
-            self._rest = rest if len(rest) else None
+        while self.rest is not None and not self.paused and not self._transport.is_closing():
+            piece, rest = self.rest[:BODY_PIECE_BYTES], self.rest[BODY_PIECE_BYTES:]
+            self.rest = rest if len(rest) else None
             self._transport.write(piece)
