@@ -211,15 +211,27 @@ class Target(msgspec.Struct, frozen=True, gc=False, array_like=True):
         return (self.scheme, self.host, self.port)
 
 
-class Head(msgspec.Struct, frozen=True):
-    """Status and header fields of an answer."""
+class Head(msgspec.Struct, frozen=True, eq=False):
+    """Status and header fields of an answer; two are equal if these are."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     """Names in lower case, in the order received; values as Latin-1 (RFC 9110 §5.5)."""
+    by_name: dict[str, str] | None = None
+    """The same fields, where each name is there once; None: somebody has to look."""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Head):
+            return NotImplemented
+        return self.status == other.status and self.headers == other.headers
+
+    def __hash__(self) -> int:
+        return hash((self.status, self.headers))
 
     def get(self, name: str) -> str | None:
         """Return the first value of header *name* (lower case), or None."""
+        if self.by_name is not None:
+            return self.by_name.get(name)
         for key, value in self.headers:
             if key == name:
                 return value
@@ -227,6 +239,9 @@ class Head(msgspec.Struct, frozen=True):
 
     def get_all(self, name: str) -> list[str]:
         """Return every value of header *name* (lower case), in order."""
+        if self.by_name is not None:
+            value = self.by_name.get(name)
+            return [] if value is None else [value]
         found = []  # a comprehension would be a call, up to Python 3.11
         for key, value in self.headers:
             if key == name:

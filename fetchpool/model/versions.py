@@ -82,6 +82,10 @@ def validators(head: Head) -> tuple[str | None, str | None]:
 
     None for one that is missing, there twice, or no printable ASCII.
     """
+    if head.by_name is not None:
+        etag, modified = head.by_name.get("etag"), head.by_name.get("last-modified")
+        if etag is None and modified is None:
+            return None, None
     etag = modified = None
     once = True
     for name, value in head.headers:

@@ -329,15 +329,19 @@ class Fetching:
     # -- workers ---------------------------------------------------------------------------------
 
     async def _work(self) -> None:
+        now = monotonic()
         while not self._stopping and not self._out.closed:
             if self._scheduler.doomed and not self._judge.outage.paused:
                 await self._fail_doomed()
-            elif (job := self._next_job()) is not None:
-                await self._run(job)
+                now = monotonic()
+            elif (job := self._next_job(now)) is not None:
+                now = await self._run(job)
             else:
                 await self._pool.rest()
+                now = monotonic()
 
-    async def _run(self, job: Job) -> None:
+    async def _run(self, job: Job) -> float:
+        """Make the next attempt at *job*, which has a slot; return the time."""
         host, rules = job.target.host_key, self._rules
         started = monotonic()
         terms_at = rules.terms_at
@@ -356,7 +360,7 @@ class Fetching:
                 need = await self._decided(need, host)
             if need is not None:
                 self._not_sent(job, need, started)
-                return
+                return monotonic()
         if plan.interval_s:
             self._scheduler.pace(host, plan.interval_s, started)
         if job.own is not None:
@@ -381,21 +385,24 @@ class Fetching:
             outcome = self._judge.out_of_descriptors(job, now)
             self._scheduler.done(host, now)
             if outcome is not None:
-                self._hand_out(outcome)
+                self._hand_out(outcome, now)
             self._check_descriptors(now)
-            return
+            return now
         self._scheduler.done(host, now)
         outage = self._judge.outage
         if outage.paused:
             self._start_probe()
         for outcome in outcomes:
-            self._hand_out(outcome)
+            self._hand_out(outcome, now)
         if self._judge.starved_since is not None:
             self._check_descriptors(now)
         if self._out.is_full:
             await self._out.until_room()
+            now = monotonic()
         if not outage.calm and (self.source_ended or self._own.running or self._awaited):
             await self._settle()
+            now = monotonic()
+        return now
 
     async def _decided(self, need: Awaitable[Need], host: str) -> Need:
         """Wait for what a policy decides; until then nothing else starts at *host*."""
@@ -414,16 +421,16 @@ class Fetching:
             self._own.hold_up(job, need, now)
         self._scheduler.done(host, now, sent=False)
         if isinstance(need, Failure):
-            self._hand_out(job.failed(need, now))
+            self._hand_out(job.failed(need, now), monotonic())
 
     def _check_descriptors(self, now: float) -> None:
         since = self._judge.starved_since
         if since is not None and now - since > STARVED_AT_MOST_S:
             raise NoDescriptorsError("no more files can be opened: raise that with 'ulimit -n'")
 
-    def _next_job(self) -> Job | None:
-        """Return what may start now; if nothing may, have a worker woken when something does."""
-        scheduler, now = self._scheduler, monotonic()
+    def _next_job(self, now: float) -> Job | None:
+        """Return what may start *now*; if nothing may, have a worker woken when something does."""
+        scheduler = self._scheduler
         taken = None
         if self._sink is not None and self._sink.behind:
             self._pool.call_at(now + BEHIND_S, now)
@@ -474,11 +481,11 @@ class Fetching:
 
     async def _deliver(self, outcome: Outcome) -> None:
         """Hand *outcome* to the consumer; wait while it has too many of them."""
-        self._hand_out(outcome)
+        self._hand_out(outcome, monotonic())
         await self._out.until_room()
 
-    def _hand_out(self, outcome: Outcome) -> None:
-        if self._own.running and self._own.take(outcome, monotonic()):
+    def _hand_out(self, outcome: Outcome, now: float) -> None:
+        if self._own.running and self._own.take(outcome, now):
             self._kick()
             return
         self.delivered += 1

@@ -195,7 +195,8 @@ class Scheduler(Generic[T]):
             self._rate_limit is not None and self._rate_limit.ready_at > now
         ):
             return None
-        self._wake(now)
+        if self._timers and self._timers[0][0] <= now:
+            self._wake(now)
         slot = self._next_ready()
         if slot is None:
             return None
@@ -471,16 +472,16 @@ class Scheduler(Generic[T]):
 
     def _count_running(self, slot: HostSlot[T], change: int, now: float) -> None:
         """Charge the host for its slots up to *now*, then count *change* more of them."""
-        held_s = self.running * (now - self._counted_at)
-        self._held_s += held_s
-        if self._competing:
-            self._fair_share_s += held_s / self._competing
-        self._counted_at = now
-        running = slot.running
-        if running:
-            slot.had_s += running * (now - slot.counted_at)
-        slot.counted_at = now
-        slot.running = running + change
+        if now != self._counted_at:  # often a slot is taken in the moment in which it was freed
+            held_s = self.running * (now - self._counted_at)
+            self._held_s += held_s
+            if self._competing:
+                self._fair_share_s += held_s / self._competing
+            self._counted_at = now
+        if now != slot.counted_at:
+            slot.had_s += slot.running * (now - slot.counted_at)
+            slot.counted_at = now
+        slot.running += change
         self.running += change
 
     def _place(self, slot: HostSlot[T], now: float) -> None:

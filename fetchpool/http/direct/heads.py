@@ -75,13 +75,14 @@ def read_normal(data: memoryview) -> Normal | None:
     values = dict(fields)
     status = int(match[1])
     length = values.get("content-length")
-    if status in BODILESS_STATUSES or (len(values) < len(fields) and _repeats(fields)):
+    is_once = len(values) == len(fields)
+    if status in BODILESS_STATUSES or not (is_once or not _repeats(fields)):
         return None
     if (length is None) is not ("transfer-encoding" in values):
         return None  # both, or neither
     keep_alive = values.get("connection", "").lower() != "close"
     size = None if length is None else int(length)
-    return Head(status, fields), size, match.end(), keep_alive
+    return Head(status, fields, values if is_once else None), size, match.end(), keep_alive
 
 
 def _repeats(fields: tuple[tuple[str, str], ...]) -> bool:

@@ -27,7 +27,9 @@ class TimeSketch:
 
     def add(self, times: Iterable[float]) -> None:
         """Count *times*; those below a microsecond or beyond twelve days count as these."""
-        bounded = [min(max(time, SHORTEST_S), LONGEST_S) for time in times]
+        bounded = list(times)
+        if bounded and (min(bounded) < SHORTEST_S or max(bounded) > LONGEST_S):
+            bounded = [min(max(time, SHORTEST_S), LONGEST_S) for time in bounded]
         self._total_s += sum(bounded)
         self._buckets.update([floor(log(time) * _STEPS) for time in bounded])
 
