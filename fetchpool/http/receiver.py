@@ -107,7 +107,9 @@ class Receiver:
         "answer",
         "body_bytes",
         "draft",
+        "note",
         "resumed_at",
+        "sha256",
         "stored",
         "unpacking",
         "wire_bytes",
@@ -150,32 +152,28 @@ class Receiver:
         self.wire_bytes = 0
         self.body_bytes = 0
         self.stored: Stored | None = None
+        self.sha256: str | None = None
+        """The body's hash in hexadecimal, once complete and if asked for."""
+        self.note: str | None = None
+        """What is to be said of a complete body's coding, in a sentence; None = nothing."""
         self.draft: BodyWriter | None = None
         """A complete body that is to be committed only if its answer is its URL's outcome."""
 
-    @property
-    def sha256(self) -> str | None:
-        """The body's hash in hexadecimal, once complete and if asked for."""
+    def _describe(self) -> None:
+        """Note what is to be said of the complete body: its hash, and its coding."""
         if self._kept is not None:
-            return self._kept.sha256
-        is_complete = self.stored is not None or self.draft is not None
-        if self._hashes is None or not self._policy.sha256 or not is_complete:
-            return None
-        return self._hashes.hexdigest(RECORDED)
-
-    @property
-    def note(self) -> str | None:
-        """What is to be said of a complete body's coding, in a sentence; None = nothing."""
+            self.sha256 = self._kept.sha256
+        elif self._hashes is not None and self._policy.sha256:
+            self.sha256 = self._hashes.hexdigest(RECORDED)
         codings = self._codings
         if not codings or not self.body_bytes:
-            return None
+            return
         if self._policy.as_received:
             label = ", ".join(codings)[:_LONGEST_LABEL]
-            return f"stored as received, with Content-Encoding {label!r}"
-        if unknown := unregistered(codings):
+            self.note = f"stored as received, with Content-Encoding {label!r}"
+        elif unknown := unregistered(codings):
             names = ", ".join(map(repr, unknown))[:_LONGEST_LABEL]
-            return f"Content-Encoding: {names} is no registered coding, and was passed over"
-        return None
+            self.note = f"Content-Encoding: {names} is no registered coding, and was passed over"
 
     def _own_codings(self, head: Head) -> frozenset[str]:
         """Return the codings that the file itself has, which *head* may have labelled."""
@@ -364,6 +362,7 @@ class Receiver:
         """
         if self._kept is not None:
             self.stored = self._keep_body(self._kept)
+            self._describe()
             return
         if self.unpacking is not None:
             self.unpacking.finish(self._keep)
@@ -400,6 +399,8 @@ class Receiver:
             pending = self._pending
             body = pending[0] if len(pending) == 1 else b"".join(pending)
             self.stored = self._store.put(named_by, self.answer, body)
+        if self._hashes is not None or self._codings:
+            self._describe()
 
     @property
     def _has_own_end(self) -> bool:

@@ -142,7 +142,8 @@ class DirectExchange:
         handler = protocol = approve = None
         broken = True
         try:
-            origin = self._origin(target, plan.route)
+            address = target.origin if plan.route is None else (plan.route.url, *target.origin)
+            origin = self._origins.get(address) or self._meet(address, target, plan.route)
             if origin.gateway is not None:
                 approve = partial(origin.gateway.judge, plan)
                 if plan.public_only:
@@ -164,7 +165,8 @@ class DirectExchange:
                 watch.connected(watch.started_at, handler.peer, reused=True)
                 if plan.public_only and handler.peer is not None:
                     refuse_non_public(handler.peer)
-            protocol = self._borrow(handler)
+            borrower = handler.borrower
+            protocol = borrower if isinstance(borrower, ClientProtocol) else self._borrow(handler)
             if plan.method == "GET" and plan.body is None:
                 answer = protocol.send(request, watch, receiver, approve)
             else:
@@ -191,21 +193,17 @@ class DirectExchange:
 
     def _borrow(self, handler: Handler) -> ClientProtocol:
         """Return the protocol that has the events of *handler*'s connection from now on."""
-        if isinstance(handler.borrower, ClientProtocol):
-            return handler.borrower
         if not handler.is_connected():  # closed while this task was waking up
             raise aiohttp.ServerDisconnectedError
         return ClientProtocol(handler, self._loop, self._departures)
 
-    def _origin(self, target: Target, route: Proxy | None) -> Origin:
-        key = target.origin if route is None else (route.url, *target.origin)
-        origin = self._origins.get(key)
-        if origin is None:
-            if len(self._origins) >= MAX_ORIGINS:
-                self._origins.clear()
-            force_close = self._connector.force_close
-            gateway = self._gateways.of(route)
-            origin = self._origins[key] = Origin(target, gateway, force_close=force_close)
+    def _meet(self, address: tuple[str | int, ...], target: Target, route: Proxy | None) -> Origin:
+        """Return the origin of *target*, to be found under *address* from now on."""
+        if len(self._origins) >= MAX_ORIGINS:
+            self._origins.clear()
+        gateway = self._gateways.of(route)
+        origin = Origin(target, gateway, force_close=self._connector.force_close)
+        self._origins[address] = origin
         return origin
 
     async def weigh(self, plan: Plan, error: ExchangeError) -> ExchangeError:
