@@ -62,6 +62,10 @@ class BodyAction(Enum):
     CLOSE = "close"
 
 
+# As globals: up to Python 3.11 a member is found by a call of its class's metaclass.
+_STORE, _DRAIN, _CLOSE = BodyAction
+
+
 class BodyPolicy(msgspec.Struct, frozen=True):
     """What is done with bodies in this run."""
 
@@ -145,7 +149,7 @@ class Receiver:
         self._hashes: Hashes | None = None
         if policy.sha256 or plan.checksum is not None:
             self._hashes = Hashes(functions_for(plan.checksum, recorded=policy.sha256))
-        self.action = BodyAction.CLOSE
+        self.action = _CLOSE
         self.resumed_at = None if resumption is None else resumption.part.length
         """From which byte on the body was asked for."""
         self.answer: Head | None = None
@@ -206,10 +210,10 @@ class Receiver:
         if status in REDIRECT_STATUSES and self._leads_on(head):
             # The way goes on, whatever becomes of this body.
             if self._keeps_message:
-                self.action = BodyAction.DRAIN
+                self.action = _DRAIN
             return self.action
         if self._plan.method == "HEAD":
-            self.action = BodyAction.DRAIN  # there is nothing to store
+            self.action = _DRAIN  # there is nothing to store
         elif 200 <= status < 300 or self._policy.keep_errors:
             cap = self._policy.max_bytes
             if cap and length is not None and length > cap:
@@ -218,9 +222,9 @@ class Receiver:
             if codings and not self._policy.as_received:
                 decoder = make_decoder(codings, cap, self._own_codings(head))
                 self.unpacking = Unpacking(decoder, self._threads)
-            self.action = BodyAction.STORE
+            self.action = _STORE
         elif length is None or length <= DRAIN_BYTES or self._keeps_message:
-            self.action = BodyAction.DRAIN
+            self.action = _DRAIN
         return self.action
 
     def _leads_on(self, head: Head) -> bool:
@@ -254,7 +258,7 @@ class Receiver:
         self.wire_bytes = self.body_bytes = part.length
         self.answer = resumption.complete(head)
         self._codings = self.answer.get_all("content-encoding")
-        self.action = BodyAction.STORE
+        self.action = _STORE
         cap = self._policy.max_bytes
         if cap and self._total > cap:
             raise _too_big(f"the body has {self._total} bytes", self._policy)
@@ -270,7 +274,7 @@ class Receiver:
         self._kept = earlier
         self._codings = head.get_all("content-encoding")
         self.body_bytes = earlier.bytes
-        self.action = BodyAction.DRAIN
+        self.action = _DRAIN
         return self.action
 
     def _has(self, earlier: Earlier) -> bool:
@@ -300,7 +304,7 @@ class Receiver:
         again after the plan: what is kept is copied.
         """
         self.wire_bytes += len(chunk)
-        if self.action is not BodyAction.STORE:
+        if self.action is not _STORE:
             return self.wire_bytes <= DRAIN_BYTES
         cap = self._policy.max_bytes
         if cap and self.wire_bytes > cap:
@@ -369,7 +373,7 @@ class Receiver:
         if not proven and self._total is None and not self._has_own_end:
             what = "the TLS connection ended within the body, without saying so (no close_notify)"
             raise BodyError(Failure(FailureKind.TRUNCATED, what))
-        if self.action is not BodyAction.STORE:
+        if self.action is not _STORE:
             return
         assert self.answer is not None
         if self._claimed not in (None, self.body_bytes):

@@ -29,6 +29,9 @@ __all__ = ["SPEED_WINDOW_S", "Timeouts", "Watch"]
 SPEED_WINDOW_S = 30.0
 """Over how long a server's speed is measured (CONTRACT, `--min-speed`)."""
 
+# As globals: up to Python 3.11 a member is found by a call of its class's metaclass.
+_CONNECT, _SENDING, _WAITING = Phase.CONNECT, Phase.SENDING, Phase.WAITING
+
 
 class Watch:
     """The clock of one exchange: its time limits, and when it passed each step."""
@@ -67,7 +70,7 @@ class Watch:
         self._budget_end = None if budget_s is None else now + budget_s
         self._last_byte = now
         self._paused_at: float | None = None
-        self._phase = Phase.CONNECT  # up to the response's first byte
+        self._phase = _CONNECT  # up to the response's first byte
         self._away_s = 0.0  # in which we didn't read
         self._samples: deque[tuple[float, int]] | None = None
         self.started_at = now
@@ -109,7 +112,7 @@ class Watch:
     def connected(self, now: float, peer: str | None, *, reused: bool) -> None:
         """Start the silence time-out: there is a connection, and the request is about to leave."""
         if reused:
-            self._phase = Phase.SENDING
+            self._phase = _SENDING
         else:
             self.entered(Phase.SENDING, now)
         self.connected_at = self._last_byte = now
@@ -118,11 +121,11 @@ class Watch:
 
     def waiting(self) -> None:
         """Wait for the response: the request has left as soon as it was `connected`."""
-        self._phase = Phase.WAITING
+        self._phase = _WAITING
 
     def departed(self, now: float) -> None:
         """Wait for the response: the request has left, a little later than it was `connected`."""
-        self._phase = Phase.WAITING
+        self._phase = _WAITING
         self.connected_at = self._last_byte = now
 
     def sent(self, now: float) -> None:

@@ -342,19 +342,20 @@ class Fetching:
 
     async def _run(self, job: Job) -> float:
         """Make the next attempt at *job*, which has a slot; return the time."""
-        host, rules = job.target.host_key, self._rules
+        own, host = job.own, job.target.host_key
+        rules, policies = self._rules, self._policies
         started = monotonic()
-        terms_at = rules.terms_at
         budget_s, retries = self._budget_s, rules.retries
-        if terms_at is not None:
-            terms = terms_at(host)
+        if rules.terms_at is not None:
+            terms = rules.terms_at(host)
             budget_s, retries = terms.budget_s, terms.retry.retries
-        if job.own is not None:
+        if own is not None:
             budget_s = min(budget_s or TIMEOUT_S, TIMEOUT_S)
         job.start_attempt(started, time(), budget_s)
-        job.insecure = job.insecure or (self._insecure and job.target.scheme == "https")
+        if self._insecure and job.target.scheme == "https":
+            job.insecure = True
         plan = job.plan(self._headers, retries, repeats_all=rules.retry_all_methods)
-        for before in self._policies.before if job.own is None else self._policies.before_own:
+        for before in policies.before if own is None else policies.before_own:
             need = before(job, plan)
             if need is not None and not isinstance(need, Failure | OwnRequest):
                 need = await self._decided(need, host)
@@ -363,17 +364,17 @@ class Fetching:
                 return monotonic()
         if plan.interval_s:
             self._scheduler.pace(host, plan.interval_s, started)
-        if job.own is not None:
-            self._own.prepare(plan, job.own)
+        if own is not None:
+            self._own.prepare(plan, own)
         elif job.request.is_sitemap:
             plan.destination = self._sitemaps
         try:
             result = await self._engine.attempt(plan, job.budget_left_s)
             now, measures = monotonic(), result.measures
             self._looks.ended(measures.timeline)
-            if job.own is None and measures.peer is not None:
+            if own is None and measures.peer is not None:
                 self.stats.request_sent(measures.reused)
-            for after in self._policies.after if job.own is None else self._policies.after_own:
+            for after in policies.after if own is None else policies.after_own:
                 after(job, result)
             outcomes = self._judge.decide(job, result, started, now, time())
             if isinstance(result, Response) and result.draft is not None:

@@ -384,10 +384,9 @@ def target_of(request: Request) -> Target | Outcome:
         guess = None if several_in(text) else would_be(text)
         detail = f"{error}: {redact(guess)}" if guess else str(error)
         return _refused(request, _told(request, detail))
-    variant, name = request.variant, request.name or None
-    if variant or name:
-        return msgspec.structs.replace(target, variant=variant, name=name)
-    return target
+    if request.method == "GET" and request.body is None and not request.name:
+        return target
+    return msgspec.structs.replace(target, variant=request.variant, name=request.name or None)
 
 
 def _told(request: Request, detail: str) -> str:

@@ -135,7 +135,7 @@ class Scheduler(Generic[T]):
 
     def add(self, host: str, item: T, now: float) -> None:
         """Put a new request at the end of its host's queue."""
-        slot = self._slot(host)
+        slot = self._slots.get(host) or self._slot(host)
         self._waiting += 1
         if slot.backlogged or (self._in_memory >= IN_MEMORY_EASY and self._has_its_share(slot)):
             self._backlog.push(host, item)

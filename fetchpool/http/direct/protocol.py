@@ -76,6 +76,11 @@ class Stage(Enum):
     RAW = "raw"
 
 
+# As globals: up to Python 3.11 a member is found by a call of its class's metaclass.
+_WAITING, _START, _HEAD, _CHUNKED, _RAW = Stage
+_CLOSE, _DRAIN = BodyAction.CLOSE, BodyAction.DRAIN
+
+
 class _Gone(asyncio.Transport):
     """The transport of a connection that is no more."""
 
@@ -181,7 +186,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         self._watch = watch
         self._receiver = receiver
         self._approve = approve
-        self._stage = Stage.WAITING
+        self._stage = _WAITING
         self.whole = self._surplus = False
         self.reusable = False
         self._done = done = self._loop.create_future()
@@ -194,14 +199,14 @@ class ClientProtocol(asyncio.BufferedProtocol):
         On a connection that served before, what has come by now was not asked for: then the
         request fails as it does where the server has closed the connection meanwhile.
         """
-        if self._stage is not Stage.WAITING or self._done is None or self._done.done():
+        if self._stage is not _WAITING or self._done is None or self._done.done():
             return
         if self._transport.is_closing():
             return  # `connection_lost` is on its way
         if self._watch.reused and self._handler.has_unread():
             self._reject()
             return
-        self._stage = Stage.START
+        self._stage = _START
         self._watch.departed(now)
         if self._watch.transcript is not None:
             self._watch.transcript.sent_at = time()
@@ -270,7 +275,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
                 self._unasked()
             return
         now = monotonic()
-        if self._stage is Stage.WAITING:
+        if self._stage is _WAITING:
             if self._watch.reused:
                 self._reject()
                 return
@@ -282,11 +287,11 @@ class ClientProtocol(asyncio.BufferedProtocol):
                 return
         self._watch.received(len(data), now)
         try:
-            if self._stage is Stage.RAW:
+            if self._stage is _RAW:
                 self._take_raw(data)
-            elif self._stage is Stage.CHUNKED:
+            elif self._stage is _CHUNKED:
                 self._take_chunks(data)
-            elif self._stage is not Stage.START or not self._take_normal(data):
+            elif self._stage is not _START or not self._take_normal(data):
                 self._read_head(data)
         except Exception as error:  # noqa: BLE001 - raised where the future is awaited
             self._end(error)
@@ -308,7 +313,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         rest = self._handler.take_undelivered()
         if rest and self._done is not None and (self._behind or not self._done.done()):
             self._take(memoryview(rest))
-        if exc is None and self._stage is Stage.RAW and self._left is None:
+        if exc is None and self._stage is _RAW and self._left is None:
             self.proven = self._handler.is_end_proven()
         self._handler.connection_lost(exc)
         self._handler.borrower = None  # it refers to this object
@@ -321,7 +326,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
     def _take_end(self, exc: Exception | None) -> None:
         if self._done is None or self._done.done():
             return
-        if exc is None and self._stage is Stage.RAW and self._left is None:
+        if exc is None and self._stage is _RAW and self._left is None:
             self.whole = True
             self._end(None)
         else:
@@ -352,7 +357,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
     def _read_head(self, data: memoryview) -> None:
         """Take *data* as part of a head that isn't a normal one."""
         if self._heads is None:
-            self._stage = Stage.HEAD
+            self._stage = _HEAD
             keeps_raw = self._watch.transcript is not None
             self._heads = HeadReader(self._method, keeps_raw=keeps_raw)
         opening = self._heads.feed(data)
@@ -382,16 +387,16 @@ class ClientProtocol(asyncio.BufferedProtocol):
         if transcript is not None:
             transcript.head(raw, chunked=chunked)
         if chunked:
-            self._stage = Stage.CHUNKED
+            self._stage = _CHUNKED
             self._chunks = ChunkReader()
         else:
-            self._stage = Stage.RAW
+            self._stage = _RAW
             self._left = length
         action = self._receiver.head(head, length)
-        if action is BodyAction.CLOSE:
+        if action is _CLOSE:
             self._end(None, reusable=self._is_all(rest))
             return
-        if transcript is not None and action is BodyAction.DRAIN:
+        if transcript is not None and action is _DRAIN:
             transcript.keep_at_most(DRAIN_BYTES)
         if length == len(rest):
             self._left = 0

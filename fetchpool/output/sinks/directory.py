@@ -274,7 +274,8 @@ class DirectoryStore(Sink):
             try:
                 if os.write(fd, body) != len(body):
                     return False
-                _set_time(fd, paths)
+                if paths.modified_at is not None:
+                    _set_time(fd, paths)
                 self._drafts.link_unnamed(fd, directory, last.encode())
             finally:
                 os.close(fd)
@@ -352,13 +353,11 @@ class DirectoryStore(Sink):
             return step(path)
 
     def _paths(self, target: Target, head: Head) -> _Paths:
-        paths = _Paths(target, head.get("content-type"), self._filename(head))
+        filename = None if self._filename_of is None else self._filename_of(head)
+        paths = _Paths(target, head.get("content-type"), filename)
         if self._mtime:
             paths.modified_at = http_date(head.get("last-modified") or "")
         return paths
-
-    def _filename(self, head: Head) -> str | None:
-        return self._filename_of(head) if self._filename_of else None
 
     def _begin(self, path: str, target: Target, about: Representation | None) -> Draft:
         directory = self._tree.open(path.rpartition("/")[0])

@@ -71,12 +71,14 @@ class EarlierNames:
             return []  # its line alone decides: `ledger/naming` finds what it was called before
         if filename is not None:
             self._learn(_SUGGESTED, _SUGGESTED)
-        suffix = self._suffix(content_type)
+        suffix = self._suffixes.get(content_type or "")
+        if suffix is None:
+            suffix = self._suffix(content_type or "")
         if suffix not in self._known and path.endswith(f".{suffix}"):
             self._learn(suffix, _media_type(content_type))
         if self._suggested:
             return sorted({*self._by_type(path, target), *self._listed(path, target)})
-        return self._by_type(path, target)
+        return self._by_type(path, target) if self._earlier else []
 
     def note_detour(self) -> None:
         """Note that a body gets another path than the first of its URL."""
@@ -97,8 +99,6 @@ class EarlierNames:
 
     def _by_type(self, path: str, target: Target) -> list[str]:
         """Return the paths that other types would have given *target*'s body."""
-        if not self._earlier:
-            return []
         leaf = target.path.partition("?")[0].rpartition("/")[2]
         extension = leaf.rpartition(".")[2][:_LONGEST_EXTENSION] if "." in leaf else ""
         if not self._varies(extension):
@@ -131,14 +131,11 @@ class EarlierNames:
                 if f"~{hashed}." in name and found != path:
                     yield found
 
-    def _suffix(self, content_type: str | None) -> str:
-        """Return the extension that *content_type* makes, where it is what makes one."""
-        key = content_type or ""
-        suffix = self._suffixes.get(key)
-        if suffix is None:
-            if len(self._suffixes) >= _MOST_REMEMBERED:
-                self._suffixes.clear()
-            suffix = self._suffixes[key] = _suffix_of(key)
+    def _suffix(self, content_type: str) -> str:
+        """Return, and remember, the extension that *content_type* makes, where that makes one."""
+        if len(self._suffixes) >= _MOST_REMEMBERED:
+            self._suffixes.clear()
+        suffix = self._suffixes[content_type] = _suffix_of(content_type)
         return suffix
 
     def _learn(self, suffix: str, line: str) -> None:
