@@ -35,6 +35,7 @@ class Remaining:
         """Pass over lines in *done*; give those that *waiting* has a record for to *kept*."""
         self._reader = reader
         self._done = done
+        self._any_done = done is not None and len(done) > 0
         self._waiting = waiting
         self._kept = kept
         self._first: list[Batch] = []
@@ -83,8 +84,9 @@ class Remaining:
         if self.baseline is not None:
             requests = await asyncio.to_thread(self.baseline.attach, requests, self._done)
         if self._done is not None:
-            done = self._done
-            requests = [request for request in requests if request.seq not in done]
+            if self._any_done:
+                done = self._done
+                requests = [request for request in requests if request.seq not in done]
         elif self._waiting is not None and len(self._waiting):
             requests = [
                 request
@@ -122,6 +124,7 @@ class Remaining:
         Requests are numbered behind *offset* from now on.
         """
         self._done, self._waiting, self._kept = done, waiting, kept
+        self._any_done = done is not None and len(done) > 0
         self._offset = offset
 
     async def aclose(self) -> None:

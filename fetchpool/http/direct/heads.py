@@ -17,14 +17,13 @@ from fetchpool.model.values import Head
 MAX_NORMAL_BYTES = 8 * 1024
 MAX_NORMAL_LINES = 100
 
-_NORMAL_HEAD = re.compile(
-    rb"HTTP/1\.1 ([2-9][0-9]{2}) [\x20-\x7e]*+\r\n"
-    rb"((?:[A-Za-z0-9_-]++:[\x20-\x7e]*+\r\n)++)\r\n"
-)
+_STATUS_LINE = re.compile(r"HTTP/1\.1 ([2-9][0-9]{2}) [\x20-\x7e]*+")
+_FIELD = re.compile(r"[A-Za-z0-9_-]++:[\x20-\x7e]*+")
 _CONNECTION = frozenset({"keep-alive", "close"})
 
 _ONCE = ("content-length", "transfer-encoding", "location", "connection")
 
+_MAX_STATUS_LINES = 64
 _MAX_LINES = 2048
 _MAX_LINE = 128
 
@@ -41,6 +40,8 @@ class _Lines(dict[str, tuple[str, str]]):
     """Lines of heads → name in lower case, value: a server says most things again and again."""
 
     def __missing__(self, line: str) -> tuple[str, str]:
+        if _FIELD.fullmatch(line) is None:
+            raise _NotNormalError
         name, _, value = line.partition(":")
         name, value = name.lower(), value.strip(" ")
         if (
@@ -57,32 +58,51 @@ class _Lines(dict[str, tuple[str, str]]):
         return (name, value)
 
 
+class _Statuses(dict[str, int]):
+    """Lines that heads begin with → status."""
+
+    def __missing__(self, line: str) -> int:
+        match = _STATUS_LINE.fullmatch(line)
+        if match is None:
+            raise _NotNormalError
+        status = int(match[1])
+        if status in BODILESS_STATUSES:
+            raise _NotNormalError
+        if len(line) <= _MAX_LINE:
+            if len(self) >= _MAX_STATUS_LINES:
+                self.clear()
+            self[line] = status
+        return status
+
+
+_statuses = _Statuses()
 _lines = _Lines()
 
 
 def read_normal(data: memoryview) -> Normal | None:
     """Return what *data*, all of a first read, begins with; None if that is no normal head."""
-    match = _NORMAL_HEAD.match(data)
-    if match is None or match.end() > MAX_NORMAL_BYTES:
-        return None
-    lines = str(match[2], "ascii")[:-2].split("\r\n")
-    if len(lines) > MAX_NORMAL_LINES:
+    text = bytes(data[:MAX_NORMAL_BYTES])
+    end = text.find(b"\r\n\r\n")
+    if end < 0:
         return None
     try:
+        status_line, *lines = text[:end].decode("ascii").split("\r\n")
+        status = _statuses[status_line]
         fields = tuple(map(_lines.__getitem__, lines))
-    except _NotNormalError:
+    except (UnicodeDecodeError, _NotNormalError):
+        return None
+    if not fields or len(fields) > MAX_NORMAL_LINES:
         return None
     values = dict(fields)
-    status = int(match[1])
-    length = values.get("content-length")
     is_once = len(values) == len(fields)
-    if status in BODILESS_STATUSES or not (is_once or not _repeats(fields)):
+    if not is_once and _repeats(fields):
         return None
+    length = values.get("content-length")
     if (length is None) is not ("transfer-encoding" in values):
         return None  # both, or neither
     keep_alive = values.get("connection", "").lower() != "close"
     size = None if length is None else int(length)
-    return Head(status, fields, values if is_once else None), size, match.end(), keep_alive
+    return Head(status, fields, values if is_once else None), size, end + 4, keep_alive
 
 
 def _repeats(fields: tuple[tuple[str, str], ...]) -> bool:
