@@ -348,11 +348,24 @@ class ClientProtocol(asyncio.BufferedProtocol):
         found = None if self._method == "HEAD" else read_normal(data)
         if found is None:
             return False
-        head, length, size, keep_alive = found
-        self._keep_alive = keep_alive
-        raw = data[:size]
-        self._take_head(head, length, raw, data[size:], chunked=length is None)
+        head, length, size, self._keep_alive = found
+        if length == len(data) - size and self._approve is None and self._watch.transcript is None:
+            self._take_whole(head, data[size:])
+        else:
+            self._take_head(head, length, data[:size], data[size:], chunked=length is None)
         return True
+
+    def _take_whole(self, head: Head, body: memoryview) -> None:
+        """Take a response that is all there, in one read, as most small ones are."""
+        self._stage = _RAW
+        self._left = 0
+        self.whole = True
+        receiver = self._receiver
+        is_left = receiver.head(head, len(body)) is _CLOSE
+        if receiver.unpacking is None:
+            self._end(None, reusable=is_left or receiver.feed(body))
+        else:
+            self._hand_over(body)
 
     def _read_head(self, data: memoryview) -> None:
         """Take *data* as part of a head that isn't a normal one."""

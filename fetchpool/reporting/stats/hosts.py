@@ -66,16 +66,24 @@ class GivenUpHost(Struct, frozen=True):
 class _HostTimes:
     """Counters of one host."""
 
-    __slots__ = ("buckets", "failed", "ok", "partial", "seconds", "timed", "urls")
+    __slots__ = ("buckets", "failed", "partial", "seconds", "urls")
 
     def __init__(self, partial: bool) -> None:
         self.urls = 0
-        self.ok = 0
-        self.timed = 0
         self.seconds = 0.0
         self.buckets: dict[int, int] = {}
         self.failed: dict[str, int] | None = None
         self.partial = partial
+
+    @property
+    def ok(self) -> int:
+        """How many did not fail."""
+        return self.urls - sum((self.failed or {}).values())
+
+    @property
+    def timed(self) -> int:
+        """How many were tried at all."""
+        return sum(self.buckets.values())
 
     def p90(self) -> float:
         """Return the 90th percentile of its times, in seconds."""
@@ -110,13 +118,10 @@ class HostTable:
             entry = self._enter(host)
         entry.urls += 1
         if elapsed_s is not None:
-            entry.timed += 1
             entry.seconds += elapsed_s
             bucket = floor(log(elapsed_s) * _STEPS) if elapsed_s > SHORTEST_S else _FIRST_BUCKET
             entry.buckets[bucket] = entry.buckets.get(bucket, 0) + 1
-        if label is None:
-            entry.ok += 1
-        else:
+        if label is not None:
             failed = entry.failed
             if failed is None:
                 failed = entry.failed = {}
