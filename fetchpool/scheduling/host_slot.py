@@ -69,7 +69,8 @@ class HostSlot(Generic[T]):
 
     def may_start_at(self) -> float | None:
         """Return the earliest time a request may start; None if only an event can change it."""
-        if self.running >= self.health.window:
+        health = self.health
+        if self.running >= health.window:
             return None
         if self.refused or self.own or self.held:
             earliest = (
@@ -84,8 +85,8 @@ class HostSlot(Generic[T]):
             at = self.again[0][0]
         else:
             return None
-        if self.health.parked_until > at:
-            at = self.health.parked_until
+        if health.parked_until > at:
+            at = health.parked_until
         if self.rate_limit is not None and self.rate_limit.ready_at > at:
             at = self.rate_limit.ready_at
         return at

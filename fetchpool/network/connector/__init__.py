@@ -275,6 +275,7 @@ class FetchConnector(Dialler):
             self._keep_idle(key, protocol, monotonic())
 
     def _keep_idle(self, key: ConnectionKey, handler: Handler, now: float) -> None:
+        handler.was_kept = True
         handler.idle_in = self
         handler.idle_key = key
         self.idle[handler] = now

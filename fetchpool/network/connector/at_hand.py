@@ -34,14 +34,9 @@ class AtHand:
         See `FetchConnector.release`.
         """
         connector = self._connector
-        if (
-            handler.is_spent
-            or not connector.idle_limit
-            or connector._force_close
-            or connector._waiters  # for any connection that is given back
-            or connector._closed
-            or ((key.is_ssl or key.proxy is not None) and not handler.is_noted)
-        ):
+        if not handler.was_kept or handler.is_spent:
+            return False
+        if connector._waiters or connector._closed:  # who waits, waits for any that is given back
             return False
         left = self._left.get(key)
         if left is None:

@@ -81,6 +81,8 @@ class Handler(ResponseHandler):
     """Whether nobody wanted the rest of its last response."""
     is_spent = False
     """Whether it must not serve another request, as far as is known while it serves one."""
+    was_kept = False
+    """Whether its connector has kept it before: then there is nothing of it left to be noted."""
     is_noted = False
     """Whether `note_session` has seen its TLS session."""
     _poll: select.poll | None = None
