@@ -34,6 +34,7 @@ from fetchpool.model.values import (
 if TYPE_CHECKING:
     from fetchpool.config import Config
 
+_MILLISECONDS = tuple(f".{number:03}Z" for number in range(1000))
 _YEAR_10000 = 253402300800  # seconds since the epoch: RFC 3339 years have four digits
 _encode_lines = msgspec.json.Encoder().encode_lines
 
@@ -330,9 +331,8 @@ def rfc3339(epoch_s: float) -> str | None:
     """Return seconds since the epoch as `2026-01-31T12:00:00.000Z`; None if no such date exists."""
     if not 0 <= epoch_s < _YEAR_10000:
         return None
-    milliseconds = int(epoch_s * 1000)
-    second = milliseconds // 1000
-    return f"{_second(second)}.{milliseconds - second * 1000:03}Z"
+    second, milliseconds = divmod(int(epoch_s * 1000), 1000)
+    return _second(second) + _MILLISECONDS[milliseconds]
 
 
 @lru_cache(maxsize=1024)

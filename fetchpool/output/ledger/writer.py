@@ -184,7 +184,9 @@ class Ledger:
                         self.disk_full = error
         finally:
             whole = data[: data.rfind(b"\n", 0, written) + 1]
-            self._standing.add(whole, entries[: whole.count(b"\n")])
+            if len(whole) < len(data):
+                entries = entries[: whole.count(b"\n")]
+            self._standing.add(whole, entries)
             if written != len(whole):
                 self._torn = True
                 with suppress(OSError):  # the next `append`, or the next start, cuts it

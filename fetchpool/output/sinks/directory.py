@@ -109,6 +109,7 @@ class DirectoryStore(Sink):
             self._tree.close()
             raise self._error("cannot write to", f"{place}/parts", error) from error
         try:
+            self._usual = self._drafts.unnamed and not self._strict
             self._earlier = EarlierNames(self._tree, place)
             self._parts = Parts(self._drafts, boot=boot)
         except OSError as error:
@@ -121,7 +122,7 @@ class DirectoryStore(Sink):
 
         Raises StoreError, after which nothing of the body remains.
         """
-        if self._drafts.unnamed and not self._strict and not self._parts.waiting:
+        if self._usual and not self._parts.waiting:
             paths = self._paths(target, head)
             if self._put_at_once(paths, body):
                 return Stored(paths.first)
@@ -266,17 +267,18 @@ class DirectoryStore(Sink):
         It does what `open` and `commit` do where nothing is in the way: no name that is taken, no
         directory that vanished, no other file system, no full disk. 15 µs instead of 20 on tmpfs.
         """
-        parent, _, last = paths.first.rpartition("/")
+        path, drafts = paths.first, self._drafts
+        parent, _, last = path.rpartition("/")
         try:
-            self._outdate(paths.first, paths)
+            self._outdate(path, paths)
             directory = self._tree.open(parent)
-            fd = self._drafts.open_unnamed()
+            fd = drafts.open_unnamed()
             try:
                 if os.write(fd, body) != len(body):
                     return False
                 if paths.modified_at is not None:
                     _set_time(fd, paths)
-                self._drafts.link_unnamed(fd, directory, last.encode())
+                drafts.link_unnamed(fd, directory, last.encode())
             finally:
                 os.close(fd)
         except OSError:
