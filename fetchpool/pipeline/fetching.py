@@ -266,7 +266,7 @@ class Fetching:
             hindrance = "outage"
         elif self._sink is not None and self._sink.behind:
             hindrance = "disk"
-        elif self._out.is_full:
+        elif self._out.is_full():
             hindrance = "records"
         return hindrance, self.source_ended or self._stopping
 
@@ -397,7 +397,7 @@ class Fetching:
             self._hand_out(outcome, now)
         if self._judge.starved_since is not None:
             self._check_descriptors(now)
-        if self._out.is_full:
+        if self._out.is_full():
             await self._out.until_room()
             now = monotonic()
         if not outage.calm and (self.source_ended or self._own.running or self._awaited):
@@ -440,11 +440,12 @@ class Fetching:
         if not self._judge.outage.paused:
             taken = scheduler.take(now)
             if taken is not None:
-                if self._pool.has_hands:
+                if self._pool.has_hands():
                     self._kick()
             elif (at := scheduler.next_start()) is not None:
                 self._pool.call_at(at, now)
-        self._feed()
+        if not self.source_ended:
+            self._feed()
         if taken is None:
             self._looks.nothing_started(now)
         return taken
@@ -461,8 +462,7 @@ class Fetching:
 
     def _feed(self) -> None:
         """Have the list read on, if that may help."""
-        waits = not (self.source_ended or self._hungry.is_set())
-        if waits and self._scheduler.hungry(self._low_water):
+        if not self._hungry.is_set() and self._scheduler.hungry(self._low_water):
             self._hungry.set()
 
     def _kick(self) -> None:

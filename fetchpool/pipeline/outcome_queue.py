@@ -29,14 +29,13 @@ class OutcomeQueue:
         if len(self._waiting) == 1:
             self._arrived.set()
 
-    @property
     def is_full(self) -> bool:
         """True if whoever makes outcomes is to wait."""
         return len(self._waiting) >= self._most and not self.closed
 
     async def until_room(self) -> None:
         """Wait until it isn't full."""
-        while self.is_full:
+        while self.is_full():
             self._room.clear()
             await self._room.wait()
 

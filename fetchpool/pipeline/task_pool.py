@@ -32,7 +32,6 @@ class TaskPool:
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_due = 0.0
 
-    @property
     def has_hands(self) -> bool:
         """True if somebody could do more: one rests, or may still be hired."""
         return bool(self._resting) or self._hired < self._most

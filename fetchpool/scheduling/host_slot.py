@@ -62,7 +62,6 @@ class HostSlot(Generic[T]):
         again = len(self.again) + len(self.refused) + len(self.own)
         return len(self.queue) + again + self.backlogged
 
-    @property
     def is_full(self) -> bool:
         """True if the host is well and has as much running as it gets: more waiting is no news."""
         return self.running >= self.health.window and self.health.probe_at is None

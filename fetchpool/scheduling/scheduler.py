@@ -143,7 +143,7 @@ class Scheduler(Generic[T]):
             return  # there are others before it: nothing has changed for the host
         slot.queue.append(item)
         self._in_memory += 1
-        if slot.ready is None and not slot.is_full:
+        if slot.ready is None and not slot.is_full():
             self._place(slot, now)
 
     def again(

@@ -143,7 +143,9 @@ class DirectExchange:
         handler = protocol = approve = None
         broken = True
         try:
-            address = target.origin if plan.route is None else (plan.route.url, *target.origin)
+            address: tuple[str | int, ...] = (target.scheme, target.host, target.port)
+            if plan.route is not None:
+                address = (plan.route.url, *address)
             origin = self._origins.get(address) or self._meet(address, target, plan.route)
             if origin.gateway is not None:
                 approve = partial(origin.gateway.judge, plan)
