@@ -33,11 +33,13 @@ class Bitmap:
     def add_all(self, numbers: Iterable[int]) -> int:
         """Add *numbers*; return how many of them were there before, or came twice."""
         pages = self._pages
+        page, page_number = bytearray(), -1
         again = 0
         for number in numbers:
-            page = pages.get(number >> _PAGE_SHIFT)
-            if page is None:
-                page = pages[number >> _PAGE_SHIFT] = bytearray(PAGE_BYTES)
+            if number >> _PAGE_SHIFT != page_number:  # mostly the page is that of the one before
+                page_number = number >> _PAGE_SHIFT
+                found = pages.get(page_number)
+                page = pages[page_number] = bytearray(PAGE_BYTES) if found is None else found
             bit = number & _PAGE_MASK
             mask = 1 << (bit & 7)
             if page[bit >> 3] & mask:

@@ -241,7 +241,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             request.source if "source" in optional else None,
             request.line if "line" in optional else None,
             outcome.insecure,
-            intern(str(request.method)),  # what equals the default but isn't it would be written
+            # What equals the default but isn't the same object would be written.
+            "GET" if request.method == "GET" else intern(str(request.method)),
             None if request.body is None else body_digest(request.body),
             NO_ROW if request.row is None else msgspec.Raw(request.row),
             outcome.etag,

@@ -94,9 +94,10 @@ class Standing:
         """Take in what stands at `offset`: whole lines and what they say."""
         good = [entry for entry in entries if entry is not None]
         self.unfit += len(entries) - len(good)
-        self.last = max(self.last, max((entry.seq for entry in good), default=0))
+        numbers = [entry.seq for entry in good]
+        self.last = max(self.last, max(numbers, default=0))
         if self.done is not None:
-            self.unfit += self.done.add_all([entry.seq for entry in good])
+            self.unfit += self.done.add_all(numbers)
         self.totals.add(good)
         if not self.secrets and _REDACTED in data:
             self.secrets = any(conceals(entry.url) for entry in good)
