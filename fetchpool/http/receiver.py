@@ -192,9 +192,10 @@ class Receiver:
 
         *length* is that of the body, None where only its end will tell.
         """
+        status = head.status
         self.answer = head
         self._length = length
-        if head.status == NOT_MODIFIED and self._plan.earlier is not None:
+        if status == NOT_MODIFIED and self._plan.earlier is not None:
             if self._plan.condition is not None:
                 return self._keep_earlier(head)
             if not self._is_again:  # a cache that has the wrong answer may have the right one next
@@ -202,11 +203,10 @@ class Receiver:
         if self._resumption is not None:
             if self._goes_on(self._resumption, head, length):
                 return self.action
-        elif head.status == PARTIAL_CONTENT and not asks_for_range(self._plan):
+        elif status == PARTIAL_CONTENT and not asks_for_range(self._plan):
             # Never stored: who asked for a whole body would take a part of it for that.
             what = "not HTTP: a 206 without having been asked for a part"
             raise BodyError(Failure(FailureKind.PROTOCOL, what))
-        status = head.status
         if status in REDIRECT_STATUSES and self._leads_on(head):
             # The way goes on, whatever becomes of this body.
             if self._keeps_message:

@@ -191,10 +191,10 @@ class Measures(msgspec.Struct, frozen=True, gc=False):
         """Seconds from the start to the end."""
         return self.timeline.ended - self.timeline.started
 
-    @property
     def first_byte_s(self) -> float | None:
         """Seconds from the request's departure to the response's first byte; None = none came."""
-        first, sent = self.timeline.first_byte, self.timeline.sent
+        timeline = self.timeline
+        first, sent = timeline.first_byte, timeline.sent
         return None if first is None or sent is None else first - sent
 
 

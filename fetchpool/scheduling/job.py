@@ -209,7 +209,7 @@ class Job:
     def note(self, measures: Measures, exchanged: Exchanged | None = None) -> None:
         """Take over what was measured of an exchange, and its messages."""
         self.exchanged = exchanged
-        self.first_byte_s = measures.first_byte_s
+        self.first_byte_s = measures.first_byte_s()
         if self.budget_left_s is not None:
             self.budget_left_s = max(0.0, self.budget_left_s - measures.elapsed_s)
         if self.progress is not None or measures.part_bytes or measures.resumed_at is not None:

@@ -295,7 +295,7 @@ class Judge:
         if failed.head is not None:
             job.status = failed.head.status
         job.attempts += failed.measures.requests - 1
-        job.unanswered = job.unanswered or failed.measures.first_byte_s is None
+        job.unanswered = job.unanswered or failed.measures.first_byte_s() is None
         silent = failed.fault in (Fault.OURS, Fault.SILENT)
         if silent and may_repeat and (self.outage.going_on or started < self._back_since):
             self._unspent(job, now, now)
@@ -310,7 +310,7 @@ class Judge:
             case _:
                 pass
         health = self._scheduler.health(job.target.host_key)
-        if failed.measures.first_byte_s is not None:
+        if failed.measures.first_byte_s() is not None:
             health.spoke = True
         if failed.transient and failed.fault is not Fault.URL:
             self._unreachable(job, failed, started, now)
@@ -372,7 +372,7 @@ class Judge:
         before = self._scheduler.health(host).parked_until
         if failed.measures.peer is None:
             self._scheduler.unreachable(host, now, started, failure)
-        elif failed.measures.first_byte_s is None:
+        elif failed.measures.first_byte_s() is None:
             self._scheduler.silent(host, now, started, job.target.url, failure)
         self._note_parked(host, before, now, failure.detail)
 

@@ -510,9 +510,10 @@ class Scheduler(Generic[T]):
         if slot.had_s < self._fair_share_s:
             slot.had_s = self._fair_share_s
         slot.ready = ticket = next(self._ticket)
-        heapq.heappush(self._ready, (slot.running, slot.had_s, ticket, slot))
-        if len(self._ready) > 2 * len(self._slots) + 64:  # more leftovers than hosts
-            self._ready = [entry for entry in self._ready if entry[3].ready == entry[2]]
+        ready = self._ready
+        heapq.heappush(ready, (slot.running, slot.had_s, ticket, slot))
+        if len(ready) > 64 and len(ready) > 2 * len(self._slots) + 64:  # more leftovers than hosts
+            self._ready = [entry for entry in ready if entry[3].ready == entry[2]]
             heapq.heapify(self._ready)
 
     def _sleep(self, slot: HostSlot[T], at: float) -> None:

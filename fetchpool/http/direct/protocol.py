@@ -287,11 +287,15 @@ class ClientProtocol(asyncio.BufferedProtocol):
                 return
         self._watch.received(len(data), now)
         try:
-            if self._stage is _RAW:
+            stage = self._stage
+            if stage is _START:
+                if not self._take_normal(data):
+                    self._read_head(data)
+            elif stage is _RAW:
                 self._take_raw(data)
-            elif self._stage is _CHUNKED:
+            elif stage is _CHUNKED:
                 self._take_chunks(data)
-            elif self._stage is not _START or not self._take_normal(data):
+            else:
                 self._read_head(data)
         except Exception as error:  # noqa: BLE001 - raised where the future is awaited
             self._end(error)
