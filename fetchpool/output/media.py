@@ -7,6 +7,7 @@ of Python. Types as registered at IANA or as servers say them, extensions as peo
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _EXTENSION_OF_TYPE = {
     # documents and data
@@ -419,6 +420,7 @@ def is_script(extension: str) -> bool:
     return extension in _SCRIPTS
 
 
+@lru_cache(maxsize=256)  # hosts have few kinds of files
 def answers_for(extension: str, content_type: str | None) -> str | None:
     """Return the extension that takes the place of *extension* in a URL, by what the server says.
 

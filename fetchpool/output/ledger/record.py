@@ -220,7 +220,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         url = redact(request.url)
         final_url = outcome.final_url
         detail = outcome.detail
-        started_at = outcome.started_at
+        started_at, elapsed_s = outcome.started_at, outcome.elapsed_s
         record = cls(
             request.seq,
             url,
@@ -237,7 +237,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             outcome.path,
             outcome.sha256,
             None if started_at is None else rfc3339(started_at),
-            _microseconds(outcome.elapsed_s),
+            # Half the time of round(seconds, 6); NaN and infinity are no JSON.
+            int(elapsed_s * 1e6 + 0.5) / 1e6 if 0 <= elapsed_s < _YEAR_10000 else 0.0,
             request.source if "source" in optional else None,
             request.line if "line" in optional else None,
             outcome.insecure,
@@ -339,11 +340,6 @@ def rfc3339(epoch_s: float) -> str | None:
 @lru_cache(maxsize=1024)
 def _second(epoch_s: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(epoch_s))
-
-
-def _microseconds(seconds: float) -> float:
-    # A third of the time round(seconds, 6) takes; NaN and infinity are no JSON.
-    return int(seconds * 1e6 + 0.5) / 1e6 if 0 <= seconds < _YEAR_10000 else 0.0
 
 
 def mended(record: Record) -> Record:
