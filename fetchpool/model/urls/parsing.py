@@ -39,12 +39,17 @@ class BlockedSchemeError(InvalidURLError):
 # letter here, as one that is a number makes the whole an IPv4 address (`1.2.3`, `a.0x7`). URLs with
 # other characters may be valid, too: `_parse_any` reads them.
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_NORMAL_URL = re.compile(
+_NORMAL_ORIGIN = re.compile(
     r"(https?)://"
     rf"((?:[a-z0-9_-]++\.)*+[a-z][a-z0-9_-]*+|(?:{_BYTE}\.){{3}}{_BYTE})"
     r"(?::([1-9][0-9]{0,4}))?"
-    r"(/[A-Za-z0-9/._~%!$&'()*+,;=:@-]*+(?:\?[A-Za-z0-9/._~%!$&'()*+,;=:@?{}|^\[\]-]*+)?)"
 )
+_NORMAL_PATH = re.compile(
+    r"/[A-Za-z0-9/._~%!$&'()*+,;=:@-]*+(?:\?[A-Za-z0-9/._~%!$&'()*+,;=:@?{}|^\[\]-]*+)?"
+)
+MAX_ORIGINS = 4096
+"""Origins that are remembered: neighbours in a list share theirs."""
+
 # What ada makes of any URL: userinfo holds no `@` or `:` but the separators.
 _ADA_HREF = re.compile(
     r"(https?)://(?:([^/?#@]*)@)?(\[[^\]]*\]|[^:/?#]*)(?::([0-9]+))?(/[^#]*)(?:#.*)?", re.DOTALL
@@ -87,21 +92,39 @@ def parse_url(text: str) -> Target:
 
 def _parse_normal(text: str) -> Target | None:
     """Return the target of a URL that is already normal (0.7 µs instead of 5), or None."""
-    match = _NORMAL_URL.fullmatch(text)
+    at = text.find("/", 8)  # a host has a character at least
+    origin = None if at < 0 else (_origins.get(text[:at]) or _normal_origin(text[:at]))
+    if origin is None or _NORMAL_PATH.fullmatch(text, at) is None:
+        return None
+    path = text[at:]
+    # A slash before a dot, also an escaped one, may be a dot segment; a URL inside, a second one.
+    if "/." in path or "/%2" in path or "://" in path:
+        return None
+    scheme, host, port, host_key = origin
+    return Target(text, scheme, host, port, path, host_key)
+
+
+_origins: dict[str, tuple[str, str, int, str]] = {}
+
+
+def _normal_origin(text: str) -> tuple[str, str, int, str] | None:
+    """Return, and remember, scheme, host, port and host key of an origin that is normal."""
+    match = _NORMAL_ORIGIN.fullmatch(text)
     if match is None:
         return None
-    scheme, host, port_text, path = match.groups()
-    # A host within the limit of a label has no label beyond it; `xn--` labels are ada's to judge;
-    # a slash before a dot, also an escaped one, may be a dot segment; a URL inside, a second one.
-    if len(host) > MAX_LABEL or "xn--" in host or "/." in path or "/%2" in path or "://" in path:
+    scheme, host, port_text = match.groups()
+    # A host within the limit of a label has no label beyond it; `xn--` labels are ada's to judge.
+    if len(host) > MAX_LABEL or "xn--" in host:
         return None
     default_port = DEFAULT_PORTS[scheme]
-    if port_text is None:
-        return Target(text, scheme, host, default_port, path, host)
-    port = int(port_text)
-    if port > 65535 or port == default_port:
+    port = default_port if port_text is None else int(port_text)
+    if port > 65535 or (port_text is not None and port == default_port):
         return None
-    return Target(text, scheme, host, port, path, f"{host}:{port_text}")
+    if len(_origins) >= MAX_ORIGINS:
+        _origins.clear()
+    host_key = host if port_text is None else f"{host}:{port_text}"
+    origin = _origins[text] = (scheme, host, port, host_key)
+    return origin
 
 
 def _parse_any(text: str) -> Target:
