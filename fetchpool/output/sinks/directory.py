@@ -122,10 +122,10 @@ class DirectoryStore(Sink):
 
         Raises StoreError, after which nothing of the body remains.
         """
-        if self._usual and not self._parts.waiting:
-            paths = self._paths(target, head)
-            if self._put_at_once(paths, body):
-                return Stored(paths.first)
+        if self._usual and not self._parts.waiting and not self._earlier.had_detours:
+            path = self._put_at_once(target, head, body)
+            if path is not None:
+                return Stored(path)
         writer = self.open(target, head)
         try:
             writer.write(body)
@@ -261,29 +261,34 @@ class DirectoryStore(Sink):
         self._drafts.close()
         self._tree.close()
 
-    def _put_at_once(self, paths: _Paths, body: Chunk) -> bool:
-        """Try to put *body* at the first of *paths*; False, and nothing done, if that is unusual.
+    def _put_at_once(self, target: Target, head: Head, body: Chunk) -> str | None:
+        """Try to put *body* at the first of *target*'s paths; None, and nothing done, if that is
+        unusual.
 
         It does what `open` and `commit` do where nothing is in the way: no name that is taken, no
         directory that vanished, no other file system, no full disk. 15 µs instead of 20 on tmpfs.
         """
-        path, drafts = paths.first, self._drafts
+        drafts, content_type = self._drafts, head.get("content-type")
+        filename = None if self._filename_of is None else self._filename_of(head)
+        path = body_path(target, content_type, filename)
         parent, _, last = path.rpartition("/")
         try:
-            self._outdate(path, paths)
+            for other in self._earlier.before(path, target, content_type, filename):
+                if self._lies_here(other):
+                    self._earlier.outdate(other)
             directory = self._tree.open(parent)
             fd = drafts.open_unnamed()
             try:
                 if os.write(fd, body) != len(body):
-                    return False
-                if paths.modified_at is not None:
-                    _set_time(fd, paths)
+                    return None
+                if self._mtime:
+                    _set_time(fd, self._modified_at(head))
                 drafts.link_unnamed(fd, directory, last.encode())
             finally:
                 os.close(fd)
         except OSError:
-            return False
-        return True
+            return None
+        return path
 
     # For the writer. The first two raise OSError, of which the last makes a StoreError.
 
@@ -293,7 +298,7 @@ class DirectoryStore(Sink):
             self._parts.release(draft)
         elif self._parts.waiting:
             self._parts.forget(part_key(paths.target))
-        _set_time(draft.fd, paths)
+        _set_time(draft.fd, paths.modified_at)
         if self._strict:
             os.fsync(draft.fd)
         self._drafts.finish(draft)
@@ -358,8 +363,11 @@ class DirectoryStore(Sink):
         filename = None if self._filename_of is None else self._filename_of(head)
         paths = _Paths(target, head.get("content-type"), filename)
         if self._mtime:
-            paths.modified_at = http_date(head.get("last-modified") or "")
+            paths.modified_at = self._modified_at(head)
         return paths
+
+    def _modified_at(self, head: Head) -> float | None:
+        return http_date(head.get("last-modified") or "")
 
     def _begin(self, path: str, target: Target, about: Representation | None) -> Draft:
         directory = self._tree.open(path.rpartition("/")[0])
@@ -486,9 +494,9 @@ class _PartWriter(_FileWriter):
         self._store._parts.suspend(self._part)
 
 
-def _set_time(fd: int, paths: _Paths) -> None:
-    if paths.modified_at is not None:
-        os.utime(fd, (paths.modified_at, paths.modified_at))
+def _set_time(fd: int, modified_at: float | None) -> None:
+    if modified_at is not None:
+        os.utime(fd, (modified_at, modified_at))
 
 
 def _is_secret(target: Target, about: Representation) -> bool:
