@@ -366,8 +366,10 @@ def export(
 
         def run_wacz() -> int:
             from fetchpool.cli.export import export_wacz
+            from fetchpool.cli.remote import records_of
 
-            return export_wacz(dest, package)
+            with records_of(dest) as place:
+                return export_wacz(dest, package, place)
 
         return run_wacz
     if store is not None:
@@ -375,8 +377,10 @@ def export(
 
         def run_store() -> int:
             from fetchpool.cli.export import export_store
+            from fetchpool.cli.remote import records_of
 
-            return export_store(dest, directory, kind)
+            with records_of(dest) as place:
+                return export_store(dest, directory, kind, place)
 
         return run_store
     chosen = check_export(output, form)

@@ -40,20 +40,22 @@ def export(dest: str, output: str, wanted: str, place: Path | None = None) -> in
         return write_out(copy, output, ledger)
 
 
-def export_store(dest: str, output: str, store: str) -> int:
+def export_store(dest: str, output: str, store: str, place: Path | None = None) -> int:
     """Write the records and bodies in *dest* to a new directory *output*; return the exit status.
 
-    The bodies lie there as `--store` *store* would have put them. 2 where there is no run in
-    *dest*, 73 where *output* is there already, 74 where a body can't be read or written.
+    The bodies lie there as `--store` *store* would have put them. *place* is as in `export`. 2
+    where there is no run in *dest*, 73 where *output* is there already, 74 where a body can't be
+    read or written.
     """
-    opened = open_ledger(dest)
+    source = place or Path(dest)
+    opened = open_ledger(dest, Layout(source))
     if isinstance(opened, ExitStatus):
         return opened
     from fetchpool.output.export.bodies import BodyMissingError, export_bodies
 
     with opened as ledger:
         try:
-            export_bodies(ledger, Path(dest), Path(output), store)
+            export_bodies(ledger, source, Path(output), store)
         except FileExistsError:
             message = f"{output} is there already: name a directory that isn't"
             return complain(message, ExitStatus.CANNOT_CREATE)
@@ -66,25 +68,27 @@ def export_store(dest: str, output: str, store: str) -> int:
     return ExitStatus.OK
 
 
-def export_wacz(dest: str, output: str) -> int:
+def export_wacz(dest: str, output: str, place: Path | None = None) -> int:
     """Write the WARCs in *dest* to *output*, one file of the form WACZ; return the exit status.
 
-    2 where there is no run in *dest* or none of WARCs, 74 where they can't be read, or *output*
-    can't be written.
+    *place* is as in `export`. 2 where there is no run in *dest* or none of WARCs, 74 where they
+    can't be read, or *output* can't be written.
     """
-    opened = open_ledger(dest)
+    source = place or Path(dest)
+    opened = open_ledger(dest, Layout(source))
     if isinstance(opened, ExitStatus):
         return opened
     opened.close()
     from fetchpool.output.export.wacz import NoArchiveError, write_wacz
 
     try:
-        write_wacz(Path(dest), Path(output))
+        write_wacz(source, Path(output))
     except NoArchiveError:
         return complain(
             f"{dest} has no complete WARC: that takes --store warc, and the end of the run.",
             ExitStatus.USAGE,
         )
-    except OSError as error:
-        return complain(f"cannot write {output}: {error.strerror or error}", ExitStatus.IO_ERROR)
+    except (OSError, StoreError) as error:
+        trouble = str((isinstance(error, OSError) and error.strerror) or error)
+        return complain(f"cannot write {output}: {trouble}", ExitStatus.IO_ERROR)
     return ExitStatus.OK

@@ -59,12 +59,12 @@ def check_place(config: Config, output: str | None) -> None:
                 "--state is for a DEST in an object store, as --output s3://bucket/prefix: "
                 "elsewhere the state lies in DEST. Drop it."
             )
+        if config.segment_size and config.store == "sqlite":
+            raise ConfigError(
+                "--segment-size can't be combined with --store sqlite: a database in a directory "
+                "is one. Drop it."
+            )
         return
-    if config.store not in ("files", "tar"):
-        raise ConfigError(
-            f"--store {config.store} can't be combined with --output {output}: "
-            "files and tars go to object stores. Drop it, or name a directory."
-        )
     for name, why in _NOT_IN_A_STORE:
         if getattr(config, name):
             raise ConfigError(f"--{name} can't be combined with --output {output}: {why}. Drop it.")
@@ -187,8 +187,6 @@ def _check_store(config: Config) -> None:
         raise ConfigError("--warc-header is about WARCs: add --store warc, or drop it")
     if config.store != "warc" and config.warc_prefix != WARC_PREFIX:
         raise ConfigError("--warc-prefix is about WARCs: add --store warc, or drop it")
-    if config.segment_size and config.store == "sqlite":
-        raise ConfigError("--segment-size can't be combined with --store sqlite: a database is one")
     most, wanted = MOST_IN_A_ROW.get(config.store, 0), config.max_size
     if most and (not wanted or wanted > max(most, DEFAULT_MAX_SIZE)):
         raise ConfigError(

@@ -131,7 +131,8 @@ class Config(ReportSettings):
             default="1G",
             example="500M",
             more="A body that is larger has a container of its own. 0 = as by default, which is "
-            "256M for Parquet. Not with `--store sqlite`: a database is one container.",
+            "256M for Parquet. Of SQLite there is one database, unless DEST is in an object store "
+            "(256M, too).",
         ),
     ] = default(0)
     records: Annotated[

@@ -250,6 +250,37 @@ class Sink(Store):
         """
         return True
 
+    def rows_in(self, name: str) -> int | None:
+        """Return how many rows container *name* has, which is sealed; None: it is not of rows.
+
+        Raises OSError.
+        """
+        return None
+
+    def may_go(self, name: str, *, anew: bool) -> bool:
+        """Tell whether container *name*, which no record names, is to be deleted.
+
+        *anew* is as in `recover`.
+        """
+        return True
+
+    def extents(self, receipts: Iterable[Receipt]) -> dict[str, Any]:
+        """Return what *receipts* name of each container, as `exceeds` and `cut` take it.
+
+        Containers that are left as they are in any case are not among them.
+        """
+        return {}
+
+    def exceeds(self, extent: Any, size: int, rows: Callable[[], int | None]) -> bool:
+        """Tell whether a sealed container of *size* bytes has more than an *extent*.
+
+        *rows* returns what `rows_in` returned for it; it may ask an object store.
+        """
+        return False
+
+    def cut(self, name: str, extent: Any) -> None:
+        """Leave in the sealed container *name* what *extent* says. Raises StoreError, OSError."""
+
     def recover(self, receipts: Iterable[Receipt], *, goes_on: bool, anew: bool = False) -> None:
         """Remove what no record names: cut each container behind the last of *receipts* in it.
 

@@ -99,7 +99,8 @@ class Output(Struct, frozen=True):
         """
         if self.remote is not None:
             self.sink.close()
-            self.remote.finish(complete=complete)
+            anew = self.directory.replaces_everything
+            self.remote.finish(complete=complete, anew=anew)
 
     def give_up(self) -> None:
         """Try nothing again in an object store: the run is to end at once."""

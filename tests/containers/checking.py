@@ -14,7 +14,7 @@ import pytest
 from fetchpool.model.bodies import NoSuchBodyError
 from fetchpool.output.sinks.containers import path_of
 from fetchpool.output.sinks.reading import read_body
-from fetchpool.output.warc.bodies import body_at
+from fetchpool.output.warc.bodies import beside, body_at
 from fetchpool.output.warc.cdx import ENDING as INDEX
 from tests.containers.rows import check_rows, rows_of
 from tests.harness import Record
@@ -136,7 +136,7 @@ def _warc(path: Path, name: str) -> Iterator[Body]:
     for request, response in zip(requests, responses, strict=True):
         assert request.fields["warc-concurrent-to"] == response.fields["warc-record-id"]
         if b"\nLocation:" not in response.head:
-            data = b"".join(body_at(path, response.offset, response.length))
+            data = b"".join(body_at(path, response.offset, response.length, beside(path)))
             told = {"url": response.fields["warc-target-uri"]}
             yield Body(name, response.offset, data, told)
 

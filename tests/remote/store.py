@@ -102,6 +102,9 @@ class Objects:
     def write(self, key: str, data: bytes) -> None:
         self._ask("PUT", f"/{self.bucket}/{quote(key)}", data)
 
+    def remove(self, key: str) -> None:
+        self._ask("DELETE", f"/{self.bucket}/{quote(key)}")
+
     def json(self, key: str) -> Any:
         return json.loads(self.read(key))
 

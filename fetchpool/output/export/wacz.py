@@ -17,7 +17,7 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -29,6 +29,8 @@ import msgspec
 import fetchpool
 from fetchpool.output.ledger.entries import read_blocks
 from fetchpool.output.ledger.layout import Layout
+from fetchpool.output.readable import Readable
+from fetchpool.output.sinks.reading import files_in
 from fetchpool.output.warc.cdx import ENDING as INDEX
 from fetchpool.output.warc.cdx import SortedLines
 from fetchpool.output.warc.reading import entries_of
@@ -60,9 +62,10 @@ def write_wacz(source: Path, output: Path) -> None:
     """Write all complete WARCs in *source* to *output*, which is replaced in one step.
 
     A run may be on there: a WARC that is growing is left out. Raises `NoArchiveError` where there
-    is none, OSError.
+    is none, OSError, `StoreError`.
     """
-    warcs = sorted(source.glob(f"warc/*{WARC}"))
+    files = files_in(source, "warc")
+    warcs = [files[name] for name in sorted(files) if name.endswith(WARC)]
     if not warcs:
         raise NoArchiveError
     output = Path(os.path.realpath(output))
@@ -70,7 +73,7 @@ def write_wacz(source: Path, output: Path) -> None:
         dir=output.parent, prefix=f".{output.name}.", delete=False
     ) as aside:
         try:
-            _write(aside, source, warcs)
+            _write(aside, source, warcs, files)
             Path(aside.name).chmod(0o666 & ~_umask())
             os.replace(aside.name, output)  # noqa: PTH105
         except BaseException:
@@ -78,14 +81,16 @@ def write_wacz(source: Path, output: Path) -> None:
             raise
 
 
-def _write(file: IO[bytes], source: Path, warcs: list[Path]) -> None:
+def _write(
+    file: IO[bytes], source: Path, warcs: list[Readable], files: Mapping[str, Readable]
+) -> None:
     with zipfile.ZipFile(file, "w") as package:
         resources = [
             _add(package, f"archive/{path.name}", _pieces(path), zipfile.ZIP_STORED)
             for path in warcs
         ]
         starts: list[bytes] = []
-        lines = _blocks(_index_of(warcs), starts)
+        lines = _blocks(_index_of(warcs, files), starts)
         resources.append(_add(package, "indexes/index.cdx.gz", lines, zipfile.ZIP_STORED))
         resources.append(_add(package, "indexes/index.idx", starts))
         pages = _pages(Layout(source).ledger, {path.name for path in warcs})
@@ -123,19 +128,19 @@ def _add(
     return {"name": name, "path": path, "hash": f"sha256:{found.hexdigest()}", "bytes": size}
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
+def _pieces(path: Readable) -> Iterator[bytes]:
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
             yield piece
 
 
-def _index_of(warcs: list[Path]) -> Iterator[bytes]:
-    """Yield the lines of the indexes of *warcs*, sorted; one that is missing is made."""
+def _index_of(warcs: list[Readable], files: Mapping[str, Readable]) -> Iterator[bytes]:
+    """Yield the lines of the indexes of *warcs*, sorted; one that is not in *files* is made."""
     with ExitStack() as stack:
         sources: list[Iterable[bytes]] = []
         for path in warcs:
-            index = path.with_name(path.name.removesuffix(WARC) + INDEX)
-            if index.exists():
+            index = files.get(path.name.removesuffix(WARC) + INDEX)
+            if index is not None:
                 sources.append(stack.enter_context(index.open("rb")))
                 continue
             lines = SortedLines(Path(tempfile.gettempdir()))

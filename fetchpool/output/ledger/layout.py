@@ -68,6 +68,7 @@ class Layout:
         self.parts = private / "parts"
         self.published = private / "remote.json"
         self.lease = private / "lease"
+        self.archived = private / "archived"
         self.carried = private / "carried.jsonl"
         self.left = private / "left.jsonl"
         self.pruned = private / "pruned"

@@ -167,6 +167,19 @@ class Bucket:
             return None
         return found["size"]
 
+    def attributes(self, name: str) -> dict[str, str]:
+        """Return what object *name* says of itself; nothing where there is none."""
+        import obstore
+
+        def once() -> dict[str, str]:
+            found = obstore.get(self._store, name, options={"head": True})
+            return {key: str(value) for key, value in found.attributes.items()}
+
+        try:
+            return self._again("cannot look at", name, once)
+        except MissingError:
+            return {}
+
     def pieces(self, name: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Yield object *name*, or *length* bytes of it from *offset* on, piece by piece."""
         import obstore
@@ -193,12 +206,16 @@ class Bucket:
 
     def names(self, folder: str = "", most: int | None = None) -> list[str]:
         """Return the names of the objects below *folder*; with *most*, so many at least."""
+        return list(self.sizes(folder, most))
+
+    def sizes(self, folder: str = "", most: int | None = None) -> dict[str, int]:
+        """Return the lengths of the objects below *folder*, by name; as `names`."""
         import obstore
 
-        def once() -> list[str]:
-            found: list[str] = []
+        def once() -> dict[str, int]:
+            found: dict[str, int] = {}
             for some in obstore.list(self._store, folder or None, chunk_size=most or 1000):
-                found += [each["path"] for each in some]
+                found |= {each["path"]: each["size"] for each in some}
                 if most is not None and len(found) >= most:
                     break
             return found

@@ -33,6 +33,8 @@ class Manifest(msgspec.Struct, frozen=True):
     ledger: tuple[Part, ...]
     waiting: tuple[Part, ...] = ()
     """The records that wait for the lines of a stream."""
+    archived: tuple[str, ...] = ()
+    """WARCs that are kept although no record of today may name them."""
 
 
 class Published(msgspec.Struct):
@@ -49,6 +51,8 @@ class Published(msgspec.Struct):
     """Bytes of the ledger that are in pieces."""
     pieces: int = 0
     """How many pieces of the session there are."""
+    is_cut: bool = False
+    """Whether containers in the store hold nothing that the ledger doesn't name."""
 
 
 def read_manifest(bucket: Bucket) -> tuple[Manifest, Version] | None:

@@ -1,4 +1,4 @@
-"""A run in an object store, looked at from anywhere: its ledger as a directory, its bodies."""
+"""A run in an object store, looked at from anywhere: its ledger as a directory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from fetchpool.model.bodies import RemoteStoreError
-from fetchpool.model.remote import Remote, remote_of
+from fetchpool.model.remote import Remote
 from fetchpool.output.ledger.errors import NotARunError
 from fetchpool.output.ledger.holding import Lock
 from fetchpool.output.ledger.layout import Layout
@@ -19,8 +19,7 @@ from fetchpool.output.remote.bucket import Bucket
 from fetchpool.output.remote.lease import is_taken
 from fetchpool.output.remote.published import Published, read_manifest, write_published
 from fetchpool.output.remote.restoring import restore
-
-PATIENCE_S = 20.0
+from fetchpool.output.remote.stored import PATIENCE_S
 
 
 @contextmanager
@@ -50,14 +49,3 @@ def as_directory(remote: Remote) -> Iterator[Path]:
         finally:
             if lock is not None:
                 lock.release()
-
-
-def read_object(url: str, name: str, place: tuple[int, int] | None) -> Iterator[bytes]:
-    """Yield object *name* at *url*, or of it what *place* says: offset and length.
-
-    Raises `ConfigError`, `RemoteStoreError`.
-    """
-    remote = remote_of(url)
-    assert remote is not None
-    bucket = Bucket(remote, PATIENCE_S)
-    return bucket.pieces(name) if place is None else bucket.pieces(name, *place)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from fetchpool.output.ledger.files import replace_file
 from fetchpool.output.ledger.layout import Layout, remove
 from fetchpool.output.ledger.state import State, write_state
 from fetchpool.output.remote.bucket import Bucket
 from fetchpool.output.remote.pieces import read_parts
 from fetchpool.output.remote.published import Manifest, Published
-from fetchpool.output.sinks.containers import OPEN
+from fetchpool.output.sinks.containers import container_with, leftovers_of
 
 
 def restore(bucket: Bucket, manifest: Manifest, layout: Layout, published: Published) -> Published:
@@ -30,11 +31,14 @@ def restore(bucket: Bucket, manifest: Manifest, layout: Layout, published: Publi
         read_parts(bucket, manifest.waiting, layout.next_waiting)
         layout.next_waiting.replace(layout.waiting)
     _register(bucket, manifest.state, layout)
+    archived = "".join(f"{name}\n" for name in manifest.archived).encode()
+    replace_file(layout.archived, archived, fsync=False)
     layout.foreign.touch()
     layout.next_ledger.replace(layout.ledger)
     write_state(layout.state, manifest.state, fsync=False)
     session = manifest.ledger[-1].session
-    return replace(published, session=session, run=manifest.state.run, offset=size, pieces=pieces)
+    run = manifest.state.run
+    return replace(published, session=session, run=run, offset=size, pieces=pieces, is_cut=False)
 
 
 def stored_state(state: State, *, waiting: bool) -> State:
@@ -60,17 +64,16 @@ def local_path(layout: Layout, name: str) -> Path:
 
 def _remove_containers(layout: Layout) -> None:
     for name in registered(layout):
-        path = local_path(layout, name)
-        remove(path)
-        remove(path.with_name(path.name + OPEN))
+        for path in leftovers_of(local_path(layout, name)):
+            remove(path)
 
 
 def _register(bucket: Bucket, state: State, layout: Layout) -> None:
     """Note the containers in the store, so that none gets its name again."""
     if state.body.store == "files":
         return
-    known = set(registered(layout))
-    names = [name for name in bucket.names(f"{state.body.store}/") if name not in known]
+    stored = map(container_with, bucket.names(f"{state.body.store}/"))
+    names = sorted({*stored} - {*registered(layout)})
     if names:
         with (layout.private / "containers").open("a", encoding="utf-8") as file:
             file.write("\n" + "\n".join(names) + "\n")

@@ -17,7 +17,7 @@ from secrets import token_hex
 import msgspec
 from msgspec.structs import replace
 
-from fetchpool.model.bodies import RemoteStoreError, Sink
+from fetchpool.model.bodies import RemoteStoreError, Sink, StoreError
 from fetchpool.output.ledger.errors import (
     CannotGoOnError,
     DirectoryBusyError,
@@ -98,15 +98,19 @@ class RemoteRun:
         try:
             state = read_state(self._layout.state)
             assert state is not None
-            self._shipping.ship_all()
+            self._shipping.ship_new()
             goes_on = self._published.run == state.run and self._manifest is not None
             if goes_on and not self._is_restored:
-                assert self._manifest is not None
-                self._write_manifest(replace(self._manifest[0], state=self._stored(state)))
+                self._renew_manifest(state)
                 self._save()
-                return
-            self._begin_session(state, goes_on=goes_on)
-        except RemoteStoreError as error:
+            else:
+                self._begin_session(state, goes_on=goes_on)
+            self._shipping.replace()
+            if not self._published.is_cut:
+                self._shipping.cut()
+                self._published.is_cut = True
+                self._save()
+        except StoreError as error:
             raise OutputError(f"{error}") from error
 
     def publish(self, *, rest: bool = False) -> None:
@@ -123,16 +127,19 @@ class RemoteRun:
         if is_time:
             self._piece_at = time.monotonic()
 
-    def finish(self, *, complete: bool) -> None:
-        """Put up the rest, and the state; raises as `publish`."""
+    def finish(self, *, complete: bool, anew: bool) -> None:
+        """Put up the rest, and the state; raises as `publish`.
+
+        *anew* says that nothing is needed of an earlier run.
+        """
         self.publish(rest=True)
         state = read_state(self._layout.state)
         if state is not None and self._manifest is not None:
-            self._write_manifest(replace(self._manifest[0], state=self._stored(state)))
+            self._renew_manifest(state)
         self._put_handover()
         if complete:
             assert self._shipping is not None
-            self._shipping.remove_unnamed()
+            self._shipping.remove_unnamed(anew=anew)
             self._sweep()
 
     def give_up(self) -> None:
@@ -238,9 +245,12 @@ class RemoteRun:
                 waiting = (put_file(self._bucket, layout.waiting)[0],)
         own = Part(new_session())
         parts = tuple(each for each in parts if each.pieces)
-        self._write_manifest(Manifest(self._stored(state), (*parts, own), waiting))
+        self._write_manifest(
+            Manifest(self._stored(state), (*parts, own), waiting, self._archived())
+        )
         self._published.session, self._published.run = own.session, state.run
         self._published.pieces = 0
+        self._published.is_cut &= goes_on
         self._save()
         self._sweep()
 
@@ -250,6 +260,16 @@ class RemoteRun:
         if path.exists():
             size = path.stat().st_size
             self._bucket.put(path.name, lambda: pieces_of(path, 0, None), size)
+
+    def _renew_manifest(self, state: State) -> None:
+        """Say in the manifest what is so today."""
+        assert self._manifest is not None
+        found = self._stored(state), self._archived()
+        self._write_manifest(replace(self._manifest[0], state=found[0], archived=found[1]))
+
+    def _archived(self) -> tuple[str, ...]:
+        path = self._layout.archived
+        return tuple(path.read_text("utf-8").splitlines()) if path.exists() else ()
 
     def _write_manifest(self, manifest: Manifest) -> None:
         data = msgspec.json.encode(manifest)

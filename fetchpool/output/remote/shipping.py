@@ -2,17 +2,18 @@
 
     DIR/tar/00000.tar ──put──▶ PREFIX/tar/00000.tar, then it is deleted here
 
-So no container in the store has a body that no record names, whatever is killed, and a piece of the
-ledger names none that isn't there. Only the process that holds the lease ships, those of its
-workers, too.
+A piece of the ledger names no container that isn't there. The opposite may be: a machine that is
+lost has sent up containers, and not yet all pieces that name what is in them. Who goes on without
+it brings those back, leaves in them what today's records name, and puts them in place (`cut`).
+Only the process that holds the lease ships, those of its workers, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -23,14 +24,19 @@ from fetchpool.output.ledger.layout import Layout
 from fetchpool.output.ledger.receipts import Placed, read_receipts
 from fetchpool.output.remote.bucket import Bucket
 from fetchpool.output.remote.restoring import local_path, registered
-from fetchpool.output.sinks.containers import OPEN
+from fetchpool.output.remote.stored import bring
+from fetchpool.output.sinks.containers import OPEN, files_with, sync_file
 from fetchpool.output.sinks.segments import pieces_of
+
+ROWS = "rows"
+"""What an object says of itself, where it holds rows: how many."""
+_LOOKS_AT_ONCE = 16
 
 _decode = msgspec.json.Decoder(Placed).decode
 
 
 class Shipping:
-    """Sends sealed containers up. Methods raise OSError, `RemoteStoreError`."""
+    """Sends sealed containers up. Methods raise OSError, `StoreError`, `LeaseLostError`."""
 
     def __init__(self, bucket: Bucket, layout: Layout, sink: Sink) -> None:
         self._bucket = bucket
@@ -41,21 +47,50 @@ class Shipping:
         self._last: dict[str, Receipt] = {}
         """The last body that the ledger names of each container that is here."""
 
-    def ship_all(self) -> None:
-        """Send up every container that is here: each was cut behind its last record, and sealed."""
-        if self._has_any:
-            for name in list(self._sealed()):
+    def ship_new(self) -> None:
+        """Send up every container that is here and not there: each was cut, and sealed."""
+        for name in self._sealed():
+            if self._bucket.size(name) is None:
                 self._ship(name)
+
+    def replace(self) -> None:
+        """Send up every container that is here, in the place of what is there of it.
+
+        To be called once the store has today's ledger: an older one may name more.
+        """
+        for name in self._sealed():
+            self._ship(name)
+
+    def cut(self) -> None:
+        """Leave in each container in the store what records name; as `replace`."""
+        if not self._has_any:
+            return
+        extents = self._sink.extents(read_receipts(self._layout, earlier=True))
+        sizes = self._stored()
+        named = [name for name in extents if name in sizes]
+
+        def exceeds(name: str) -> bool:
+            return self._sink.exceeds(extents[name], sizes[name], partial(self._rows, name))
+
+        with ThreadPoolExecutor(_LOOKS_AT_ONCE, "fetchpool-look") as pool:
+            too_long = [
+                name for name, is_so in zip(named, pool.map(exceeds, named), strict=True) if is_so
+            ]
+        for name in too_long:
+            self._cut(name, extents[name])
 
     def ship_sealed(self) -> None:
         """Send up those containers whose bodies are all in the ledger."""
-        if not self._has_any:
+        sealed = self._sealed()
+        if not sealed:
             return
         self._scan()
-        for name in list(self._sealed()):
-            last = self._last.get(name)
-            if last is not None and self._sink.ends_with(last):
-                self._ship(name)
+        ready = [name for name in sealed if name in self._last]
+        ready = [name for name in ready if self._sink.ends_with(self._last[name])]
+        if ready:  # a loss of power must not take records of what is there
+            sync_file(self._layout.ledger)
+        for name in ready:
+            self._ship(name)
 
     def ready(self, data: bytes) -> int:
         """Return how many bytes of the lines *data* name only what is in the store."""
@@ -72,22 +107,48 @@ class Shipping:
             end += len(line)
         return end
 
-    def remove_unnamed(self) -> None:
-        """Delete the containers in the store that no record names; what fails is left."""
+    def remove_unnamed(self, *, anew: bool) -> None:
+        """Delete the containers in the store that no record names; what fails is left.
+
+        Those of the run before stay, unless this one fetched everything *anew*.
+        """
         if not self._has_any:
             return
-        named = {each.container for each in read_receipts(self._layout, earlier=False)}
-        folders = {name.rpartition("/")[0] for name in registered(self._layout)}
+        named = {each.container for each in read_receipts(self._layout, earlier=not anew)}
         with suppress(RemoteStoreError):
-            for folder in sorted(folders):
-                for name in self._bucket.names(f"{folder}/"):
-                    if name not in named and name in set(registered(self._layout)):
-                        self._bucket.remove(name)
+            stored = self._stored()
+            for name in registered(self._layout):
+                if name not in named and self._sink.may_go(name, anew=anew):
+                    for each in (name, *files_with(name)):
+                        if each in stored:
+                            self._bucket.remove(each)
 
-    def _sealed(self) -> Iterator[str]:
-        for name in registered(self._layout):
-            if local_path(self._layout, name).exists():
-                yield name
+    def _cut(self, name: str, extent: Any) -> None:
+        path, aside = local_path(self._layout, name), self._layout.private / "brought.new"
+        bring(self._bucket, name, aside)
+        path.parent.mkdir(exist_ok=True)
+        aside.rename(path)
+        self._sink.cut(name, extent)
+        self._ship(name)
+
+    def _stored(self) -> dict[str, int]:
+        """Return the lengths of all objects in folders of containers."""
+        found: dict[str, int] = {}
+        for folder in sorted({name.rpartition("/")[0] for name in registered(self._layout)}):
+            found |= self._bucket.sizes(f"{folder}/")
+        return found
+
+    def _rows(self, name: str) -> int | None:
+        """Return how many rows an object says that it has."""
+        told = self._bucket.attributes(name).get(ROWS, "")
+        return int(told) if told.isdecimal() else None
+
+    def _sealed(self) -> list[str]:
+        """Return the containers that are here, sealed, in the order in which they were begun."""
+        if not self._has_any:
+            return []
+        names = registered(self._layout)
+        return [name for name in names if local_path(self._layout, name).exists()]
 
     def _is_here(self, name: str) -> bool:
         path = local_path(self._layout, name)
@@ -100,12 +161,18 @@ class Shipping:
                     continue
                 place = _decode(line).place
                 if place is not None:
-                    self._last[place[0]] = Receipt(*place)
+                    last = self._last.get(place[0])
+                    if last is None or last.offset <= place[1]:
+                        self._last[place[0]] = Receipt(*place)
             self._scanned = block.offset + len(block.data)
 
     def _ship(self, name: str) -> None:
-        path: Path = local_path(self._layout, name)
-        size = path.stat().st_size
-        self._bucket.put(name, partial(pieces_of, path, 0, None), size)
-        path.unlink()
+        """Send up a container, and before it what goes with it; then delete both here."""
+        rows = self._sink.rows_in(name)
+        told = {} if rows is None else {ROWS: str(rows)}
+        paths = [local_path(self._layout, each) for each in (*files_with(name), name)]
+        for path, each in zip(paths, (*files_with(name), name), strict=True):
+            self._bucket.put(each, partial(pieces_of, path, 0, None), path.stat().st_size, told)
+        for path in paths:
+            path.unlink()
         self._last.pop(name, None)

@@ -25,6 +25,10 @@ from fetchpool.output.sinks.place import Place
 OPEN = ".open"
 """The end of a container's name while it grows."""
 
+_NEW = ".new"
+_WARC, _INDEX = ".warc.gz", ".cdxj"
+_DATABASE_LOGS = ("-wal", "-shm", "-journal")
+
 _fdatasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 _NUMBER = re.compile(r"([0-9]+)(?=\.[a-z.]*\Z)")
 
@@ -151,6 +155,29 @@ class Containers:
             yield fd
         finally:
             os.close(fd)
+
+
+def files_with(name: str) -> tuple[str, ...]:
+    """Return the names of what belongs to sealed container *name* and lies beside it: an index."""
+    if not name.endswith(_WARC):
+        return ()
+    return (name.removesuffix(_WARC) + _INDEX,)
+
+
+def container_with(name: str) -> str:
+    """Return the name of the container that file *name* belongs to: mostly it is one."""
+    return name.removesuffix(_INDEX) + _WARC if name.endswith(_INDEX) else name
+
+
+def leftovers_of(path: Path) -> Iterator[Path]:
+    """Yield all files that may lie here of the container that ends up at *path*."""
+    growing = path.with_name(path.name + OPEN)
+    yield from (path, growing, path.with_name(path.name + _NEW))
+    for name in files_with(path.name):
+        yield path.with_name(name)
+    # Of a database that was not closed: gone with it, or another one would be taken for theirs.
+    for ending in _DATABASE_LOGS:
+        yield growing.with_name(growing.name + ending)
 
 
 def path_of(dest: Path, name: str) -> Path:

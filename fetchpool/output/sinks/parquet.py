@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -85,6 +85,26 @@ class ParquetSink(SegmentSink):
     def finish(self, name: str) -> None:
         """See `SegmentSink.finish`: nothing says yet which rows have a record."""
         self._make_part(name, None)
+
+    def ends_with(self, last: Receipt) -> bool:
+        """See `Sink.ends_with`."""
+        return max(numbers_of(self.containers.path(last.container))) == last.offset
+
+    def rows_in(self, name: str) -> int:
+        """See `Sink.rows_in`."""
+        return len(numbers_of(self.containers.path(name)))
+
+    def extents(self, receipts: Iterable[Receipt]) -> dict[str, Bitmap]:
+        """See `Sink.extents`: the numbers of rows."""
+        return named_rows(receipts)
+
+    def exceeds(self, extent: Bitmap, size: int, rows: Callable[[], int | None]) -> bool:
+        """See `Sink.exceeds`."""
+        return rows() != len(extent)
+
+    def cut(self, name: str, extent: Bitmap) -> None:
+        """See `Sink.cut`."""
+        self._settle(name, extent)
 
     def recover(self, receipts: Iterable[Receipt], *, goes_on: bool, anew: bool = False) -> None:
         """See `Sink.recover`: what no record names is removed, wherever it stands."""

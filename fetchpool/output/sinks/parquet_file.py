@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 from array import array
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import cache, lru_cache
 from itertools import accumulate
@@ -21,6 +21,7 @@ import msgspec
 from fetchpool.config import ConfigError
 from fetchpool.model.bodies import NoSuchBodyError
 from fetchpool.output.ledger.record import Record
+from fetchpool.output.readable import Readable
 from fetchpool.output.sinks.row_spool import SpooledRow, read_rows
 from fetchpool.output.sinks.rows import BODY, COLUMNS, NUMBER, values_of
 
@@ -91,7 +92,7 @@ def numbers_of(path: Path) -> list[int]:
 class Part:
     """Where the rows of a Parquet file are. Methods raise OSError."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Readable) -> None:
         """Read it from the file."""
         self._path = path
         self._groups: list[range] = []
@@ -114,7 +115,7 @@ class Part:
         """Return the body of a row; None: it has none."""
         at = self._places.get(number)
         if at is None:
-            raise OSError(errno.EIO, "the part lacks a row", str(self._path))
+            raise OSError(errno.EIO, "the part lacks a row", self._path.name)
         group = next(n for n, rows in enumerate(self._groups) if at in rows)
         read = _bodies_of_group.__wrapped__ if self._bytes[at] > GROUP_BYTES else _bodies_of_group
         body: bytes | None = read(self, group)[at - self._groups[group].start].as_py()
@@ -126,15 +127,21 @@ class Part:
             return file.read_row_group(group, columns=[BODY], use_threads=False).column(0)
 
 
-def part_of(path: Path) -> Part:
-    """Return the part at *path*, from memory if it was read lately. Raises OSError."""
-    return _part(path, path.stat().st_mtime_ns)
+def part_of(path: Readable) -> Part:
+    """Return the part at *path*, from memory if it was read lately. Raises OSError, `StoreError`.
+
+    One in an object store is as it was: what is removed from it no record of today's names.
+    """
+    if isinstance(path, Path):
+        return _part(path, path.stat().st_mtime_ns)
+    assert isinstance(path, Hashable)
+    return _part(path, 0)
 
 
 # Who reads the bodies of a ledger, of one list or of several workers, comes back to few parts, and
 # in them to few groups. Both caches may be used from any thread.
 @lru_cache(maxsize=8)
-def _part(path: Path, changed_at: int) -> Part:
+def _part(path: Readable, changed_at: int) -> Part:
     return Part(path)
 
 
@@ -143,12 +150,13 @@ def _bodies_of_group(part: Part, group: int) -> Any:
     return part.bodies(group)
 
 
-def read_row(path: Path, number: int, length: int) -> Iterator[bytes]:
+def read_row(path: Readable, number: int, length: int) -> Iterator[bytes]:
     """Yield the body of row *number* of the part at *path*, or of what will become one.
 
-    Raises OSError, `NoSuchBodyError` where the row has no body, `ConfigError` without pyarrow.
+    Raises OSError, `StoreError`, `NoSuchBodyError` where the row has no body, `ConfigError` without
+    pyarrow.
     """
-    if path.suffix == ENDING:
+    if not isinstance(path, Path) or path.suffix == ENDING:
         body = part_of(path).body(number)
         if body is not None:
             yield body
@@ -253,16 +261,17 @@ def _write(to: Path, tables: Iterable[Any]) -> int:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Readable) -> Iterator[Any]:
     check_installed()
     import pyarrow.parquet as pq
 
-    with _os_errors(path), pq.ParquetFile(path, pre_buffer=False) as file:
-        yield file
+    with _os_errors(path), ExitStack() as stack:
+        source = path if isinstance(path, Path) else stack.enter_context(path.open("rb"))
+        yield stack.enter_context(pq.ParquetFile(source, pre_buffer=False))
 
 
 @contextmanager
-def _os_errors(path: Path) -> Iterator[None]:
+def _os_errors(path: Readable) -> Iterator[None]:
     """Raise OSError for what pyarrow says is wrong."""
     import pyarrow as pa
 

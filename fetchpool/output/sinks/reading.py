@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from fetchpool.model.bodies import NoSuchBodyError
 from fetchpool.output.ledger.bitmap import Bitmap
 from fetchpool.output.ledger.layout import Layout
+from fetchpool.output.readable import Readable
 from fetchpool.output.remote.published import read_published
 from fetchpool.output.sinks.containers import OPEN, path_of
 from fetchpool.output.sinks.segments import pieces_of
@@ -21,57 +23,99 @@ def read_body(dest: Path, path: str | None, place: tuple[str, int, int] | None) 
     object store, they are there. Raises OSError, `StoreError`, `NoSuchBodyError` where the record
     says neither.
     """
-    published = read_published(Layout(dest).published)
     if place is not None:
-        container, offset, length = place
-        _refuse_outside(container)
-        if published is not None and not path_of(dest, container).exists():
-            return _in_store(published.url, container, (offset, length))
-        return _in_container(path_of(dest, container), offset, length)
+        return _in_container(dest, *place)
     if path is None:
         raise NoSuchBodyError("no body was stored")
     _refuse_outside(path)
-    if published is not None:
-        return _in_store(published.url, path, None)
+    url = _store_of(dest)
+    if url is not None:
+        from fetchpool.output.remote.stored import bucket_of
+
+        return bucket_of(url).pieces(path)
     return pieces_of(dest / path, 0, None)
 
 
 def read_head(dest: Path, place: tuple[str, int, int] | None) -> Iterator[bytes]:
     """Yield the head of the response at *place*, as it was received.
 
-    Raises OSError, `NoSuchBodyError` where the store keeps none: only WARCs do.
+    Raises OSError, `StoreError`, `NoSuchBodyError` where the store keeps none: only WARCs do.
     """
     if place is None or _kind_of(Path(place[0])) != "gz":
         raise NoSuchBodyError("no head was stored")
     from fetchpool.output.warc.reading import entry_at
 
     container, offset, length = place
-    _refuse_outside(container)
-    yield entry_at(path_of(dest, container), offset, length).head
+    yield entry_at(container_of(dest, container), offset, length).head
 
 
-def _in_store(url: str, name: str, place: tuple[int, int] | None) -> Iterator[bytes]:
-    from fetchpool.output.remote.reading import read_object
+def container_of(dest: Path, name: str) -> Readable:
+    """Return container *name* of the run in *dest*: a file, or an object where it has gone up.
 
-    return read_object(url, name, place)
+    Raises OSError for a name that leads elsewhere.
+    """
+    _refuse_outside(name)
+    path = path_of(dest, name)
+    url = None if path.exists() else _store_of(dest)
+    if url is None:
+        return path
+    from fetchpool.output.remote.stored import StoredFile
+
+    return StoredFile(url, name)
 
 
-def _in_container(path: Path, offset: int, length: int) -> Iterator[bytes]:
-    """Read by the kind of container that the name of *path* tells."""
-    if path.name.removesuffix(OPEN).endswith(".warc.gz"):
+def files_in(dest: Path, folder: str) -> Mapping[str, Readable]:
+    """Return what lies in a folder of containers of the run in *dest*, by name; here or elsewhere.
+
+    Raises OSError, `StoreError`.
+    """
+    found: dict[str, Readable] = {}
+    url = _store_of(dest)
+    if url is not None:
+        from fetchpool.output.remote.stored import StoredFile, bucket_of
+
+        stored = (StoredFile(url, name) for name in bucket_of(url).names(f"{folder}/"))
+        found |= {file.name: file for file in stored}
+    path = dest / folder
+    if path.is_dir():
+        found |= {each.name: each for each in path.iterdir()}
+    return found
+
+
+def _store_of(dest: Path) -> str | None:
+    """Return where the bodies of the run in *dest* are, if that is in an object store."""
+    published = read_published(Layout(dest).published)
+    return None if published is None else published.url
+
+
+def _in_container(dest: Path, name: str, offset: int, length: int) -> Iterator[bytes]:
+    """Read by the kind of container that its *name* tells."""
+    container = container_of(dest, name)
+    if name.endswith(".warc.gz"):
         from fetchpool.output.warc.bodies import body_at
 
-        return body_at(path, offset, length)
-    match _kind_of(path):
+        folder = name.rpartition("/")[0]
+        return body_at(container, offset, length, partial(files_in, dest, folder))
+    match name.rpartition(".")[2]:
         case "parquet":
             from fetchpool.output.sinks.parquet_file import read_row as of_parquet
 
-            return of_parquet(path, offset, length)
+            return of_parquet(container, offset, length)
         case "sqlite":
             from fetchpool.output.sinks.sqlite_file import read_row as of_sqlite
 
-            return of_sqlite(path, offset, length)
-    return pieces_of(path, offset, length)
+            return of_sqlite(_brought_here(container), offset, length)
+    return pieces_of(container, offset, length)
+
+
+def _brought_here(container: Readable) -> Path:
+    """Return *container* as a file, for a reader that takes nothing else. Raises `StoreError`."""
+    if isinstance(container, Path):
+        return container
+    from fetchpool.output.remote.stored import StoredFile, brought_here
+
+    assert isinstance(container, StoredFile)
+    return brought_here(container)
 
 
 def _refuse_outside(path: str) -> None:

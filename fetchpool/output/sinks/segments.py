@@ -12,13 +12,14 @@ from __future__ import annotations
 import errno
 import os
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from fetchpool.model.values import Outcome, Receipt
 from fetchpool.output.ledger.files import sync_directory
+from fetchpool.output.readable import Readable
 from fetchpool.output.sinks.containers import Containers, sync_file
 from fetchpool.output.sinks.place import Place
 from fetchpool.output.sinks.spool import PIECE, SpoolingSink
@@ -95,7 +96,6 @@ class SegmentSink(SpoolingSink):
         self._segment: Segment | None = None
         self._unsynced: set[str] = set()
         self._dest = place.layout.dest
-        self._leaves = place.layout.remote is not None
         self._folders: set[Path] = set()  # whose names are on stable storage
 
     @abstractmethod
@@ -159,14 +159,14 @@ class SegmentSink(SpoolingSink):
         segment.close()
         self._segment = None
         self.finish(segment.name)
+        if self.leaving is not None:
+            self.leaving.add(self._dest / segment.name)
 
     def recover(self, receipts: Iterable[Receipt], *, goes_on: bool, anew: bool = False) -> None:
         """See `Sink.recover`."""
         try:
             self.seal()
-            ends: dict[str, int] = {}
-            for each in receipts:
-                ends[each.container] = max(ends.get(each.container, 0), self.end_of(each))
+            ends = self._ends(receipts)
             for name in list(self.containers.ours()):
                 if name in ends:
                     self._trim(name, ends[name])
@@ -175,9 +175,23 @@ class SegmentSink(SpoolingSink):
         except OSError as error:
             raise self.containers.error("cannot go on with", self._name, error) from error
 
-    def may_go(self, name: str, *, anew: bool) -> bool:
-        """Tell whether container *name*, which no record names, is to be deleted."""
-        return True
+    def _ends(self, receipts: Iterable[Receipt]) -> dict[str, int]:
+        ends: dict[str, int] = {}
+        for each in receipts:
+            ends[each.container] = max(ends.get(each.container, 0), self.end_of(each))
+        return ends
+
+    def extents(self, receipts: Iterable[Receipt]) -> dict[str, Any]:
+        """See `Sink.extents`: the byte behind which nothing is named."""
+        return self._ends(receipts)
+
+    def exceeds(self, extent: Any, size: int, rows: Callable[[], int | None]) -> bool:
+        """See `Sink.exceeds`."""
+        return bool(size > extent + len(self.trailer))
+
+    def cut(self, name: str, extent: Any) -> None:
+        """See `Sink.cut`."""
+        self._trim(name, extent)
 
     def sync(self) -> None:
         """See `Store.sync`."""
@@ -234,7 +248,7 @@ class SegmentSink(SpoolingSink):
             sync_file(path)
         except FileNotFoundError:  # sealed meanwhile
             path = self.containers.path(name)
-            if self._leaves and not path.exists():
+            if self.leaving is not None and not path.exists():
                 return  # it is in the object store
             sync_file(path)
         if path.parent not in self._folders:
@@ -255,15 +269,18 @@ class Elsewhere:
         return pieces_of(self._path, self._offset, self.length)
 
 
-def pieces_of(path: Path, offset: int, length: int | None) -> Iterator[bytes]:
-    """Yield *length* bytes of a file from *offset* on; None: all there are. Raises OSError."""
-    with path.open("rb", buffering=0) as file:
+def pieces_of(path: Readable, offset: int, length: int | None) -> Iterator[bytes]:
+    """Yield *length* bytes of a file from *offset* on; None: all there are.
+
+    Raises OSError, of an object `StoreError`.
+    """
+    with path.open("rb") as file:
         file.seek(offset)
         while length is None or length:
             piece = file.read(PIECE if length is None else min(PIECE, length))
             if not piece and length is None:
                 return
             if not piece:
-                raise OSError(errno.EIO, "the container is shorter than its records say", str(path))
+                raise OSError(errno.EIO, "the container is shorter than its records say", path.name)
             yield piece
             length = None if length is None else length - len(piece)

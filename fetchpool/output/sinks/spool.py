@@ -14,7 +14,9 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 
 from fetchpool.model.bodies import Chunk, Representation, Sink, Stored, StoreError
@@ -25,6 +27,8 @@ MOST_IN_MEMORY = 16 << 20
 """Bytes of bodies that wait in memory, from which on a sink is behind."""
 MOST_IN_FILES = 256 << 20
 """Bytes of bodies that wait in files, from which on a sink is behind."""
+MOST_LEAVING = 2
+"""Containers that wait to go up, from which on a sink is behind."""
 PIECE = 1 << 20
 """What is read of a file at once."""
 
@@ -42,6 +46,25 @@ class Waiting:
     def too_much(self) -> bool:
         """Whether more would be too much."""
         return self.in_memory >= MOST_IN_MEMORY or self.in_files >= MOST_IN_FILES
+
+
+class Leaving:
+    """Sealed containers of one process that are on their way to an object store."""
+
+    def __init__(self) -> None:
+        self._paths: deque[Path] = deque()
+
+    def add(self, path: Path) -> None:
+        """Note that *path* waits to be sent up; it is deleted once it is there. From any thread."""
+        self._paths.append(path)
+
+    @property
+    def too_many(self) -> bool:
+        """Whether another one would be too much; from one thread."""
+        paths = self._paths
+        while paths and not paths[0].exists():
+            paths.popleft()
+        return len(paths) >= MOST_LEAVING
 
 
 class Spool:
@@ -143,10 +166,14 @@ class SpoolingSink(Sink):
         self._parts = place.layout.parts
         self.waiting = Waiting()
         """What waits."""
+        self.leaving = Leaving() if place.layout.remote is not None else None
+        """What waits to be sent up, of a sink of containers."""
 
     @property
     def behind(self) -> bool:
         """See `Sink.behind`."""
+        if self.leaving is not None and self.leaving.too_many:
+            return True
         return self.waiting.too_much
 
     def spooled(self, target: Target, head: Head, spool: Spool) -> Stored:

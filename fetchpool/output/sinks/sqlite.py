@@ -5,13 +5,14 @@
     close ───▶ DEST/sqlite/fetched-00000.sqlite, one file, with its indexes
 
 A process has one database, to which there is one connection, and the next run goes on with it.
+What goes to an object store can't grow there: a database of some size is sealed, another begun.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,11 @@ from fetchpool.output.sinks.containers import (
 from fetchpool.output.sinks.place import Place
 from fetchpool.output.sinks.rows import body_of, named_rows, receipt_of
 from fetchpool.output.sinks.spool import Spooled, SpoolingSink
-from fetchpool.output.sinks.sqlite_file import BESIDE, WAL, RowDatabase, open_to_read
+from fetchpool.output.sinks.sqlite_file import BESIDE, WAL, RowDatabase, numbers_of, open_to_read
 
 ENDING = ".sqlite"
+SEGMENT_SIZE = 256 << 20
+"""Where a database ends that goes to an object store."""
 _TRANSACTION_BYTES = 1 << 20
 """Of bodies: SQLite caches 2 MB of a transaction, and writes what has no room there twice."""
 _MOST_READ = 4
@@ -44,6 +47,7 @@ class SqliteSink(SpoolingSink):
     """Adds a row for each outcome to a database."""
 
     takes_records = True
+    has_containers = True
 
     def __init__(self, config: Config, place: Place) -> None:
         """Store the bodies of a run in *place*."""
@@ -54,6 +58,7 @@ class SqliteSink(SpoolingSink):
         self._containers = Containers(place, "sqlite", ENDING, stem="fetched-", fsync=self._fsync)
         self._database: RowDatabase | None = None
         self._name = ""
+        self._most = (config.segment_size or SEGMENT_SIZE) if self.leaving is not None else 0
         self._last = 0
         self._before = ""
         """The database that this run had before it was stopped, to be gone on with."""
@@ -100,6 +105,21 @@ class SqliteSink(SpoolingSink):
             receipt.container, receipt.offset = self._name, number
             if isinstance(receipt, Spooled):
                 receipt.length, receipt.body = body.length, None
+        if self._most and database.size >= self._most:
+            self._seal_full(database)
+
+    def _seal_full(self, database: RowDatabase) -> None:
+        """Seal the database that grows, unless somebody reads it: then it grows on."""
+        try:
+            database.complete()
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            return
+        self._database = None
+        self._containers.seal(self._name)
+        assert self.leaving is not None
+        self.leaving.add(self._dest / self._name)
 
     def _begin(self) -> RowDatabase:
         """Open the database that rows go to: that of an earlier run, or a new one."""
@@ -140,6 +160,30 @@ class SqliteSink(SpoolingSink):
         assert earlier.place is not None
         return Stored(receipt=Spooled(body=_Row(self._copied_from, *earlier.place)))
 
+    def ends_with(self, last: Receipt) -> bool:
+        """See `Sink.ends_with`."""
+        database = open_to_read(self._containers.path(last.container))
+        try:
+            return database.last == last.offset
+        finally:
+            database.close()
+
+    def rows_in(self, name: str) -> int:
+        """See `Sink.rows_in`."""
+        return len(numbers_of(self._containers.path(name)))
+
+    def extents(self, receipts: Iterable[Receipt]) -> dict[str, Bitmap]:
+        """See `Sink.extents`: the numbers of rows."""
+        return named_rows(receipts)
+
+    def exceeds(self, extent: Bitmap, size: int, rows: Callable[[], int | None]) -> bool:
+        """See `Sink.exceeds`."""
+        return rows() != len(extent)
+
+    def cut(self, name: str, extent: Bitmap) -> None:
+        """See `Sink.cut`."""
+        self._settle(name, extent)
+
     def recover(self, receipts: Iterable[Receipt], *, goes_on: bool, anew: bool = False) -> None:
         """See `Sink.recover`: what no record names is removed, wherever it stands."""
         try:
@@ -151,7 +195,7 @@ class SqliteSink(SpoolingSink):
                 self._name = name
                 if name in named:
                     self._settle(name, named[name])
-                    if goes_on and name not in earlier:
+                    if goes_on and name not in earlier and self.leaving is None:
                         self._before = name
                 else:
                     self._remove(name)
@@ -210,6 +254,8 @@ class SqliteSink(SpoolingSink):
                 sync_file(path)
                 break
         else:
+            if self.leaving is not None:
+                return  # it is in the object store
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(growing))
         if name not in self._in_place:
             sync_directory(growing.parent)

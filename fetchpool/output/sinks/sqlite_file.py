@@ -93,6 +93,14 @@ class RowDatabase:
             (number,) = self._execute("SELECT max(number) FROM records").fetchone()
             return number or 0
 
+    @property
+    def size(self) -> int:
+        """How many bytes it has, or will have once its log is in it."""
+        with self._errors():
+            (pages,) = self._execute("PRAGMA page_count").fetchone()
+            (each,) = self._execute("PRAGMA page_size").fetchone()
+            return int(pages * each)
+
     def add(self, rows: Sequence[tuple[int, Record, Any]]) -> None:
         """Add number, record and body (None: there is none) of each of *rows*, all or none."""
         try:

@@ -36,8 +36,6 @@ from fetchpool.output.warc.reading import Entry, entries_of, entry_at
 SEGMENT_SIZE = 10**9
 """What Annex C of the standard recommends."""
 ENDING = ".warc.gz"
-ARCHIVED = "archived"
-"""Names, in the private directory, the containers that records have named."""
 
 
 class Waits(Receipt, eq=False):
@@ -122,7 +120,7 @@ class WarcSink(SegmentSink):
         self._lines = SortedLines(place.layout.parts)
         self._indexed = ""  # the container whose index they are
         self._maker: writing.RecordMaker | None = None
-        self._archived_path = place.layout.private / ARCHIVED
+        self._archived_path = place.layout.archived
         self._archived = self._read_archived()
         self._goes_on = False
 
@@ -206,6 +204,10 @@ class WarcSink(SegmentSink):
     def may_go(self, name: str, *, anew: bool) -> bool:
         """See `SegmentSink.may_go`: what records have named once is kept, for revisits."""
         return anew or name not in self._archived
+
+    def extents(self, receipts: Iterable[Receipt]) -> dict[str, int]:
+        """See `Sink.extents`: what an archive has, it keeps."""
+        return {}
 
     def close(self) -> None:
         """See `Store.close`."""

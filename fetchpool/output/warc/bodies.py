@@ -6,13 +6,15 @@ Of a revisit it is that of the response it refers to, which the indexes beside i
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from fetchpool.model.decoding import BodyError, make_decoder, own_codings
 from fetchpool.model.disposition import suggested_filename
 from fetchpool.model.values import FailureKind, Head
+from fetchpool.output.readable import Readable
 from fetchpool.output.warc.cdx import ENDING as INDEX
 from fetchpool.output.warc.cdx import lines_from, timestamp_of
 from fetchpool.output.warc.heads import fields_of, is_chunked
@@ -20,17 +22,27 @@ from fetchpool.output.warc.payloads import behind_head, payload_of
 from fetchpool.output.warc.reading import Entry, entries_of, entry_at, unpacked
 from fetchpool.output.warc.surt import surt
 
+_WARC = ".warc.gz"
 
-def body_at(path: Path, offset: int, length: int) -> Iterator[bytes]:
-    """Yield the body of the response at a place in the container at *path*.
+Folder: TypeAlias = Callable[[], Mapping[str, Readable]]
+"""Returns what lies in a folder of containers, by name."""
 
-    Raises OSError, also where there is no such response, the original of a revisit is gone, or a
-    coding can't be undone.
+
+def beside(path: Path) -> Folder:
+    """Return the folder of *path*."""
+    return lambda: {each.name: each for each in path.parent.iterdir()}
+
+
+def body_at(path: Readable, offset: int, length: int, folder: Folder) -> Iterator[bytes]:
+    """Yield the body of the response at a place in the container at *path*, in *folder*.
+
+    Raises OSError, `StoreError`, also where there is no such response, the original of a revisit is
+    gone, or a coding can't be undone.
     """
     entry = entry_at(path, offset, length)
     original, place = entry, (path, offset, length)
     if entry.kind == "revisit":
-        original, place = _original_of(entry, path.parent)
+        original, place = _original_of(entry, path.name, folder())
     record = unpacked(*place)
     pieces = payload_of(
         _block_of(record, original), len(original.head), chunked=is_chunked(original.head)
@@ -46,13 +58,20 @@ def _block_of(record: Iterator[bytes], entry: Entry) -> Iterator[bytes]:
         left -= min(left, len(piece))
 
 
-def _original_of(revisit: Entry, folder: Path) -> tuple[Entry, tuple[Path, int, int]]:
-    """Return the response that *revisit* refers to, and its place. Raises OSError."""
+def _original_of(
+    revisit: Entry, container: str, files: Mapping[str, Readable]
+) -> tuple[Entry, tuple[Readable, int, int]]:
+    """Return the response that *revisit* in *container* refers to, and its place.
+
+    Mostly that is in the same container. Raises OSError.
+    """
     fields = revisit.fields
     url, date = fields.get("warc-refers-to-target-uri"), fields.get("warc-refers-to-date")
     if url is not None and date is not None:
-        for path in sorted(folder.glob("*.warc.gz*")):
-            for entry in _candidates(path, url, date):
+        names = (name for name in files if _WARC in name)
+        for name in sorted(names, key=lambda name: (name != container, name)):
+            path = files[name]
+            for entry in _candidates(path, _index_of(name, files), url, date):
                 if (
                     entry.kind == "response"
                     and entry.fields.get("warc-target-uri") == url
@@ -60,13 +79,17 @@ def _original_of(revisit: Entry, folder: Path) -> tuple[Entry, tuple[Path, int, 
                     and entry.fields.get("warc-payload-digest") == fields["warc-payload-digest"]
                 ):
                     return entry, (path, entry.offset, entry.length)
-    raise OSError(errno.ENOENT, "the response that a revisit record refers to is gone", str(folder))
+    raise OSError(errno.ENOENT, "the response that a revisit record refers to is gone", container)
 
 
-def _candidates(path: Path, url: str, date: str) -> Iterator[Entry]:
+def _index_of(name: str, files: Mapping[str, Readable]) -> Readable | None:
+    """Return the index of the container called so; None where it grows, or has lost it."""
+    return files.get(name.removesuffix(_WARC) + INDEX)
+
+
+def _candidates(path: Readable, index: Readable | None, url: str, date: str) -> Iterator[Entry]:
     """Yield the records in the container at *path* that may be *url*'s on *date*."""
-    index = path.with_name(path.name.removesuffix(".open").removesuffix(".warc.gz") + INDEX)
-    if path.name.endswith(".open") or not index.exists():
+    if index is None:
         yield from entries_of(path)
         return
     for line in lines_from(index, f"{surt(url)} {timestamp_of(date)} ".encode()):

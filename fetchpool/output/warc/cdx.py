@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from fetchpool.output.readable import Readable
 from fetchpool.output.warc.surt import surt
 
 ENDING = ".cdxj"
@@ -119,7 +120,7 @@ class Place(NamedTuple):
     length: int
 
 
-def lines_from(index: Path, beginning: bytes) -> Iterator[Place]:
+def lines_from(index: Readable, beginning: bytes) -> Iterator[Place]:
     """Yield the places in the lines of *index* that begin with *beginning*. Raises OSError."""
     with index.open("rb") as file:
         low, high = 0, file.seek(0, os.SEEK_END)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import zlib
 from base64 import b32decode
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from fetchpool.output.readable import Readable
 from fetchpool.output.warc.cdx import line_of
 from fetchpool.output.warc.heads import media_type_in
 
@@ -75,10 +75,10 @@ class Entry(NamedTuple):
             return None
 
 
-def entries_of(path: Path) -> Iterator[Entry]:
+def entries_of(path: Readable) -> Iterator[Entry]:
     """Yield the records of the container at *path*, in flat memory.
 
-    Raises OSError, `BrokenRecordError` where one is not whole.
+    Raises OSError, `StoreError`, `BrokenRecordError` where one is not whole.
     """
     with path.open("rb") as file:
         offset, held = 0, b""
@@ -93,10 +93,10 @@ def entries_of(path: Path) -> Iterator[Entry]:
             held = reader.rest
 
 
-def entry_at(path: Path, offset: int, length: int) -> Entry:
+def entry_at(path: Readable, offset: int, length: int) -> Entry:
     """Return the record at a place of the container at *path*, of which its heads are read.
 
-    Raises OSError, `BrokenRecordError` where it is none.
+    Raises OSError, `StoreError`, `BrokenRecordError` where it is none.
     """
     kept = b""
     for piece in unpacked(path, offset, length):
@@ -107,7 +107,7 @@ def entry_at(path: Path, offset: int, length: int) -> Entry:
     return _entry(offset, length, kept)
 
 
-def unpacked(path: Path, offset: int, length: int) -> Iterator[bytes]:
+def unpacked(path: Readable, offset: int, length: int) -> Iterator[bytes]:
     """Yield the record at a place, unpacked piece by piece; raises OSError."""
     with path.open("rb") as file:
         file.seek(offset)
