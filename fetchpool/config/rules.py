@@ -46,7 +46,6 @@ NEED_A_DIRECTORY = ("retry_failed", "once", "fresh", "add", "refresh", "shard")
 _NOT_IN_A_STORE = (
     ("mtime", "objects have no time but that of their upload"),
     ("prune", "objects are not moved away"),
-    ("refresh", "what is there isn't looked at body by body"),
 )
 """Settings that have no meaning for a DEST in an object store, and why."""
 
@@ -65,6 +64,11 @@ def check_place(config: Config, output: str | None) -> None:
                 "is one. Drop it."
             )
         return
+    if config.refresh and config.in_containers:
+        raise ConfigError(
+            f"--refresh can't be combined with --store {config.store} and --output {output}: "
+            "only bodies that are objects of their own are compared there. Drop one of them."
+        )
     for name, why in _NOT_IN_A_STORE:
         if getattr(config, name):
             raise ConfigError(f"--{name} can't be combined with --output {output}: {why}. Drop it.")

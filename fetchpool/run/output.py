@@ -65,7 +65,12 @@ class Output(Struct, frozen=True):
 
         *read_list* reads today's list from its beginning. Raises what `RunDirectory.settle` does.
         """
-        settled = await asyncio.to_thread(self.directory.settle, read_list, self._read_body)
+        settled = await asyncio.to_thread(
+            self.directory.settle,
+            read_list,
+            self._read_body,
+            None if self.remote is None else self.remote.stock(),
+        )
         settled.ledger.before_sync = self.sink.sync
         try:
             await self.recover(goes_on=self.goes_on, at_end=False)

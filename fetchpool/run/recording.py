@@ -160,6 +160,7 @@ class Recording:
         """
         if self._output is None:
             return
+        await self.stop_publishing()  # it takes containers away
         try:
             await self._output.recover(goes_on=goes_on, at_end=True)
         except (StoreError, OSError) as error:

@@ -99,8 +99,7 @@ def test_what_cannot_be_used_is_refused_before_a_request(runs: Runs, tmp_path: P
     runs.objects.write("pre/fix/mine.txt", b"x")
     assert "holds objects that are not fetchpool's" in refused(73)
     assert runs.objects.bodies("pre/fix") == {"mine.txt"}
-    for option in ("--mtime", "--refresh"):
-        assert f"{option} can't be combined with --output s3://" in refused(2, option)
+    assert "--mtime can't be combined with --output s3://" in refused(2, "--mtime")
     assert "has credentials" in refused(2, url="s3://key:secret@bucket/x")
     assert "--state is for a DEST in an object store" in refused(2, url="here")
     assert not runs.server.counts.hits

@@ -15,12 +15,12 @@ import hashlib
 import os
 import sqlite3
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -75,6 +75,21 @@ class Known(Placed, frozen=True, gc=False):
             return None
 
 
+class Stock(Protocol):
+    """What lies in an object store, where bodies are there (`remote/stock`)."""
+
+    def bodies(self, paths: Collection[str]) -> Mapping[str, tuple[int, str | None]]:
+        """Return length and SHA-256 of the bodies at *paths*, of those that are there.
+
+        Raises `StoreError`.
+        """
+        ...
+
+    def has_container(self, name: str) -> bool:
+        """Tell whether a container is there. Raises `StoreError`."""
+        ...
+
+
 class Left(NamedTuple):
     """A record whose URL is in the list no more."""
 
@@ -91,17 +106,26 @@ class Baseline:
     """The good records of earlier runs, found by what was asked for."""
 
     def __init__(
-        self, layout: Layout, read_body: ReadBody, *, bodies: bool, comparable: bool
+        self,
+        layout: Layout,
+        read_body: ReadBody,
+        *,
+        bodies: bool,
+        comparable: bool,
+        stock: Stock | None = None,
     ) -> None:
         """Index what *layout* has, reading it once. Raises OSError, sqlite3.Error.
 
         *read_body* reads bodies in containers. *bodies* says that today's run stores bodies,
-        *comparable* that they are of the same form as those of the run before.
+        *comparable* that they are of the same form as those of the run before; they are in *stock*,
+        or else in DEST.
         """
         self._layout = layout
         self._read_body = read_body
         self._bodies = bodies
         self._comparable = comparable
+        self._stock = stock
+        self._stored: Mapping[str, tuple[int, str | None]] = {}
         self._files = {
             older: path.open("rb", buffering=4096)
             for older, path in ((1, layout.carried), (0, layout.previous))
@@ -122,9 +146,11 @@ class Baseline:
         """Return *requests*, those that are not *answered* with what an earlier run got for them.
 
         Looks at their bodies on disk, and hashes those whose files have changed since. From any
-        thread, one at a time. Raises OSError.
+        thread, one at a time. Raises OSError, `StoreError`.
         """
         try:
+            if self._stock is not None and self._bodies:
+                self._stored = self._stock.bodies(self._paths_of(requests, answered))
             return [
                 each
                 if answered is not None and self._is_answered(each, answered)
@@ -162,6 +188,18 @@ class Baseline:
             file.close()
         self._index.close()
         self._layout.known_index.unlink(missing_ok=True)
+
+    def _paths_of(self, requests: Sequence[Request], answered: Bitmap | None) -> list[str]:
+        """Return where bodies of *requests* should be, to be looked at all at once."""
+        paths: dict[str, None] = {}
+        for each in requests:
+            if answered is not None and each.seq in answered:
+                continue
+            found = self._see(recorded_key(recorded_url(each.url), each.variant))
+            known = None if found is None else self._read(*found)[1]
+            if known is not None and known.path is not None:
+                paths[known.path] = None
+        return list(paths)
 
     def _is_answered(self, request: Request, answered: Bitmap) -> bool:
         if request.seq not in answered:
@@ -205,7 +243,8 @@ class Baseline:
         place = None
         if self._bodies and known.place is not None:
             # What is in a container is as it was written; that it is there, the sink sees itself.
-            place = known.place if self._comparable else None
+            is_there = self._stock is None or self._stock.has_container(known.place[0])
+            place = known.place if self._comparable and is_there else None
             sha256 = sha256 or self._hash_of(known)
         is_bodiless = not self._bodies or request.method == "HEAD"
         has_body = path is not None or place is not None
@@ -225,6 +264,8 @@ class Baseline:
 
     def _look(self, path: str, known: Known, *, is_last: bool) -> tuple[bool, str | None]:
         """Return whether the body at *path* is unaltered, and its SHA-256 as far as it is known."""
+        if self._stock is not None:
+            return self._is_stored(path, known)
         if path.startswith("/") or ".." in path.split("/"):
             return False, known.sha256
         file = f"{self._layout.dest}/{path}"
@@ -244,6 +285,14 @@ class Baseline:
         if known.sha256 is None:
             return untouched, sha256
         return sha256 == known.sha256, known.sha256
+
+    def _is_stored(self, path: str, known: Known) -> tuple[bool, str | None]:
+        """Do what `_look` does, by what the object at *path* says of itself."""
+        length, sha256 = self._stored.get(path, (-1, None))
+        is_it = length == known.bytes and sha256 is not None
+        if not is_it or known.sha256 not in (None, sha256):
+            return False, known.sha256
+        return True, sha256
 
     def _hash_of(self, known: Known) -> str | None:
         """Return the SHA-256 of a body in a container; None where it can't be read."""
@@ -288,7 +337,7 @@ def write_carried(layout: Layout, *, fsync: bool) -> None:
                 key = hash(_key_of(known))
                 row = index.execute("SELECT older FROM answer WHERE url = ?", (key,)).fetchone()
                 place = known.path or known.container
-                if row is None and (place is None or not _is_there(layout.dest, place)):
+                if row is None and (place is None or not _is_there(layout, place)):
                     continue
                 if row is None or not row[0]:
                     writer.write(raw)
@@ -300,8 +349,9 @@ def _is_settled(entry: Entry) -> bool:
     return entry.ok or entry.change == Change.GONE
 
 
-def _is_there(dest: Path, path: str) -> bool:
-    return os.path.lexists(dest / path)
+def _is_there(layout: Layout, path: str) -> bool:
+    # What is in an object store, nobody takes away from there but the user.
+    return layout.remote is not None or os.path.lexists(layout.dest / path)
 
 
 def _good(path: Path) -> Iterator[tuple[int, int]]:

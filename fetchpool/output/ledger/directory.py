@@ -14,7 +14,7 @@ from typing import NamedTuple
 from fetchpool.model.bodies import HasPlace, NoSuchBodyError, ReadBody
 from fetchpool.model.urls import is_hiding
 from fetchpool.model.values import Request
-from fetchpool.output.ledger.baseline import Baseline, Known, write_carried, write_left
+from fetchpool.output.ledger.baseline import Baseline, Known, Stock, write_carried, write_left
 from fetchpool.output.ledger.bitmap import Bitmap
 from fetchpool.output.ledger.checkpoint import read_checkpoint
 from fetchpool.output.ledger.entries import read_blocks
@@ -196,14 +196,18 @@ class RunDirectory:
         return path in self._foreign
 
     def settle(
-        self, read_list: ReadList | None = None, read_body: ReadBody | None = None
+        self,
+        read_list: ReadList | None = None,
+        read_body: ReadBody | None = None,
+        stock: Stock | None = None,
     ) -> Settled:
         """Make `results.jsonl` today's ledger and open it.
 
         *read_list* reads today's list once more from its beginning each time it is called; it is
         needed for lists that can be (files and URLs), and called only if the list has changed.
         What it raises comes out. *read_body* reads what earlier runs have put into containers, for
-        a run that compares with them. Raises `OutputError` if the ledger can't be written.
+        a run that compares with them; *stock* is where all of it is, if not in DEST. Raises
+        `OutputError` if the ledger can't be written.
         """
         standing, state = self._settle(read_list)
         self.replaces_everything = state.anew
@@ -213,7 +217,7 @@ class RunDirectory:
             self._ledger.checkpoint()
             self._waiting = self._find_waiting(state)
             if state.refresh:
-                self._baseline = self._compared(state, read_body or _no_body)
+                self._baseline = self._compared(state, read_body or _no_body, stock)
         return Settled(
             self._ledger,
             standing.totals.without(state.others or Totals()),
@@ -298,13 +302,14 @@ class RunDirectory:
             if state.carries and layout.ledger.exists():
                 write_carried(layout, fsync=self._fsync)
 
-    def _compared(self, state: State, read_body: ReadBody) -> Baseline:
+    def _compared(self, state: State, read_body: ReadBody, stock: Stock | None) -> Baseline:
         today, before = self._options.body, state.before or self._options.body
         return Baseline(
             self._layout,
             read_body,
             bodies=not today.no_body,
             comparable=today.as_received == before.as_received,
+            stock=stock,
         )
 
     def _join(self, old: State, state: State, read_list: ReadList | None) -> tuple[Standing, State]:

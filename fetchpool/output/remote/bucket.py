@@ -61,6 +61,14 @@ class Fetched(NamedTuple):
     """When it was put, by the store's clock, in seconds since the epoch."""
 
 
+class Facts(NamedTuple):
+    """What is known of an object that wasn't read."""
+
+    size: int
+    attributes: dict[str, str]
+    """What was said of it when it was put, each name as it was given."""
+
+
 class MissingError(RemoteStoreError):
     """The bucket isn't there, or (in `read`) the object."""
 
@@ -159,26 +167,22 @@ class Bucket:
 
     def size(self, name: str) -> int | None:
         """Return the length of object *name*; None if there is none."""
+        found = self.look(name)
+        return None if found is None else found.size
+
+    def look(self, name: str) -> Facts | None:
+        """Return what there is to be known of object *name*; None if there is none."""
         import obstore
 
-        try:
-            found = self._again("cannot look at", name, lambda: obstore.head(self._store, name))
-        except MissingError:
-            return None
-        return found["size"]
-
-    def attributes(self, name: str) -> dict[str, str]:
-        """Return what object *name* says of itself; nothing where there is none."""
-        import obstore
-
-        def once() -> dict[str, str]:
+        def once() -> Facts:
             found = obstore.get(self._store, name, options={"head": True})
-            return {key: str(value) for key, value in found.attributes.items()}
+            told = {key: str(value) for key, value in found.attributes.items()}
+            return Facts(found.meta["size"], told)
 
         try:
             return self._again("cannot look at", name, once)
         except MissingError:
-            return {}
+            return None
 
     def pieces(self, name: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Yield object *name*, or *length* bytes of it from *offset* on, piece by piece."""

@@ -33,8 +33,20 @@ class Manifest(msgspec.Struct, frozen=True):
     ledger: tuple[Part, ...]
     waiting: tuple[Part, ...] = ()
     """The records that wait for the lines of a stream."""
+    previous: tuple[Part, ...] = ()
+    """The ledger before it, where a run here has compared with that;"""
+    carried: tuple[Part, ...] = ()
+    """and the last good records that neither of them has."""
+    left: tuple[Part, ...] = ()
+    """The records of URLs that the list has no more."""
     archived: tuple[str, ...] = ()
     """WARCs that are kept although no record of today may name them."""
+
+    @property
+    def sessions(self) -> set[str]:
+        """All whose pieces count."""
+        every = (self.ledger, self.waiting, self.previous, self.carried, self.left)
+        return {part.session for parts in every for part in parts}
 
 
 class Published(msgspec.Struct):

@@ -38,8 +38,9 @@ def as_directory(remote: Remote) -> Iterator[Path]:
             found = read_manifest(bucket)
             if found is None:
                 raise NotARunError(f"{remote} holds no run: there is no _fetchpool/run.json")
+            published = Published(str(remote))
             write_published(
-                layout.published, restore(bucket, found[0], layout, Published(str(remote)))
+                layout.published, restore(bucket, found[0], layout, published, earlier=False)
             )
         except (RemoteStoreError, msgspec.DecodeError) as error:
             raise NotARunError(str(error)) from error

@@ -12,13 +12,21 @@ from fetchpool.output.ledger.layout import Layout, remove
 from fetchpool.output.ledger.state import State, write_state
 from fetchpool.output.remote.bucket import Bucket
 from fetchpool.output.remote.pieces import read_parts
-from fetchpool.output.remote.published import Manifest, Published
+from fetchpool.output.remote.published import Manifest, Part, Published
 from fetchpool.output.sinks.containers import container_with, leftovers_of
 
 
-def restore(bucket: Bucket, manifest: Manifest, layout: Layout, published: Published) -> Published:
+def restore(
+    bucket: Bucket,
+    manifest: Manifest,
+    layout: Layout,
+    published: Published,
+    *,
+    earlier: bool = True,
+) -> Published:
     """Make ledger and state of *layout* what *manifest* says; return what of it is in the store.
 
+    Without *earlier*, what only a run needs that compares with earlier ones is left there.
     What was there is deleted, containers that had not gone up included: another run has gone on
     without them. Killed on the way, it is to be done again. Raises `RemoteStoreError`, OSError.
     """
@@ -26,10 +34,12 @@ def restore(bucket: Bucket, manifest: Manifest, layout: Layout, published: Publi
     stale = (layout.checkpoint, layout.waiting, layout.previous, layout.carried, layout.left)
     for path in stale:
         remove(path)
+    _restore_file(bucket, manifest.waiting, layout.next_waiting, layout.waiting)
+    if earlier:
+        _restore_file(bucket, manifest.previous, layout.next_previous, layout.previous)
+        _restore_file(bucket, manifest.carried, layout.next_carried, layout.carried)
+    _restore_file(bucket, manifest.left, layout.next_ledger, layout.left)
     size, pieces = read_parts(bucket, manifest.ledger, layout.next_ledger)
-    if manifest.waiting:
-        read_parts(bucket, manifest.waiting, layout.next_waiting)
-        layout.next_waiting.replace(layout.waiting)
     _register(bucket, manifest.state, layout)
     archived = "".join(f"{name}\n" for name in manifest.archived).encode()
     replace_file(layout.archived, archived, fsync=False)
@@ -39,6 +49,12 @@ def restore(bucket: Bucket, manifest: Manifest, layout: Layout, published: Publi
     session = manifest.ledger[-1].session
     run = manifest.state.run
     return replace(published, session=session, run=run, offset=size, pieces=pieces, is_cut=False)
+
+
+def _restore_file(bucket: Bucket, parts: tuple[Part, ...], aside: Path, path: Path) -> None:
+    if parts:
+        read_parts(bucket, parts, aside)
+        aside.replace(path)
 
 
 def stored_state(state: State, *, waiting: bool) -> State:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from secrets import token_hex
 
 import msgspec
@@ -41,6 +42,7 @@ from fetchpool.output.remote.published import (
 )
 from fetchpool.output.remote.restoring import restore, stored_state
 from fetchpool.output.remote.shipping import Shipping
+from fetchpool.output.remote.stock import Stock
 from fetchpool.output.sinks.segments import pieces_of
 
 PATIENCE_AT_START_S = 20.0
@@ -101,7 +103,8 @@ class RemoteRun:
             self._shipping.ship_new()
             goes_on = self._published.run == state.run and self._manifest is not None
             if goes_on and not self._is_restored:
-                self._renew_manifest(state)
+                assert self._manifest is not None
+                self._renew_manifest(state, self._manifest[0].left)
                 self._save()
             else:
                 self._begin_session(state, goes_on=goes_on)
@@ -135,12 +138,17 @@ class RemoteRun:
         self.publish(rest=True)
         state = read_state(self._layout.state)
         if state is not None and self._manifest is not None:
-            self._renew_manifest(state)
+            left = self._put_if_any(self._layout.left) if complete else self._manifest[0].left
+            self._renew_manifest(state, left)
         self._put_handover()
         if complete:
             assert self._shipping is not None
             self._shipping.remove_unnamed(anew=anew)
             self._sweep()
+
+    def stock(self) -> Stock:
+        """Return what lies in the store, to be looked at."""
+        return Stock(self._bucket)
 
     def give_up(self) -> None:
         """Have nothing tried again from now on."""
@@ -237,16 +245,22 @@ class RemoteRun:
             assert self._manifest is not None
             *before, last = self._manifest[0].ledger
             parts = (*before, Part(last.session, self._published.pieces))
-            waiting = self._manifest[0].waiting
+            old = self._manifest[0]
+            waiting, earlier = old.waiting, (old.previous, old.carried)
         else:
             part, self._published.offset = put_file(self._bucket, layout.ledger)
             parts, waiting = (part,), ()
             if state.waiting and layout.waiting.exists():
                 waiting = (put_file(self._bucket, layout.waiting)[0],)
+            earlier = (), ()
+            if state.carries:
+                earlier = self._put_if_any(layout.previous), self._put_if_any(layout.carried)
         own = Part(new_session())
         parts = tuple(each for each in parts if each.pieces)
         self._write_manifest(
-            Manifest(self._stored(state), (*parts, own), waiting, self._archived())
+            Manifest(
+                self._stored(state), (*parts, own), waiting, *earlier, archived=self._archived()
+            )
         )
         self._published.session, self._published.run = own.session, state.run
         self._published.pieces = 0
@@ -261,11 +275,19 @@ class RemoteRun:
             size = path.stat().st_size
             self._bucket.put(path.name, lambda: pieces_of(path, 0, None), size)
 
-    def _renew_manifest(self, state: State) -> None:
+    def _renew_manifest(self, state: State, left: tuple[Part, ...]) -> None:
         """Say in the manifest what is so today."""
         assert self._manifest is not None
-        found = self._stored(state), self._archived()
-        self._write_manifest(replace(self._manifest[0], state=found[0], archived=found[1]))
+        manifest = replace(
+            self._manifest[0], state=self._stored(state), left=left, archived=self._archived()
+        )
+        self._write_manifest(manifest)
+
+    def _put_if_any(self, path: Path) -> tuple[Part, ...]:
+        """Put a file of records up, if there is one with any; return its part."""
+        if not path.exists() or not path.stat().st_size:
+            return ()
+        return (put_file(self._bucket, path)[0],)
 
     def _archived(self) -> tuple[str, ...]:
         path = self._layout.archived
@@ -302,8 +324,7 @@ class RemoteRun:
     def _sweep(self) -> None:
         """Delete the pieces of sessions that don't count any more; what fails is left."""
         assert self._manifest is not None
-        manifest = self._manifest[0]
-        counts = {part.session for part in (*manifest.ledger, *manifest.waiting)}
+        counts = self._manifest[0].sessions
         with _leaving_it():
             for name in self._bucket.names(f"{FOLDER}/"):
                 _, _, rest = name.partition("/results-")

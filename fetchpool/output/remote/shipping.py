@@ -140,7 +140,8 @@ class Shipping:
 
     def _rows(self, name: str) -> int | None:
         """Return how many rows an object says that it has."""
-        told = self._bucket.attributes(name).get(ROWS, "")
+        found = self._bucket.look(name)
+        told = "" if found is None else found.attributes.get(ROWS, "")
         return int(told) if told.isdecimal() else None
 
     def _sealed(self) -> list[str]:

@@ -3,11 +3,13 @@
     put, open…commit ──▶ spool ──append──▶ PREFIX/HOST/PATH…   a batch at once, then its records
 
 An object is put in one step, and the name is that of its URL: what a killed run had put and not
-recorded, the next one puts again.
+recorded, the next one puts again. It says the SHA-256 of the body of itself: so a later run knows
+what is there (`remote/stock`).
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any
@@ -15,11 +17,12 @@ from typing import Any
 from fetchpool.config import Config
 from fetchpool.model.bodies import Stored, StoreError
 from fetchpool.model.disposition import suggested_filename
-from fetchpool.model.values import Head, Outcome, Target
+from fetchpool.model.values import Earlier, Head, Outcome, Target
 from fetchpool.output.names import body_path
 from fetchpool.output.remote.bucket import Bucket
 from fetchpool.output.remote.lease import FOLDER
 from fetchpool.output.remote.leave import Leave
+from fetchpool.output.remote.stock import SHA256
 from fetchpool.output.sinks.place import Place
 from fetchpool.output.sinks.spool import Spool, Spooled, SpoolingSink
 
@@ -37,6 +40,7 @@ class _Waiting(Spooled):
 
     path: str = ""
     attributes: tuple[tuple[str, str], ...] = ()
+    sha256: str | None = None
 
 
 class ObjectsSink(SpoolingSink):
@@ -56,10 +60,7 @@ class ObjectsSink(SpoolingSink):
     def spooled(self, target: Target, head: Head, spool: Spool) -> Stored:
         """See `SpoolingSink.spooled`."""
         filename = suggested_filename(head) if self._by_server else None
-        path = body_path(target, head.get("content-type"), filename)
-        host, slash, rest = path.partition("/")
-        if host.lower() == FOLDER:  # a host may be called so
-            path = f"{host}~2{slash}{rest}"
+        path = _path(target, head.get("content-type"), filename)
         return Stored(
             path, receipt=_Waiting(body=spool, path=path, attributes=(*self._told(head).items(),))
         )
@@ -70,6 +71,7 @@ class ObjectsSink(SpoolingSink):
         for outcome in outcomes:
             receipt = outcome.receipt
             if isinstance(receipt, _Waiting) and receipt.body is not None:
+                receipt.sha256 = outcome.sha256
                 waiting[receipt.path] = receipt
         puts = [
             (self._large if each.body.in_file else self._small).submit(self._put, each)
@@ -79,6 +81,13 @@ class ObjectsSink(SpoolingSink):
         for outcome in outcomes:
             if isinstance(outcome.receipt, _Waiting):
                 outcome.receipt.body = None
+
+    def has(self, target: Target, earlier: Earlier) -> bool:
+        """See `Sink.has`: that it is there, the store was asked before the request."""
+        path = earlier.path
+        if path is None or target.name is None:
+            return path is not None
+        return path == _path(target, earlier.content_type, None)
 
     def give_up(self) -> None:
         """See `Sink.give_up`."""
@@ -97,7 +106,8 @@ class ObjectsSink(SpoolingSink):
     def _put(self, waiting: _Waiting) -> None:
         spool: Spool = waiting.body
         try:
-            self._bucket.put(waiting.path, spool.pieces, spool.length, dict(waiting.attributes))
+            told = {**dict(waiting.attributes), SHA256: waiting.sha256 or _sha256(spool)}
+            self._bucket.put(waiting.path, spool.pieces, spool.length, told)
         except OSError as error:
             raise self.spool_error(error) from error
 
@@ -122,3 +132,17 @@ class ObjectsSink(SpoolingSink):
         if self._as_received and coding and coding.isascii() and coding.isprintable():
             told["Content-Encoding"] = coding
         return told
+
+
+def _path(target: Target, content_type: str | None, filename: str | None) -> str:
+    """Return the name of an object, which is none of ours."""
+    path = body_path(target, content_type, filename)
+    host, slash, rest = path.partition("/")
+    return f"{host}~2{slash}{rest}" if host.lower() == FOLDER else path  # a host may be called so
+
+
+def _sha256(spool: Spool) -> str:
+    found = hashlib.sha256()
+    for piece in spool.pieces():
+        found.update(piece)
+    return found.hexdigest()
