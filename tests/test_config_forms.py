@@ -60,7 +60,9 @@ def test_destination_may_be_in_an_object_store(name: str) -> None:
     [
         ("s3://", "has no name of a bucket"),
         ("s3:///x", "has no name of a bucket"),
-        ("s3://a b/x", "has no name of a bucket"),
+        ("s3://a b/x", "has a name of a bucket that no store takes"),
+        ("s3://b/x", "it has 3 to 63 letters, digits, '.', '-' and '_'"),
+        (f"s3://{'b' * 64}/x", "it has 3 to 63 letters"),
         ("s3://key:secret@bucket/x", "has credentials, which come from the environment"),
         ("gs://bucket/a//b", "an empty part"),
         ("s3://bucket/../b", "'..'"),

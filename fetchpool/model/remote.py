@@ -9,7 +9,7 @@ SCHEMES = ("s3", "gs", "az")
 """Amazon S3 and all that speak as it does, Google Cloud Storage, Azure Blob Storage."""
 
 _NAMED = re.compile(rf"({'|'.join(SCHEMES)})://(.*)", re.IGNORECASE | re.DOTALL)
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}")
 _PART = re.compile(r"[^\x00-\x1f\x7f?#\\]+")
 
 
@@ -46,8 +46,13 @@ def remote_of(path: str) -> Remote | None:
     bucket, _, prefix = found[2].partition("/")
     if "@" in bucket:
         raise ValueError("has credentials, which come from the environment")
-    if not _BUCKET.fullmatch(bucket):
+    if not bucket:
         raise ValueError("has no name of a bucket behind '://'")
+    if not _BUCKET.fullmatch(bucket):
+        raise ValueError(
+            "has a name of a bucket that no store takes: it has 3 to 63 letters, digits, '.', '-' "
+            "and '_', and begins with a letter or digit"
+        )
     prefix = prefix.rstrip("/")
     parts = prefix.split("/") if prefix else []
     if any(part in ("", ".", "..") or not _PART.fullmatch(part) for part in parts):
