@@ -64,10 +64,10 @@ def check_place(config: Config, output: str | None) -> None:
                 "is one. Drop it."
             )
         return
-    if config.refresh and config.in_containers:
+    if config.refresh and config.store == "sqlite":
         raise ConfigError(
-            f"--refresh can't be combined with --store {config.store} and --output {output}: "
-            "only bodies that are objects of their own are compared there. Drop one of them."
+            f"--refresh can't be combined with --store sqlite and --output {output}: a database "
+            "can't be read there body by body. Drop one of them."
         )
     for name, why in _NOT_IN_A_STORE:
         if getattr(config, name):

@@ -78,7 +78,6 @@ async def test_body_that_is_too_large_for_a_row_is_its_urls_failure(
         ({"store": "sqlite", "max_size": 0}, "--max-size 0 can't"),
         ({"store": "sqlite", "max_size": "2G"}, "--max-size 2147483648 can't"),
         ({"store": "parquet", "max_size": "2G"}, "--max-size 2147483648 can't"),
-        ({"store": "sqlite", "segment_size": "1M"}, "--segment-size can't"),
         ({"store": "sqlite", "samples": 3}, "--samples is about tars"),
     ],
 )

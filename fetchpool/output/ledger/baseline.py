@@ -245,7 +245,8 @@ class Baseline:
             # What is in a container is as it was written; that it is there, the sink sees itself.
             is_there = self._stock is None or self._stock.has_container(known.place[0])
             place = known.place if self._comparable and is_there else None
-            sha256 = sha256 or self._hash_of(known)
+            if sha256 is None and is_there:
+                sha256 = self._hash_of(known)
         is_bodiless = not self._bodies or request.method == "HEAD"
         has_body = path is not None or place is not None
         may_ask = has_body or (is_bodiless and known.path is None and known.container is None)

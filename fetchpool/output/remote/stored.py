@@ -16,16 +16,16 @@ from fetchpool.output.remote.bucket import SINGLE, Bucket, MissingError
 
 PATIENCE_S = 20.0
 """For how long a read is tried again."""
-_BLOCK = 64 << 10
+_BLOCK = 1 << 20
 """Bytes that are read after a jump; what follows without one is read in pieces twice as large."""
 
 
 @lru_cache(maxsize=4)
-def bucket_of(url: str) -> Bucket:
+def bucket_of(url: str, patience_s: float = PATIENCE_S) -> Bucket:
     """Return the prefix *url*, to be read; from any thread. Raises `ConfigError`."""
     remote = remote_of(url)
     assert remote is not None
-    return Bucket(remote, PATIENCE_S)
+    return Bucket(remote, patience_s)
 
 
 class StoredFile(NamedTuple):
@@ -35,6 +35,12 @@ class StoredFile(NamedTuple):
     """Of the prefix."""
     path: str
     """Its name there."""
+    patience_s: float = PATIENCE_S
+
+    @property
+    def bucket(self) -> Bucket:
+        """Where it is."""
+        return bucket_of(self.url, self.patience_s)
 
     @property
     def name(self) -> str:
@@ -61,8 +67,8 @@ def bring(bucket: Bucket, name: str, to: Path) -> None:
             file.write(piece)
 
 
-# Who reads the bodies of a ledger, in its order, comes back to few containers. Who reads one body
-# opens its container more than once, and looks at many places of an index.
+# Who reads the bodies of a ledger, in its order, comes back to few containers, and to the same
+# parts of them: 16 MiB. Who reads one body opens its container more than once.
 @lru_cache(maxsize=2)
 def _copy_of(file: StoredFile) -> _Copy:
     return _Copy(file)
@@ -70,7 +76,7 @@ def _copy_of(file: StoredFile) -> _Copy:
 
 @lru_cache(maxsize=64)
 def _size_of(file: StoredFile) -> int:
-    bucket = bucket_of(file.url)
+    bucket = file.bucket
     size = bucket.size(file.path)
     if size is None:
         where = bucket.remote.object(file.path)
@@ -78,9 +84,9 @@ def _size_of(file: StoredFile) -> int:
     return size
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _block_of(file: StoredFile, offset: int, length: int) -> bytes:
-    return b"".join(bucket_of(file.url).pieces(file.path, offset, length))
+    return b"".join(file.bucket.pieces(file.path, offset, length))
 
 
 class _Copy:
@@ -90,7 +96,7 @@ class _Copy:
         folder = tempfile.mkdtemp(prefix="fetchpool-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self.path = Path(folder, file.name)
-        bring(bucket_of(file.url), file.path, self.path)
+        bring(file.bucket, file.path, self.path)
 
 
 class _Ranges(io.RawIOBase):
@@ -135,7 +141,7 @@ class _Ranges(io.RawIOBase):
         if self._held and self._at == self._held_from + len(self._held):
             self._ahead = min(self._ahead * 2, SINGLE)
             length = min(self._ahead, self._size - self._at)
-            pieces = bucket_of(self._file.url).pieces(self._file.path, self._at, length)
+            pieces = self._file.bucket.pieces(self._file.path, self._at, length)
             self._held, self._held_from = b"".join(pieces), self._at
             return
         self._ahead = _BLOCK

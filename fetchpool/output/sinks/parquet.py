@@ -19,6 +19,7 @@ from fetchpool.model.bodies import Stored
 from fetchpool.model.values import Earlier, Outcome, Receipt, Target
 from fetchpool.output.ledger.bitmap import Bitmap
 from fetchpool.output.ledger.record import Record, encode
+from fetchpool.output.readable import Readable
 from fetchpool.output.sinks.containers import Containers
 from fetchpool.output.sinks.parquet_file import (
     ENDING,
@@ -46,7 +47,8 @@ class ParquetSink(SegmentSink):
         """Store the bodies of a run in *place*."""
         fsync = config.durability != "none"
         containers = Containers(place, "parquet", ENDING, stem="part-", fsync=fsync)
-        super().__init__(place, containers, size=config.segment_size or SEGMENT_SIZE)
+        size = config.segment_size or SEGMENT_SIZE
+        super().__init__(place, containers, size=size, patience_s=config.outage_patience)
         self._rows = 0
 
     def write(self, outcome: Outcome, record: Record) -> None:
@@ -68,19 +70,21 @@ class ParquetSink(SegmentSink):
             receipt.length, receipt.body = length or 0, None
 
     def has(self, target: Target, earlier: Earlier) -> bool:
-        """See `Sink.has`."""
+        """See `Sink.has`; a part in an object store isn't looked at, it has what records name."""
         if earlier.place is None or not earlier.place[0].endswith(ENDING):
             return False
         container, number, length = earlier.place
+        if self.leaving is not None:
+            return length == earlier.bytes
         with suppress(OSError):
-            return length == earlier.bytes == part_of(self._dest / container).length(number)
+            return length == earlier.bytes == part_of(self.earlier(container)).length(number)
         return False
 
     def keep(self, earlier: Earlier) -> Stored:
         """See `Sink.keep`."""
         assert earlier.place is not None
         container, number, length = earlier.place
-        return Stored(receipt=Spooled(body=_Row(self._dest / container, number, length)))
+        return Stored(receipt=Spooled(body=_Row(self.earlier(container), number, length)))
 
     def finish(self, name: str) -> None:
         """See `SegmentSink.finish`: nothing says yet which rows have a record."""
@@ -162,11 +166,11 @@ class ParquetSink(SegmentSink):
 class _Row:
     """A body in a row of an earlier run, to be copied to one of today's."""
 
-    def __init__(self, part: Path, number: int, length: int) -> None:
+    def __init__(self, part: Readable, number: int, length: int) -> None:
         self._part = part
         self._number = number
         self.length = length
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the body. Raises OSError."""
+        """Yield the body. Raises OSError, `StoreError`."""
         yield part_of(self._part).body(self._number) or b""

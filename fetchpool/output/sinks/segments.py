@@ -17,10 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fetchpool.model.bodies import StoreError
 from fetchpool.model.values import Outcome, Receipt
 from fetchpool.output.ledger.files import sync_directory
 from fetchpool.output.readable import Readable
-from fetchpool.output.sinks.containers import Containers, sync_file
+from fetchpool.output.sinks.containers import Containers, path_of, sync_file
 from fetchpool.output.sinks.place import Place
 from fetchpool.output.sinks.spool import PIECE, SpoolingSink
 
@@ -88,9 +89,16 @@ class SegmentSink(SpoolingSink):
     trailer = b""
     """What a complete container has behind its last body."""
 
-    def __init__(self, place: Place, containers: Containers, *, size: int) -> None:
-        """Begin another of *containers* where one would have more than *size* bytes."""
+    def __init__(
+        self, place: Place, containers: Containers, *, size: int, patience_s: float
+    ) -> None:
+        """Begin another of *containers* where one would have more than *size* bytes.
+
+        *patience_s* is for those of earlier runs that are in an object store.
+        """
         super().__init__(place)
+        self._url = None if place.layout.remote is None else str(place.layout.remote)
+        self._patience_s = patience_s
         self.containers = containers
         self._size = size
         self._segment: Segment | None = None
@@ -98,11 +106,26 @@ class SegmentSink(SpoolingSink):
         self._dest = place.layout.dest
         self._folders: set[Path] = set()  # whose names are on stable storage
 
+    def earlier(self, name: str) -> Readable:
+        """Return container *name* of an earlier run. Raises `StoreError`, where it is read, too."""
+        if self._url is None:
+            return path_of(self._dest, name)
+        from fetchpool.output.remote.stored import StoredFile
+
+        return StoredFile(self._url, name, self._patience_s)
+
+    def give_up(self) -> None:
+        """See `Sink.give_up`."""
+        if self._url is not None:
+            from fetchpool.output.remote.stored import bucket_of
+
+            bucket_of(self._url, self._patience_s).give_up()
+
     @abstractmethod
     def write(self, outcome: Outcome, record: Any) -> None:
         """Append what *outcome* brought, by `segment_for`, and fill in its receipt.
 
-        Raises OSError.
+        Raises OSError, `StoreError`.
         """
 
     def end_of(self, receipt: Receipt) -> int:
@@ -137,6 +160,9 @@ class SegmentSink(SpoolingSink):
         except OSError as error:
             self._undo(begun_with, start)
             raise self.containers.error("cannot append to", self._name, error) from error
+        except StoreError:  # what is kept of an earlier run could not be read
+            self._undo(begun_with, start)
+            raise
 
     def segment_for(self, size: int) -> Segment:
         """Return the segment that *size* bytes go to. Raises OSError."""
@@ -259,13 +285,17 @@ class SegmentSink(SpoolingSink):
 class Elsewhere:
     """A body in a container of an earlier run, to be copied to one of today's."""
 
-    def __init__(self, path: Path, offset: int, length: int) -> None:
+    def __init__(self, path: Readable, offset: int, length: int) -> None:
         self._path = path
         self._offset = offset
         self.length = length
 
+    def before(self, length: int) -> bytes:
+        """Return what stands before it. Raises OSError, `StoreError`."""
+        return b"".join(pieces_of(self._path, self._offset - length, length))
+
     def pieces(self) -> Iterator[bytes]:
-        """Yield the body piece by piece. Raises OSError."""
+        """Yield the body piece by piece. Raises OSError, `StoreError`."""
         return pieces_of(self._path, self._offset, self.length)
 
 

@@ -15,9 +15,9 @@ from fetchpool.model.bodies import Stored
 from fetchpool.model.values import Earlier, Head, Outcome, Receipt, Target
 from fetchpool.output.ledger.record import Record, encode
 from fetchpool.output.media import answers_for, extension_of, split_extension
-from fetchpool.output.sinks.containers import Containers, path_of
+from fetchpool.output.sinks.containers import Containers
 from fetchpool.output.sinks.place import Place
-from fetchpool.output.sinks.segments import Elsewhere, SegmentSink, pieces_of
+from fetchpool.output.sinks.segments import Elsewhere, SegmentSink
 from fetchpool.output.sinks.spool import Spool, Spooled
 
 SEGMENT_SIZE = 1 << 30
@@ -42,7 +42,7 @@ class TarSink(SegmentSink):
         fsync = config.durability != "none"
         containers = Containers(place, "tar", ".tar", fsync=fsync)
         size = (config.segment_size or SEGMENT_SIZE) - len(self.trailer)
-        super().__init__(place, containers, size=size)
+        super().__init__(place, containers, size=size, patience_s=config.outage_patience)
         self._most = config.samples
         self._samples = 0
 
@@ -51,19 +51,23 @@ class TarSink(SegmentSink):
         return Stored(receipt=Spooled(body=spool, ending=ending_of(target, head)))
 
     def has(self, target: Target, earlier: Earlier) -> bool:
-        """See `Sink.has`: the header before the body says its size."""
-        found = self._header(earlier)
-        return found is not None and found[124:136] == _number(earlier.bytes)
+        """See `Sink.has`: the header before the body says its size.
+
+        In an object store that isn't looked at: a tar there is as it was sent up.
+        """
+        if earlier.place is None or not earlier.place[0].endswith(".tar"):
+            return False
+        if self.leaving is not None:
+            return True
+        try:
+            return _kept(self, earlier.place).before(BLOCK)[124:136] == _number(earlier.bytes)
+        except (OSError, ValueError):
+            return False
 
     def keep(self, earlier: Earlier) -> Stored:
-        """See `Sink.keep`."""
-        found = self._header(earlier)
-        assert found is not None
+        """See `Sink.keep`: what it is called is read when it is appended."""
         assert earlier.place is not None
-        name = found[:100].rstrip(b"\0").decode("ascii", "replace")
-        container, offset, length = earlier.place
-        body = Elsewhere(path_of(self._dest, container), offset, length)
-        return Stored(receipt=Spooled(body=body, ending=name.partition(".")[2] or "bin"))
+        return Stored(receipt=Spooled(body=_kept(self, earlier.place)))
 
     def write(self, outcome: Outcome, record: Record) -> None:
         """See `SegmentSink.write`."""
@@ -71,6 +75,8 @@ class TarSink(SegmentSink):
         if not isinstance(receipt, Spooled) or receipt.body is None:
             return
         body, key = receipt.body, f"{record.seq:010}"
+        if isinstance(body, Elsewhere):
+            receipt.ending = _ending_in(body.before(BLOCK))
         told = encode(record)
         size = 2 * BLOCK + _padded(len(told)) + _padded(body.length)
         if self._most and self._samples >= self._most:
@@ -90,15 +96,16 @@ class TarSink(SegmentSink):
         """See `SegmentSink.end_of`: a body is padded."""
         return receipt.offset + _padded(receipt.length)
 
-    def _header(self, earlier: Earlier) -> bytes | None:
-        """Return the header of the *earlier* body in its tar; None if there is none."""
-        if earlier.place is None or not earlier.place[0].endswith(".tar"):
-            return None
-        container, offset, _ = earlier.place
-        try:
-            return b"".join(pieces_of(path_of(self._dest, container), offset - BLOCK, BLOCK))
-        except (OSError, ValueError):
-            return None
+
+def _kept(sink: TarSink, place: tuple[str, int, int]) -> Elsewhere:
+    container, offset, length = place
+    return Elsewhere(sink.earlier(container), offset, length)
+
+
+def _ending_in(header: bytes) -> str:
+    """Return what follows the key in the name that a *header* has."""
+    name = header[:100].rstrip(b"\0").decode("ascii", "replace")
+    return name.partition(".")[2] or "bin"
 
 
 def ending_of(target: Target, head: Head) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 from fetchpool.config import Config
 from fetchpool.model.bodies import Chunk, Representation, Stored
 from fetchpool.model.values import Earlier, Head, Outcome, Receipt, Target
-from fetchpool.output.sinks.containers import Containers, path_of, sync_file
+from fetchpool.output.sinks.containers import Containers, sync_file
 from fetchpool.output.sinks.place import Place
 from fetchpool.output.sinks.recordings import MEMORY_BYTES, Recordings, SpooledRecording
 from fetchpool.output.sinks.segments import Segment, SegmentSink
@@ -112,7 +112,8 @@ class WarcSink(SegmentSink):
         self._fsync = config.durability != "none"
         stem = f"{config.warc_prefix}-"
         containers = WarcContainers(place, "warc", ENDING, stem=stem, fsync=self._fsync)
-        super().__init__(place, containers, size=config.segment_size or SEGMENT_SIZE)
+        size = config.segment_size or SEGMENT_SIZE
+        super().__init__(place, containers, size=size, patience_s=config.outage_patience)
         self._recordings = Recordings(place.layout.parts)
         robots = ("robots", "obey" if config.asks_robots else "ignore")
         self._about = (robots, *config.warc_header)
@@ -139,7 +140,9 @@ class WarcSink(SegmentSink):
         return BodyCounter(self.waiting)
 
     def has(self, target: Target, earlier: Earlier) -> bool:
-        """See `Sink.has`."""
+        """See `Sink.has`; a WARC in an object store isn't looked at before it is referred to."""
+        if self.leaving is not None:
+            return earlier.place is not None and earlier.place[0].endswith(ENDING)
         return self._entry(earlier) is not None
 
     def keep(self, earlier: Earlier) -> Stored:
@@ -269,10 +272,10 @@ class WarcSink(SegmentSink):
         if earlier.place is None or not earlier.place[0].endswith(ENDING):
             return None
         container, offset, length = earlier.place
-        path = path_of(self._dest, container)
+        found = self.earlier(container)
         with suppress(OSError):
-            if path.stat().st_size >= offset + length:
-                return entry_at(path, offset, length)
+            if not isinstance(found, Path) or found.stat().st_size >= offset + length:
+                return entry_at(found, offset, length)
         return None
 
     def _read_archived(self) -> set[str]:
