@@ -50,7 +50,8 @@ class Machines:
         dest.joinpath(kind).mkdir(parents=True)
         private = self.folder / state / ".fetchpool"
         dest.joinpath(".fetchpool").mkdir()
-        shutil.copy(private / "archived", dest / ".fetchpool")
+        if private.joinpath("archived").exists():
+            shutil.copy(private / "archived", dest / ".fetchpool")
         earlier = [private / "previous.jsonl", private / "carried.jsonl"]
         text = "".join(path.read_text() for path in earlier if path.exists())
         dest.joinpath(".fetchpool/previous.jsonl").write_text(text)
