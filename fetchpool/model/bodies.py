@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 import msgspec
@@ -82,6 +82,21 @@ ReadBody: TypeAlias = Callable[[str | None, tuple[str, int, int] | None], Iterat
 
 HasPlace: TypeAlias = Callable[[str, int, int], bool]
 """Tells whether a container, if it is there, holds what begins at an offset, and has a length."""
+
+
+class Stock(Protocol):
+    """What lies in an object store, for a run whose bodies are there (`output/remote/stock`)."""
+
+    def bodies(self, paths: Collection[str]) -> Mapping[str, tuple[int, str | None]]:
+        """Return length and SHA-256 of the bodies at *paths*, of those that are there.
+
+        Raises `StoreError`.
+        """
+        ...
+
+    def has_container(self, name: str) -> bool:
+        """Tell whether a container is there. Raises `StoreError`."""
+        ...
 
 
 class RemoteStoreError(StoreError):

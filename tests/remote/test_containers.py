@@ -1,4 +1,4 @@
-"""Containers in an object store: read from there, exact again after what a lost machine left."""
+"""Containers in an object store are read from there, by whoever has nothing else of the run."""
 
 from __future__ import annotations
 
@@ -62,45 +62,6 @@ def test_what_is_there_is_read_from_anywhere_and_gone_on_with(runs: Runs, tmp_pa
         nothing = ["export", runs.objects.url("nothing"), "--wacz", "-o", "x.wacz"]
         none = run_fetchpool(nothing, cwd=tmp_path, env=env)
         assert (none.returncode, "holds no run" in one_line(none.stderr)) == (2, True)
-
-
-def test_what_a_lost_machine_had_sent_up_too_much_goes_out_again(runs: Runs) -> None:
-    """As if it had not come to the last pieces of its ledger, but had sent up all containers."""
-    runs.segment_size = "40K" if runs.kind == "warc" else "15K"
-    assert runs.get()[0] == 1
-    there, url = runs.objects, "pre/fix/_fetchpool/"
-    (part,) = there.json(f"{url}run.json")["ledger"]
-    names = [name for name in there.names(url) if name.startswith(f"results-{part['session']}")]
-    lines = b"".join(there.read(url + name) for name in sorted(names)).splitlines(keepends=True)
-    kept = _ends_within_a_container(lines)
-    for name in names:
-        there.remove(url + name)
-    there.write(url + min(names), b"".join(lines[:kept]))
-    assert 0 < len(runs.pieces()) == kept < len(lines)
-    runs.check_going_on(state="elsewhere")
-    # Nothing is brought once more.
-    since = len(runs.proxy.asked)
-    assert runs.get("--once", state="elsewhere")[0] == 1
-    read = {asked.key for asked in runs.proxy.asked[since:] if asked.method in ("GET", "HEAD")}
-    assert not any(f"/{runs.kind}/" in key for key in read)
-
-
-def _ends_within_a_container(lines: list[bytes]) -> int:
-    """Return how many of *lines* to keep so that some container is named by others, too."""
-    containers = [json.loads(line).get("container") for line in lines]
-    return next(
-        at
-        for at in range(len(lines) - 3, 1, -1)
-        if {*containers[:at]} & {*containers[at:]} - {None}
-    )
-
-
-@pytest.mark.parametrize("runs", ["parquet", "sqlite"], indirect=True)
-def test_rows_that_no_record_names_any_more_go_from_what_is_there(runs: Runs) -> None:
-    assert runs.get()[0] == 1
-    status, error = runs.get("--retry-failed", state="elsewhere")
-    assert status == 1, error
-    runs.check("elsewhere")
 
 
 def test_a_database_in_a_directory_has_no_size(tmp_path: Path) -> None:

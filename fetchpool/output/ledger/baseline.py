@@ -15,17 +15,17 @@ import hashlib
 import os
 import sqlite3
 import stat
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from fetchpool.model.bodies import NoSuchBodyError, ReadBody
+from fetchpool.model.bodies import NoSuchBodyError, ReadBody, Stock
 from fetchpool.model.urls import conceals
 from fetchpool.model.values import Change, Earlier, Request
 from fetchpool.model.versions import condition_of
@@ -73,21 +73,6 @@ class Known(Placed, frozen=True, gc=False):
             return datetime.fromisoformat(self.started_at or "").timestamp()
         except ValueError:
             return None
-
-
-class Stock(Protocol):
-    """What lies in an object store, where bodies are there (`remote/stock`)."""
-
-    def bodies(self, paths: Collection[str]) -> Mapping[str, tuple[int, str | None]]:
-        """Return length and SHA-256 of the bodies at *paths*, of those that are there.
-
-        Raises `StoreError`.
-        """
-        ...
-
-    def has_container(self, name: str) -> bool:
-        """Tell whether a container is there. Raises `StoreError`."""
-        ...
 
 
 class Left(NamedTuple):

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from fetchpool.model.bodies import HasPlace, NoSuchBodyError, ReadBody
+from fetchpool.model.bodies import HasPlace, NoSuchBodyError, ReadBody, Stock
 from fetchpool.model.urls import is_hiding
 from fetchpool.model.values import Request
-from fetchpool.output.ledger.baseline import Baseline, Known, Stock, write_carried, write_left
+from fetchpool.output.ledger.baseline import Baseline, Known, write_carried, write_left
 from fetchpool.output.ledger.bitmap import Bitmap
 from fetchpool.output.ledger.checkpoint import read_checkpoint
 from fetchpool.output.ledger.entries import read_blocks
