@@ -218,6 +218,16 @@ def test_nor_does_a_renewal_of_which_nothing_is_ever_heard(
     assert objects.json(KEY)["holder"] is None
 
 
+def test_trouble_that_passes_does_not_keep_it_from_being_released(
+    bucket: Bucket, proxy: StoreProxy, objects: Objects
+) -> None:
+    lease = taken(bucket, "holder")
+    faults = [Fault.RESET, Fault.RESET]
+    proxy.fault = lambda asked: faults.pop() if faults else None
+    lease.release()
+    assert objects.json(KEY)["holder"] is None
+
+
 def test_it_is_shown_while_it_is_held(bucket: Bucket, objects: Objects) -> None:
     assert not is_taken(bucket, 0.0)
     lease = taken(bucket, "holder")

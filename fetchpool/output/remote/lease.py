@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -33,6 +34,8 @@ LEASE_S = 60.0
 RENEW_S = 20.0
 MARGIN_S = 5.0
 """So much before the end of the lease nothing is begun to be put any more."""
+_RELEASE_TRIES = 3
+"""One right after the other: a run that has ended waits for nothing."""
 
 
 class _Held(msgspec.Struct):
@@ -133,10 +136,12 @@ class Lease:
             self._thread.join()
             self._thread = None
         version, self._version = self._version, None
-        if version is not None:
-            try:
-                self._bucket.swap(LOCK, msgspec.json.encode(_Held(since=time.time())), version)
-            except RemoteStoreError:
+        if version is None:
+            return
+        free = msgspec.json.encode(_Held(since=time.time()))
+        for _ in range(_RELEASE_TRIES):
+            with suppress(RemoteStoreError):
+                self._bucket.swap(LOCK, free, version)
                 return
 
     def _keep(self, on_lost: Callable[[LeaseLostError], None]) -> None:
