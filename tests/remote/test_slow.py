@@ -13,7 +13,7 @@ from fetchpool.model.urls import parse_url
 from fetchpool.model.values import Head, Outcome, Request
 from fetchpool.output.ledger.layout import Layout
 from fetchpool.output.ledger.record import Record
-from fetchpool.output.sinks import Place, open_sink
+from fetchpool.output.sinks import Place, open_sink, spool
 from fetchpool.output.sinks.spool import MOST_IN_MEMORY, MOST_LEAVING
 from tests.ledger.runs import outcome
 from tests.program.helpers import PATIENCE_S, start, write_list
@@ -73,7 +73,10 @@ def test_while_a_store_is_slow_no_more_is_fetched_than_may_wait(
 
 
 @pytest.mark.parametrize("store", ["tar", "parquet", "sqlite"])
-def test_containers_that_wait_to_go_up_hold_the_run_back(tmp_path: Path, store: str) -> None:
+def test_containers_that_wait_to_go_up_hold_the_run_back(
+    tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "MOST_LEAVING_BYTES", 1)
     layout = Layout(tmp_path, remote=Remote("s3", "bucket", "p"))
     layout.private.mkdir()
     config = Config(store=store, segment_size=SIZE)  # type: ignore[arg-type]
@@ -95,4 +98,8 @@ def test_containers_that_wait_to_go_up_hold_the_run_back(tmp_path: Path, store: 
     assert len(sealed()) == MOST_LEAVING
     min(sealed()).unlink()  # it is up, as the first one
     assert not sink.behind
+    monkeypatch.setattr(spool, "MOST_LEAVING_BYTES", 1 << 30)
+    for number in range(20, 30):
+        append(number)
+    assert not sink.behind, "small ones may be many"
     sink.close()

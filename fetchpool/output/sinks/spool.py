@@ -28,7 +28,9 @@ MOST_IN_MEMORY = 16 << 20
 MOST_IN_FILES = 256 << 20
 """Bytes of bodies that wait in files, from which on a sink is behind."""
 MOST_LEAVING = 2
-"""Containers that wait to go up, from which on a sink is behind."""
+"""Containers that wait to go up, from which on a sink is behind,"""
+MOST_LEAVING_BYTES = 256 << 20
+"""if they have so many bytes: small ones are sent up many at a time."""
 PIECE = 1 << 20
 """What is read of a file at once."""
 
@@ -52,19 +54,28 @@ class Leaving:
     """Sealed containers of one process that are on their way to an object store."""
 
     def __init__(self) -> None:
-        self._paths: deque[Path] = deque()
+        self._waiting: deque[tuple[Path, int]] = deque()
+        # Each is counted by one thread alone.
+        self._bytes_sealed = 0
+        self._bytes_gone = 0
 
     def add(self, path: Path) -> None:
-        """Note that *path* waits to be sent up; it is deleted once it is there. From any thread."""
-        self._paths.append(path)
+        """Note that *path* waits to be sent up; it is deleted once it is there.
+
+        From one thread at a time. Raises OSError.
+        """
+        size = path.stat().st_size
+        self._bytes_sealed += size
+        self._waiting.append((path, size))
 
     @property
     def too_many(self) -> bool:
         """Whether another one would be too much; from one thread."""
-        paths = self._paths
-        while paths and not paths[0].exists():
-            paths.popleft()
-        return len(paths) >= MOST_LEAVING
+        waiting = self._waiting
+        while waiting and not waiting[0][0].exists():
+            self._bytes_gone += waiting.popleft()[1]
+        has_many = len(waiting) >= MOST_LEAVING
+        return has_many and self._bytes_sealed - self._bytes_gone >= MOST_LEAVING_BYTES
 
 
 class Spool:
