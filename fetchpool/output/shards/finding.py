@@ -40,7 +40,8 @@ class Shards:
             return
         from fetchpool.output.remote.bucket import Bucket
         from fetchpool.output.remote.published import MANIFEST
-        from fetchpool.output.remote.reading import PATIENCE_S, as_directory
+        from fetchpool.output.remote.reading import as_directory
+        from fetchpool.output.remote.stored import PATIENCE_S
 
         below = self._below(shard)
         try:
@@ -61,14 +62,14 @@ class Shards:
     def size_of(self, shard: Shard, name: str) -> int | None:
         """Return the length of an object that *shard* has; None: it isn't there."""
         from fetchpool.output.remote.bucket import Bucket
-        from fetchpool.output.remote.reading import PATIENCE_S
+        from fetchpool.output.remote.stored import PATIENCE_S
 
         return Bucket(self._below(shard), PATIENCE_S).size(name)
 
     def put(self, name: str, data: bytes) -> None:
         """Store *data* as an object beside the shards. Raises `RemoteStoreError`."""
         from fetchpool.output.remote.bucket import Bucket
-        from fetchpool.output.remote.reading import PATIENCE_S
+        from fetchpool.output.remote.stored import PATIENCE_S
 
         assert self._remote is not None
         Bucket(self._remote, PATIENCE_S).put(name, lambda: iter((data,)), len(data))
@@ -98,7 +99,7 @@ def shards_at(dest: str) -> Shards | None:
         agreed = agreement.read(Path(dest, SHARDS))
         return None if agreed is None else Shards(dest, agreed, None)
     from fetchpool.output.remote.bucket import Bucket
-    from fetchpool.output.remote.reading import PATIENCE_S
+    from fetchpool.output.remote.stored import PATIENCE_S
 
     try:
         found = Bucket(remote, PATIENCE_S).read(SHARDS)
