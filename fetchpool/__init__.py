@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from fetchpool.pipeline.pool import FetchPool as FetchPool
     from fetchpool.reporting.stats import Summary as Summary
     from fetchpool.run.runner import run as run
+    from fetchpool.run.shards import ShardResult as ShardResult
+    from fetchpool.run.shards import ShardsSummary as ShardsSummary
+    from fetchpool.run.shards import run_shards as run_shards
 
 __version__ = "0.1.0"
 
@@ -36,8 +39,11 @@ _HOMES = {
     "Outcomes": "fetchpool.pipeline.outcomes",
     "Request": "fetchpool.model.values",
     "Shard": "fetchpool.model.shards",
+    "ShardResult": "fetchpool.run.shards",
+    "ShardsSummary": "fetchpool.run.shards",
     "Summary": "fetchpool.reporting.stats",
     "run": "fetchpool.run.runner",
+    "run_shards": "fetchpool.run.shards",
 }
 
 __all__ = ["__version__", *_HOMES]
