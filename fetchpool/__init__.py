@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fetchpool.config import Config as Config
     from fetchpool.config import ConfigError as ConfigError
+    from fetchpool.model.host_keys import host_key as host_key
     from fetchpool.model.shards import Shard as Shard
     from fetchpool.model.values import Failure as Failure
     from fetchpool.model.values import FailureKind as FailureKind
     from fetchpool.model.values import Outcome as Outcome
     from fetchpool.model.values import Request as Request
+    from fetchpool.pipeline.batch_kinds import partition_schema as partition_schema
     from fetchpool.pipeline.outcomes import Outcomes as Outcomes
+    from fetchpool.pipeline.partition import fetch_partition as fetch_partition
     from fetchpool.pipeline.pool import FetchPool as FetchPool
     from fetchpool.reporting.stats import Summary as Summary
     from fetchpool.run.runner import run as run
@@ -42,6 +45,9 @@ _HOMES = {
     "ShardResult": "fetchpool.run.shards",
     "ShardsSummary": "fetchpool.run.shards",
     "Summary": "fetchpool.reporting.stats",
+    "fetch_partition": "fetchpool.pipeline.partition",
+    "host_key": "fetchpool.model.host_keys",
+    "partition_schema": "fetchpool.pipeline.batch_kinds",
     "run": "fetchpool.run.runner",
     "run_shards": "fetchpool.run.shards",
 }
