@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -120,6 +121,14 @@ needs_proc = pytest.mark.skipif(
 )
 
 
+def check_little_was_asked_twice(crowd: CountingServer, lines: list[str]) -> None:
+    """Assert that only what one process had in progress, or not recorded yet, was asked twice."""
+    times = Counter((hit.host, hit.target) for hit in crowd.counts.hits)
+    assert len(times) == len(lines)
+    assert max(times.values()) <= 2
+    assert len(crowd.counts.hits) <= len(lines) + 3 * 20, "20 in progress, others on their way"
+
+
 @needs_proc
 def test_killed_process_costs_no_line_its_record_and_asks_little_twice(
     crowd: CountingServer, tmp_path: Path, slow: list[str], program: Any
@@ -130,7 +139,7 @@ def test_killed_process_costs_no_line_its_record_and_asks_little_twice(
     out, error = process.communicate(timeout=60)
     assert (out.split(), error) == (["0", "240", "240", "1"], "")
     check_complete(tmp_path / "out", len(slow))
-    assert len(crowd.counts.hits) <= len(slow) + 20, "what was in progress in one process"
+    check_little_was_asked_twice(crowd, slow)
     assert max(crowd.counts.peaks.values()) <= 4, "two, and two that the dead one had asked for"
 
 
@@ -315,20 +324,28 @@ def test_first_refusal_cancels_the_rest(tmp_path: Path) -> None:
     assert [future.cancelled() for future in executor.waiting] == [True, True]
 
 
-def test_dask_runs_shards(crowd: CountingServer, tmp_path: Path) -> None:
+@needs_proc
+def test_dask_runs_shards_though_a_worker_is_killed(
+    crowd: CountingServer, tmp_path: Path, slow: list[str]
+) -> None:
     distributed: Any = pytest.importorskip(
         "distributed", reason="Dask is not installed: pip install distributed"
     )
-    lines = mixed(crowd)
-    source = write_lines(tmp_path / "urls.txt", lines)
-    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None)
-    with cluster, distributed.Client(cluster) as client:
-        summary: ShardsSummary = run_shards(
-            Config(**QUICK),
-            [str(source)],
+    config = Config(per_host=2, limit=20, retries=0, durability="none")
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
+    with cluster, distributed.Client(cluster) as client, ThreadPoolExecutor(1) as aside:
+        pids = client.run(os.getpid)
+        running = aside.submit(
+            run_shards,
+            config,
+            [str(tmp_path / "urls.txt")],
             tmp_path / "out",
             shards=4,
             executor=client.get_executor(),
         )
-    assert summary.exit_status == 0
-    check_complete(tmp_path / "out", len(lines))
+        eventually(lambda: len(crowd.counts.hits) > 40, "it asks")
+        os.kill(next(iter(pids.values())), signal.SIGKILL)
+        summary: ShardsSummary = running.result(60)
+    assert (summary.exit_status, summary.total, summary.ok) == (0, len(slow), len(slow))
+    check_complete(tmp_path / "out", len(slow))
+    check_little_was_asked_twice(crowd, slow)
