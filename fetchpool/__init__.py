@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fetchpool.pipeline.partition import fetch_partition as fetch_partition
     from fetchpool.pipeline.pool import FetchPool as FetchPool
     from fetchpool.reporting.stats import Summary as Summary
+    from fetchpool.run.ray_executor import RayExecutor as RayExecutor
     from fetchpool.run.runner import run as run
     from fetchpool.run.shards import ShardResult as ShardResult
     from fetchpool.run.shards import ShardsSummary as ShardsSummary
@@ -40,6 +41,7 @@ _HOMES = {
     "FetchPool": "fetchpool.pipeline.pool",
     "Outcome": "fetchpool.model.values",
     "Outcomes": "fetchpool.pipeline.outcomes",
+    "RayExecutor": "fetchpool.run.ray_executor",
     "Request": "fetchpool.model.values",
     "Shard": "fetchpool.model.shards",
     "ShardResult": "fetchpool.run.shards",
