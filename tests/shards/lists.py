@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 from fetchpool import Config, Shard, Summary
 from fetchpool.model.shards import shard_named
+from fetchpool.output.shards.gathering import gather
+from fetchpool.output.shards.merging import look_at
 from fetchpool.run import run
 from tests.harness import Record, read_records
 from tests.program.crowd import HOSTS
@@ -98,3 +100,20 @@ def check_same(dest: Path, whole: Path) -> None:
     single = sorted(read_records(whole), key=lambda record: record["seq"])
     for record, expected in zip(records, single, strict=True):
         assert told(record, dest) == told(expected, whole), record["detail"]
+
+
+def check_complete(dest: Path, lines: int) -> None:
+    """Assert what `fetchpool merge` proves: each of the *lines* has one record."""
+    gathered = gather([str(dest)], None)
+    found = look_at(gathered.parts, gathered.count)
+    assert found.problems == []
+    assert found.manifest is not None
+    assert found.manifest.lines == lines
+
+
+def check_little_was_asked_twice(crowd: CountingServer, lines: list[str]) -> None:
+    """Assert that only what one process had in progress, or not recorded yet, was asked twice."""
+    times = Counter((hit.host, hit.target) for hit in crowd.counts.hits)
+    assert len(times) == len(lines)
+    assert max(times.values()) <= 2
+    assert len(crowd.counts.hits) <= len(lines) + 3 * 20, "20 in progress, others on their way"

@@ -7,7 +7,6 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -19,26 +18,23 @@ import msgspec
 import pytest
 
 import fetchpool
-from fetchpool import Config, ConfigError, Shard, ShardsSummary, Summary, run_shards
+from fetchpool import Config, ConfigError, Shard, Summary, run_shards
 from fetchpool.output.ledger import CannotGoOnError, DirectoryBusyError, OutputError
-from fetchpool.output.shards.gathering import gather
-from fetchpool.output.shards.merging import look_at
 from fetchpool.run import run, shards
 from fetchpool.run.shard_task import Busy, Refused, ShardTask, fetch_shard
 from fetchpool.sources import InputError
-from tests.program.crowd import HOSTS
+from tests.program.crowd import needs_proc
 from tests.program.helpers import eventually
 from tests.servers.counting import CountingServer
-from tests.shards.lists import QUICK, check_same, mixed, records_of_all, write_lines
-
-
-def check_complete(dest: Path, lines: int) -> None:
-    """Assert what `fetchpool merge` proves: each of the *lines* has one record."""
-    gathered = gather([str(dest)], None)
-    found = look_at(gathered.parts, gathered.count)
-    assert found.problems == []
-    assert found.manifest is not None
-    assert found.manifest.lines == lines
+from tests.shards.lists import (
+    QUICK,
+    check_complete,
+    check_little_was_asked_twice,
+    check_same,
+    mixed,
+    records_of_all,
+    write_lines,
+)
 
 
 def test_processes_have_what_one_run_has(crowd: CountingServer, tmp_path: Path) -> None:
@@ -70,14 +66,6 @@ if __name__ == "__main__":
     summary = fetchpool.run_shards(config, ["urls.txt"], "out", shards=4)
     print(summary.exit_status, summary.total, summary.ok, summary.restarts)
 """
-
-
-@pytest.fixture
-def slow(crowd: CountingServer, tmp_path: Path) -> list[str]:
-    """A list of which no shard is done before somebody has looked."""
-    lines = [crowd.url(f"/{n}?delay=0.05", host) for n in range(12) for host in HOSTS]
-    write_lines(tmp_path / "urls.txt", lines)
-    return lines
 
 
 @pytest.fixture
@@ -114,19 +102,6 @@ def fetching(parent: int) -> list[int]:
             if any("/shard-0" in name for name in opened):
                 found.append(pid)
     return found
-
-
-needs_proc = pytest.mark.skipif(
-    not Path("/proc/self/task").exists(), reason="finds processes in /proc"
-)
-
-
-def check_little_was_asked_twice(crowd: CountingServer, lines: list[str]) -> None:
-    """Assert that only what one process had in progress, or not recorded yet, was asked twice."""
-    times = Counter((hit.host, hit.target) for hit in crowd.counts.hits)
-    assert len(times) == len(lines)
-    assert max(times.values()) <= 2
-    assert len(crowd.counts.hits) <= len(lines) + 3 * 20, "20 in progress, others on their way"
 
 
 @needs_proc
@@ -322,77 +297,3 @@ def test_first_refusal_cancels_the_rest(tmp_path: Path) -> None:
     with pytest.raises(CannotGoOnError, match="N is 4"):
         run_shards(Config(), ["u"], tmp_path / "out", shards=3, executor=executor)
     assert [future.cancelled() for future in executor.waiting] == [True, True]
-
-
-@needs_proc
-def test_dask_runs_shards_though_a_worker_is_killed(
-    crowd: CountingServer, tmp_path: Path, slow: list[str]
-) -> None:
-    distributed: Any = pytest.importorskip(
-        "distributed", reason="Dask is not installed: pip install distributed"
-    )
-    config = Config(per_host=2, limit=20, retries=0, durability="none")
-    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
-    with cluster, distributed.Client(cluster) as client, ThreadPoolExecutor(1) as aside:
-        pids = client.run(os.getpid)
-        running = aside.submit(
-            run_shards,
-            config,
-            [str(tmp_path / "urls.txt")],
-            tmp_path / "out",
-            shards=4,
-            executor=client.get_executor(),
-        )
-        eventually(lambda: len(crowd.counts.hits) > 40, "it asks")
-        os.kill(next(iter(pids.values())), signal.SIGKILL)
-        summary: ShardsSummary = running.result(60)
-    assert (summary.exit_status, summary.total, summary.ok) == (0, len(slow), len(slow))
-    check_complete(tmp_path / "out", len(slow))
-    check_little_was_asked_twice(crowd, slow)
-
-
-def test_missing_ray_is_said_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ConfigError, match=r"pip install 'fetchpool\[ray\]'"):
-        fetchpool.RayExecutor()
-
-
-@needs_proc
-@pytest.mark.filterwarnings("ignore")  # of Ray's own
-def test_ray_runs_shards_though_a_worker_is_killed(
-    crowd: CountingServer, tmp_path: Path, slow: list[str]
-) -> None:
-    ray: Any = pytest.importorskip(
-        "ray", reason="Ray is not installed: pip install 'fetchpool[ray]'"
-    )
-    config = Config(per_host=2, limit=20, retries=0, durability="none")
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        with ThreadPoolExecutor(1) as aside, fetchpool.RayExecutor(num_cpus=1) as executor:
-            running = aside.submit(
-                run_shards,
-                config,
-                [str(tmp_path / "urls.txt")],
-                tmp_path / "out",
-                shards=4,
-                executor=executor,
-            )
-            eventually(lambda: len(crowd.counts.hits) > 40, "it asks")
-            os.kill(holders(tmp_path / "out")[0], signal.SIGKILL)
-            summary: ShardsSummary = running.result(60)
-    finally:
-        ray.shutdown()
-    assert (summary.exit_status, summary.ok, summary.restarts) == (0, len(slow), 1)
-    check_complete(tmp_path / "out", len(slow))
-    check_little_was_asked_twice(crowd, slow)
-
-
-def holders(dest: Path) -> list[int]:
-    """Return the processes, but this one, that have files open in a shard of *dest*."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            opened = [os.readlink(path) for path in (process / "fd").iterdir()]
-            if any(name.startswith(f"{dest}/shard-") for name in opened):
-                found.append(int(process.name))
-    return [pid for pid in found if pid != os.getpid()]
