@@ -157,7 +157,7 @@ def test_what_a_bug_report_needs_is_there(capsys: pytest.CaptureFixture[str]) ->
             assert f"{each.name} {metadata.version(each.name)}" in said["libraries"]
     assert f"aiodns {metadata.version('aiodns')}" in said["libraries"]
     extras = {name.strip("[]") for name in said if name.startswith("[")}
-    assert extras == {"parquet", "remote", "socks", "warc"}
+    assert extras == {"parquet", "ray", "remote", "socks", "warc"}
     assert said["[warc]"] == f"isal {metadata.version('isal')}"
 
 

@@ -21,9 +21,15 @@ dest=${2:?usage: sbatch slurm.sh LIST DEST [OPTION...]}
 shift 2
 
 # SLURM's signal reaches this shell alone (B:), two minutes before the time is over.
+child= is_told=
+tell() {
+  is_told=yes
+  if [ -n "$child" ]; then kill -TERM "$child"; fi
+}
+trap tell TERM
 fetchpool get "$list" -o "$dest" --shard auto "$@" &
 child=$!
-trap 'kill -TERM "$child"' TERM
+if [ -n "$is_told" ]; then tell; fi # it came before it was known whom to tell
 wait "$child"
 status=$?
 while kill -0 "$child" 2> /dev/null; do # the trap has ended the wait
