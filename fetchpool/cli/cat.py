@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import codecs
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from fetchpool.cli.screens import complain
 from fetchpool.model.bodies import NoSuchBodyError, StoreError
 from fetchpool.model.exits import ExitStatus
 from fetchpool.output.export.files import STDOUT, write_whole
 from fetchpool.output.ledger.finding import Found, find
 from fetchpool.output.ledger.layout import Layout
 from fetchpool.output.sinks.reading import read_body, read_head
-from fetchpool.reporting.terminal.plain import shown
-from fetchpool.reporting.terminal.terminal import Writer, glyphs_for
 
 _LINE_ENDS = "\n\r\t"
 
@@ -32,15 +30,15 @@ def cat(dest: str, wanted: str, place: Path | None = None, *, head: bool = False
         found = find(Layout(place).ledger, wanted)
     except (FileNotFoundError, NotADirectoryError):
         message = f"{dest} holds no run: name the directory that fetchpool get wrote to."
-        return _complain(message, ExitStatus.USAGE)
+        return complain(message, ExitStatus.USAGE)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        return _complain(f"cannot read {dest}: {reason}", ExitStatus.USAGE)
+        return complain(f"cannot read {dest}: {reason}", ExitStatus.USAGE)
     if found is None:
         message = f"no record in {dest} is of {wanted}: give a URL as it stands there, or its seq."
-        return _complain(message, ExitStatus.USAGE)
+        return complain(message, ExitStatus.USAGE)
     if sys.stdout is None:
-        return _complain("standard output is closed.", ExitStatus.CANNOT_CREATE)
+        return complain("standard output is closed.", ExitStatus.CANNOT_CREATE)
     try:
         if head:
             return _write(read_head(place, found.place))
@@ -48,15 +46,15 @@ def cat(dest: str, wanted: str, place: Path | None = None, *, head: bool = False
     except NoSuchBodyError:
         if head:
             message = f"no head of {found.url} is kept: only --store warc keeps them."
-            return _complain(message, ExitStatus.URLS_FAILED)
-        return _complain(f"{found.url} has no body: {_why(found)}.", ExitStatus.URLS_FAILED)
+            return complain(message, ExitStatus.URLS_FAILED)
+        return complain(f"{found.url} has no body: {_why(found)}.", ExitStatus.URLS_FAILED)
     except BrokenPipeError:
         raise
     except StoreError as error:
-        return _complain(f"{error}.", ExitStatus.IO_ERROR)
+        return complain(f"{error}.", ExitStatus.IO_ERROR)
     except OSError as error:
         name = found.path or found.container
-        return _complain(
+        return complain(
             f"cannot read {name} in {dest}: {error.strerror or error}.", ExitStatus.IO_ERROR
         )
 
@@ -70,7 +68,7 @@ def _write(pieces: Iterator[bytes]) -> ExitStatus:
             raise
         except OSError as error:
             reason = error.strerror or str(error)
-            return _complain(f"cannot write to standard output: {reason}.", ExitStatus.IO_ERROR)
+            return complain(f"cannot write to standard output: {reason}.", ExitStatus.IO_ERROR)
     return ExitStatus.OK
 
 
@@ -93,9 +91,3 @@ def _why(found: Found) -> str:
     if found.label is not None:
         return found.label if found.detail is None else f"{found.label}, {found.detail}"
     return "none was stored"
-
-
-def _complain(message: str, status: ExitStatus) -> ExitStatus:
-    line = shown(message, glyphs_for(sys.stderr, os.environ))
-    Writer(sys.stderr).write(f"fetchpool: {line}\n")
-    return status

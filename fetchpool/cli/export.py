@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from fetchpool.cli.writing import complain, open_ledger, write_out
+from fetchpool.cli.screens import complain
+from fetchpool.cli.writing import open_ledger, write_out
 from fetchpool.model.bodies import StoreError
 from fetchpool.model.exits import ExitStatus
 from fetchpool.output.export.copy import copy_records

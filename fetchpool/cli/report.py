@@ -7,7 +7,8 @@ from itertools import islice
 from pathlib import Path
 
 from fetchpool import __version__
-from fetchpool.cli.writing import complain, open_ledger, write_out
+from fetchpool.cli.screens import complain
+from fetchpool.cli.writing import open_ledger, write_out
 from fetchpool.model.exits import ExitStatus
 from fetchpool.model.slot_time import RunAccount
 from fetchpool.output.ledger import BodyOptions, NotARunError

@@ -9,6 +9,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TypeAlias
 
+from fetchpool.cli.screens import complain
 from fetchpool.config.values import ConfigError
 from fetchpool.model.exits import ExitStatus
 from fetchpool.output.export.files import (
@@ -20,8 +21,6 @@ from fetchpool.output.export.files import (
     write_whole,
 )
 from fetchpool.output.ledger.layout import Layout
-from fetchpool.reporting.terminal.plain import shown
-from fetchpool.reporting.terminal.terminal import Writer, glyphs_for
 
 Copy: TypeAlias = Callable[[Callable[[bytes], object]], None]
 """Gives what is to be written to its argument."""
@@ -91,10 +90,3 @@ def _copied(name: str, copy: Callable[[], None]) -> ExitStatus:
     except OSError as error:
         return complain(f"cannot write {name}: {error.strerror}", ExitStatus.IO_ERROR)
     return ExitStatus.OK
-
-
-def complain(message: str, status: ExitStatus) -> ExitStatus:
-    """Write *message* as one line to standard error; return *status*."""
-    line = shown(message, glyphs_for(sys.stderr, os.environ))
-    Writer(sys.stderr).write(f"fetchpool: {line}\n")
-    return status

@@ -196,5 +196,5 @@ def _other_connections(config: Config, _: SlotTime) -> Iterator[Change]:
 
 
 def _more_processes(config: Config, time: SlotTime) -> Iterator[Change]:
-    if config.workers == 1 and time.busiest >= BUSY:
+    if config.workers == 1 and time.busiest >= BUSY and not config.asks_robots:
         yield Change("--workers 0", replace(config, workers=0))

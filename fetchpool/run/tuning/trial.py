@@ -18,7 +18,6 @@ from fetchpool.model.values import Outcome, Request
 from fetchpool.output.sinks import open_sink
 from fetchpool.pipeline.event_loop import loop_factory
 from fetchpool.pipeline.pool import FetchPool
-from fetchpool.reporting.stats import Ending, Stats
 from fetchpool.run.runner import run
 from fetchpool.scheduling.job import target_of
 from fetchpool.sources import requests_from
@@ -31,12 +30,11 @@ class Measured(msgspec.Struct, frozen=True):
 
     rate: float
     """URLs a second, while it was at its full speed (see `steady_rate`)."""
-    failed: int
     requests: int
-    """Sent, redirects included."""
+    """Made: one for each URL."""
     time: SlotTime
     refused: frozenset[str] = frozenset()
-    """Hosts that answered 429 or 503: the trial ended with the first of them."""
+    """Hosts that answered 429 or 503; in one process the trial ended with the first of them."""
 
 
 class Trials:
@@ -52,11 +50,6 @@ class Trials:
         self.refused: set[str] = set()
         """Hosts that have refused something: they are asked no more."""
 
-    @property
-    def size(self) -> int:
-        """How many URLs there are to try."""
-        return len(self._sample)
-
     def measure(self, config: Config, count: int) -> Measured | None:
         """Return what *count* URLs come to with *config*; None where there is no budget for them.
 
@@ -71,7 +64,7 @@ class Trials:
             else:
                 measured = _tried_by_several(config, requests)
             self.made += measured.requests
-            self.left -= measured.requests
+            self.left -= count  # what a refusal cut off was made, too
             if not measured.refused:
                 return measured
             self.refused |= measured.refused
@@ -104,43 +97,59 @@ def steady_rate(ends: Sequence[float]) -> float:
     return (last - first) / passed if passed > 0 else 0.0
 
 
+def _for_trial(config: Config) -> Config:
+    """Return *config* so that each URL takes one request, and nothing stays of it."""
+    return replace(
+        config,
+        no_body=True,
+        retries=0,
+        max_redirects=0,
+        records=None,
+        log_file=None,
+        metrics_file=None,
+        save_cookies=None,
+    )
+
+
 async def _tried(config: Config, requests: Sequence[Request]) -> Measured:
     """Fetch *requests*, each once, and stop at the first refusal."""
-    config = replace(config, no_body=True, retries=0, records=None, workers=1)
+    config = _for_trial(config)
     ends: list[float] = []
-    failed = 0
     refused: set[str] = set()
-    stats = Stats(monotonic())
     async with FetchPool(config, store=open_sink(config)) as pool:
-        fetching = pool.fetch_from(requests_from(requests), stats=stats)
+        fetching = pool.fetch_from(requests_from(requests))
         async for outcome in fetching:
             ends.append(monotonic())
-            failed += not outcome.ok
             if outcome.status in REFUSALS:
                 refused.add(outcome.host_key)
                 break
         time = fetching.slot_time()
-    sent = stats.summary(monotonic(), Ending(exit_status=0)).requests
-    return Measured(steady_rate(ends), failed, max(sent, len(ends)), time, frozenset(refused))
+    return Measured(steady_rate(ends), len(ends), time, frozenset(refused))
 
 
-class _Times(msgspec.Struct):
+class _Ended(msgspec.Struct):
+    seq: int
+    status: int | None = None
     started_at: datetime | None = None
     elapsed_s: float = 0.0
 
 
 def _tried_by_several(config: Config, requests: Sequence[Request]) -> Measured:
-    """Fetch *requests* with the processes that *config* says; their start doesn't count."""
+    """Fetch *requests* with the processes that *config* says; their start doesn't count.
+
+    They are made as plain lines are, without what rows say of fields.
+    """
     with TemporaryDirectory(prefix="fetchpool-tune-") as scratch:
         listing, records = Path(scratch, "urls"), Path(scratch, "records.jsonl")
         listing.write_text("".join(f"{request.url}\n" for request in requests), encoding="utf-8")
-        config = replace(config, no_body=True, retries=0, records=str(records), fresh=False)
+        config = replace(_for_trial(config), records=str(records), input_format="lines", column=())
         summary = run(config, [str(listing)])
-        times = [_decode(line) for line in records.read_bytes().splitlines()]
-    known = ((each.started_at, each.elapsed_s) for each in times)
+        found = [_decode(line) for line in records.read_bytes().splitlines()]
+    refused = {_host(requests[each.seq - 1]) for each in found if each.status in REFUSALS}
+    known = ((each.started_at, each.elapsed_s) for each in found)
     ends = sorted(start.timestamp() + elapsed for start, elapsed in known if start is not None)
     time = SlotTime() if summary.account is None else summary.account.time
-    return Measured(steady_rate(ends), summary.failures, summary.requests, time)
+    return Measured(steady_rate(ends), len(found), time, frozenset(refused))
 
 
-_decode = msgspec.json.Decoder(_Times).decode
+_decode = msgspec.json.Decoder(_Ended).decode
